@@ -1,0 +1,45 @@
+# `make test` is all a change has to pass; `make demo` shows the models at work.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+# One thread pool per process, and no TensorFlow start-up chatter.
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+
+.PHONY: setup test lint slow demo cards lock clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=..."'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev,magic]' --constraint constraints.txt
+	touch $@
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/render_cards.py --check
+
+slow: setup
+	$(BIN)/python -m pytest -m slow
+
+demo: setup
+	$(BIN)/python tools/demo.py
+
+cards: setup
+	$(BIN)/python tools/render_cards.py
+
+lock:
+	{ head -2 constraints.txt; uv pip compile pyproject.toml --quiet --extra dev --extra magic --no-header --no-annotate --no-emit-index-url; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

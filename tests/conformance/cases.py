@@ -1,0 +1,416 @@
+"""One tiny row for every bijector and model; the laws in the files beside this one run over all rows.
+
+Weights are randomised, so that an identity initialisation hides nothing. What a row cannot do is
+declared in `cannot` with a reason, and the law then asserts that declaration.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from zoo import models
+from zoo.bijectors.autoregressive import AutoregressiveFlow, Interleave, Reverse
+from zoo.bijectors.coupling import CheckerboardCoupling, SplitCoupling
+from zoo.bijectors.elementwise import BatchNorm, DiagonalAffine
+from zoo.bijectors.multiscale import FactorOut, Unsqueeze
+from zoo.bijectors.preprocessing import PixelScaling, ZCAWhitening
+from zoo.ops.masks import checkerboard
+
+tfb = tfp.bijectors
+
+Bijector = Any
+NUM_ROWS = 3
+
+
+def randomise(model: Any, seed: int = 0) -> Any:
+    """Every weight drawn anew, the fitted preprocessing and the seed generators left alone."""
+    rng = np.random.default_rng(seed)
+    for variable in model.variables:
+        owner, _, name = variable.path.rpartition("/")
+        if owner.startswith(("zca", "standardisation")) or name == "seed_generator_state":
+            continue
+        if name in ("variance", "moving_variance", "magnitude", "factor"):
+            value = rng.uniform(0.5, 1.2, variable.shape)
+        elif len(variable.shape) >= 2:
+            value = rng.normal(size=variable.shape) / np.sqrt(np.prod(variable.shape[:-1]))
+        else:
+            value = 0.3 * rng.normal(size=variable.shape)
+        variable.assign(value)
+    return model
+
+
+@dataclass(frozen=True, kw_only=True)
+class BijectorCase:
+    """A bijector on latents [batch, *latent_shape], built for a float dtype."""
+
+    build: Callable[[Any], Bijector]
+    latent_shape: tuple[int, ...]
+    data_shape: tuple[int, ...] | None = None
+
+    def bijector(self, dtype: str = "float64") -> Bijector:
+        return self.build(tf.as_dtype(dtype))
+
+    def latents(self, num_rows: int = NUM_ROWS, dtype: str = "float64", seed: int = 1) -> Any:
+        z = np.random.default_rng(seed).normal(size=(num_rows, *self.latent_shape))
+        return tf.constant(z, dtype)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return self.data_shape or self.latent_shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCase:
+    """A model of a family with a tiny config. `cannot`: law -> the reason why it does not hold."""
+
+    family: str
+    config: Mapping[str, Any]
+    cannot: Mapping[str, str] = field(default_factory=dict)
+
+    def build(self, dtype: str = "float32", seed: int = 0, **changes: Any) -> Any:
+        """A new model with whitening fitted to its rows and every weight random."""
+        model = models.create(self.family, dtype=dtype, **{**self.config, **changes})
+        model.adapt_whitening(self.rows(64, seed=seed + 100))
+        return randomise(model, seed)
+
+    def rows(self, num_rows: int = NUM_ROWS, seed: int = 2) -> np.ndarray:
+        """Data as a dataset would store them."""
+        rng = np.random.default_rng(seed)
+        shape = (num_rows, *self.event_shape)
+        if len(self.event_shape) == 3:
+            return rng.integers(0, 256, shape).astype("uint8")
+        return (1.5 * rng.normal(size=shape) + 0.3).astype("float32")
+
+    def labels(self, num_rows: int = NUM_ROWS) -> np.ndarray | None:
+        size = self.config.get("context_size", 0)
+        return np.arange(num_rows, dtype="int32") % size if size else None
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return self.config["event_shape"]
+
+    @property
+    def event_size(self) -> int:
+        return int(np.prod(self.event_shape))
+
+    # The model's chain is a row of the bijector laws as well.
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        return (self.event_size,)
+
+    def bijector(self, dtype: str = "float64") -> Bijector:
+        return shared_model(self, dtype).bijector(self.labels())
+
+    latents = BijectorCase.latents
+
+
+_MODELS: dict[tuple[int, str], Any] = {}
+
+
+def shared_model(case: ModelCase, dtype: str = "float32") -> Any:
+    """The case's model, built once a run: for laws that do not change its weights."""
+    key = (id(case), dtype)
+    if key not in _MODELS:
+        _MODELS[key] = case.build(dtype)
+    return _MODELS[key]
+
+
+# Conditioners with fixed random matrices: callables for bijectors, with no zoo network in them.
+
+
+def dense_conditioner(num_in: int, num_out: int, *, seed: int = 0, additive: bool = False) -> Callable[[Any], Any]:
+    """[..., num_in] -> (shift, log_scale), each [..., num_out]."""
+    w = np.random.default_rng(seed).normal(size=(num_in, 2 * num_out))
+
+    def conditioner(x: Any) -> Any:
+        shift, log_scale = tf.split(tf.tanh(tf.tensordot(x, tf.constant(w, x.dtype), 1)), 2, -1)
+        return shift, None if additive else log_scale
+
+    return conditioner
+
+
+def image_conditioner(shape: tuple[int, int, int], *, seed: int = 0) -> Callable[[Any], Any]:
+    """[..., h, w, c] -> (shift, log_scale) of the same shape; every pixel sees every pixel."""
+    size = int(np.prod(shape))
+    dense = dense_conditioner(size, size, seed=seed)
+
+    def conditioner(x: Any) -> Any:
+        batch = x.shape[:-3]
+        outputs = dense(tf.reshape(x, [*batch, size]))
+        return tuple(tf.reshape(y, [*batch, *shape]) for y in outputs)
+
+    return conditioner
+
+
+def autoregressive_conditioner(size: int, *, seed: int = 0) -> Callable[[Any], Any]:
+    """[..., D] -> (shift, log_scale), those of coordinate i functions of x_<i alone."""
+    rng = np.random.default_rng(seed)
+    weights = [np.triu(rng.normal(size=(size, size)), 1) for _ in range(2)]
+
+    def conditioner(x: Any) -> Any:
+        return tuple(0.3 + tf.tanh(tf.tensordot(x, tf.constant(w, x.dtype), 1)) for w in weights)
+
+    return conditioner
+
+
+def _vector(size: int, seed: int, dtype: Any, *, low: float = -0.7, high: float = 0.7) -> Any:
+    return tf.constant(np.random.default_rng(seed).uniform(low, high, size), dtype)
+
+
+def _batch_norm(event_shape: tuple[int, ...], dtype: Any) -> Bijector:
+    channels = event_shape[-1]
+    moments = (_vector(channels, 1, dtype), _vector(channels, 2, dtype, low=0.3, high=2.0))
+    return BatchNorm(
+        lambda unused_x: moments,
+        log_gamma=_vector(channels, 3, dtype),
+        beta=_vector(channels, 4, dtype),
+        epsilon=1e-3,
+        event_shape=event_shape,
+    )
+
+
+def _pixel_scaling(transform: Any, event_ndims: int) -> Callable[[Any], Bijector]:
+    return lambda _: PixelScaling(num_levels=256, transform=transform, alpha=0.05, event_ndims=event_ndims)
+
+
+def zca_matrices(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """(W, W**-1) of a random symmetric positive W, in float64."""
+    root = np.random.default_rng(5).normal(size=(size, size))
+    matrix = root @ root.T / size + 0.5 * np.eye(size)
+    return matrix, np.linalg.inv(matrix)
+
+
+def _zca(event_shape: tuple[int, ...], dtype: Any) -> Bijector:
+    size = int(np.prod(event_shape))
+    matrix, inverse = zca_matrices(size)
+    return ZCAWhitening(
+        mean=_vector(size, 6, dtype),
+        matrix=tf.constant(matrix, dtype),
+        inverse_matrix=tf.constant(inverse, dtype),
+        log_det=tf.constant(np.linalg.slogdet(matrix)[1], dtype),
+        event_shape=event_shape,
+    )
+
+
+def _factor_out(_: Any) -> Bijector:
+    inner = SplitCoupling(1, dense_conditioner(1, 1), event_ndims=3)
+    return FactorOut(tfb.Chain([CheckerboardCoupling(checkerboard(2, 2), image_conditioner((2, 2, 2))), inner]), num_kept=2)
+
+
+IMAGE = (2, 4, 1)
+
+BIJECTORS: dict[str, BijectorCase] = {
+    "split-additive": BijectorCase(
+        build=lambda _: SplitCoupling(3, dense_conditioner(3, 2, additive=True)), latent_shape=(5,)
+    ),
+    "split-affine-first": BijectorCase(
+        build=lambda _: SplitCoupling(3, dense_conditioner(3, 2)), latent_shape=(5,)
+    ),
+    "split-affine-second": BijectorCase(
+        build=lambda _: SplitCoupling(3, dense_conditioner(2, 3), condition_on_first=False),
+        latent_shape=(5,),
+    ),
+    "split-channels": BijectorCase(
+        build=lambda _: SplitCoupling(2, dense_conditioner(2, 2), event_ndims=3), latent_shape=(2, 2, 4)
+    ),
+    "checkerboard-even": BijectorCase(
+        build=lambda _: CheckerboardCoupling(checkerboard(2, 4), image_conditioner(IMAGE)), latent_shape=IMAGE
+    ),
+    "checkerboard-odd": BijectorCase(
+        build=lambda _: CheckerboardCoupling(
+            checkerboard(2, 4, even_first=False), image_conditioner(IMAGE)
+        ),
+        latent_shape=IMAGE,
+    ),
+    "diagonal-affine": BijectorCase(
+        build=lambda dtype: DiagonalAffine(_vector(4, 0, dtype), _vector(4, 1, dtype), event_shape=(4,)),
+        latent_shape=(4,),
+    ),
+    "diagonal-affine-channels": BijectorCase(
+        build=lambda dtype: DiagonalAffine(
+            _vector(2, 0, dtype), _vector(2, 1, dtype), event_shape=(2, 3, 2)
+        ),
+        latent_shape=(2, 3, 2),
+    ),
+    "batch-norm": BijectorCase(build=functools.partial(_batch_norm, (4,)), latent_shape=(4,)),
+    "batch-norm-channels": BijectorCase(
+        build=functools.partial(_batch_norm, (2, 3, 2)), latent_shape=(2, 3, 2)
+    ),
+    "autoregressive": BijectorCase(
+        build=lambda _: AutoregressiveFlow(autoregressive_conditioner(5)), latent_shape=(5,)
+    ),
+    "reverse": BijectorCase(build=lambda _: Reverse(), latent_shape=(5,)),
+    "interleave-even": BijectorCase(build=lambda _: Interleave(), latent_shape=(6,)),
+    "interleave-odd": BijectorCase(build=lambda _: Interleave(), latent_shape=(5,)),
+    "unsqueeze": BijectorCase(build=lambda _: Unsqueeze(), latent_shape=(2, 1, 8), data_shape=(4, 2, 2)),
+    "factor-out": BijectorCase(build=_factor_out, latent_shape=(2, 2, 3)),
+    "pixels-unit": BijectorCase(build=_pixel_scaling("unit", 1), latent_shape=(3,)),
+    "pixels-symmetric": BijectorCase(build=_pixel_scaling("symmetric", 3), latent_shape=IMAGE),
+    "pixels-logit": BijectorCase(build=_pixel_scaling("logit", 3), latent_shape=IMAGE),
+    "zca": BijectorCase(build=functools.partial(_zca, IMAGE), latent_shape=IMAGE),
+}
+
+# No row: an interface without maths, and a step of `adapt` that writes weights while it runs
+# (its effect is tested in tests/models/test_base.py).
+NO_BIJECTOR_ROW = {"OnePassBijector", "_InitializingAffine"}
+
+UNCONDITIONAL = "the system has no conditional form"
+NO_CONTEXT = {"context": UNCONDITIONAL}
+
+MODELS: dict[str, ModelCase] = {
+    "nice-vector": ModelCase(
+        family="nice",
+        config={"event_shape": (5,), "num_couplings": 3, "hidden_units": (8,), "base": "normal"},
+        cannot=NO_CONTEXT,
+    ),
+    "nice-2d": ModelCase(
+        family="nice",
+        config={"event_shape": (2,), "num_couplings": 4, "hidden_units": (8,), "log_scale_factor": 2.0},
+        cannot=NO_CONTEXT,
+    ),
+    "nice-image": ModelCase(
+        family="nice",
+        config={"event_shape": (3, 3, 1), "hidden_units": (8, 8), "num_couplings": 2, "dropout": 0.2},
+        cannot={**NO_CONTEXT, "replicas": "dropout draws other masks for a smaller batch"},
+    ),
+    "nice-zca": ModelCase(
+        family="nice",
+        config={
+            "event_shape": (2, 2, 3),
+            "num_couplings": 2,
+            "hidden_units": (8,),
+            "preprocessing": {"num_levels": 256, "transform": "symmetric", "whitening": "zca"},
+        },
+        cannot=NO_CONTEXT,
+    ),
+    "realnvp-vector": ModelCase(
+        family="realnvp",
+        config={"event_shape": (5,), "num_couplings": 3, "hidden_units": (8,)},
+        cannot=NO_CONTEXT,
+    ),
+    "realnvp-2d": ModelCase(
+        family="realnvp",
+        config={
+            "event_shape": (2,),
+            "num_couplings": 4,
+            "hidden_units": (8,),
+            "activation": "tanh",
+            "normalization": "batch_norm",
+            "preprocessing": {"whitening": "standardise"},
+        },
+        cannot=NO_CONTEXT,
+    ),
+    "realnvp-image": ModelCase(
+        family="realnvp",
+        config={
+            "event_shape": (4, 4, 1),
+            "num_scales": 2,
+            "num_checkerboard": 2,
+            "num_channelwise": 2,
+            "num_final": 2,
+            "filters": 3,
+            "num_blocks": 1,
+            "conditioner_stride": 2,
+            "activation": "elu",
+        },
+        cannot=NO_CONTEXT,
+    ),
+    "realnvp-image-paper": ModelCase(
+        family="realnvp",
+        config={
+            "event_shape": (4, 4, 2),
+            "num_scales": 3,
+            "num_checkerboard": 1,
+            "num_channelwise": 1,
+            "num_final": 2,
+            "filters": 2,
+            "num_blocks": 1,
+            "conditioner_batch_norm": True,
+            "skip_connections": True,
+            "normalization": "batch_norm",
+        },
+        cannot={
+            **NO_CONTEXT,
+            "replicas": "Keras' batch norm in the conditioners takes the moments of a replica's rows",
+        },
+    ),
+    "realnvp-one-scale": ModelCase(
+        family="realnvp",
+        config={
+            "event_shape": (2, 3, 1),
+            "num_scales": 1,
+            "num_final": 2,
+            "filters": 3,
+            "num_blocks": 1,
+            "weight_norm": False,
+        },
+        cannot=NO_CONTEXT,
+    ),
+    "maf-vector": ModelCase(
+        family="maf", config={"event_shape": (5,), "num_layers": 3, "hidden_units": (12,)}
+    ),
+    "maf-2d": ModelCase(
+        family="maf",
+        config={
+            "event_shape": (2,),
+            "num_layers": 2,
+            "hidden_units": (8, 8),
+            "activation": "tanh",
+            "normalization": "activation_norm",
+            "log_scale_limit": 3.0,
+        },
+    ),
+    "maf-context": ModelCase(
+        family="maf",
+        config={
+            "event_shape": (3,),
+            "num_layers": 2,
+            "hidden_units": (8,),
+            "normalization": "none",
+            "context_size": 3,
+        },
+    ),
+    "maf-image": ModelCase(
+        family="maf", config={"event_shape": (2, 3, 1), "num_layers": 2, "hidden_units": (10,)}
+    ),
+    "made-1d": ModelCase(
+        family="made",
+        config={"event_shape": (1,), "hidden_units": (4,)},
+        cannot={"gradient": "one coordinate depends on no input: the masks of its matrices are empty"},
+    ),
+    "made-2d": ModelCase(
+        family="made",
+        config={"event_shape": (2,), "hidden_units": (8,), "context_size": 2, "activation": "tanh"},
+    ),
+    "made-pixel": ModelCase(
+        family="made",
+        config={"event_shape": (1, 1, 1), "hidden_units": (4,)},
+        cannot={"gradient": "one coordinate depends on no input: the masks of its matrices are empty"},
+    ),
+}
+
+ALL_BIJECTORS: dict[str, Any] = {**BIJECTORS, **{f"model-{name}": case for name, case in MODELS.items()}}
+
+
+def jacobians(function: Callable[[Any], Any], x: Any) -> np.ndarray:
+    """d function(x)_i / d x_j by autodiff, flattened: [rows, D, D].
+
+    Each row is repeated D times and pulled back along one output each, so that one reverse pass does;
+    rows must not influence each other, which is a law of its own.
+    """
+    num_rows, size = x.shape[0], int(np.prod(x.shape[1:]))
+    repeated = tf.repeat(x, size, axis=0)
+    with tf.GradientTape() as tape:
+        tape.watch(repeated)
+        y = function(repeated)
+    outputs = tf.reshape(tf.tile(tf.eye(size, dtype=x.dtype), [num_rows, 1]), tf.shape(y))
+    gradient = tape.gradient(y, repeated, output_gradients=outputs, unconnected_gradients="zero")
+    return tf.reshape(gradient, [num_rows, size, size]).numpy()

@@ -1,0 +1,46 @@
+"""Law: eager mode, a graph and XLA give the same numbers, dequantisation noise included."""
+
+from __future__ import annotations
+
+import pytest
+import tensorflow as tf
+from cases import MODELS, shared_model
+from numpy.testing import assert_allclose
+
+SEED = (3, 4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_eager_graph_and_xla_agree(name: str) -> None:
+    case = MODELS[name]
+    model = shared_model(case)
+    x, labels = tf.constant(case.rows()), case.labels()
+    seed = tf.constant(SEED)
+    z = case.latents(dtype="float32")
+
+    def numbers(x: tf.Tensor, z: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        score = model._log_prob(x, labels, seed)
+        chain = model._chain(context=model._encoded_context(labels))
+        return score, model._encode(x, labels), chain.forward(z)
+
+    eager = numbers(x, z)
+    for function in (tf.function(numbers, autograph=False), tf.function(numbers, jit_compile=True)):
+        for expected, actual in zip(eager, function(x, z), strict=True):
+            assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+    # The public methods run as graphs over any batch size; they are the same numbers.
+    assert_allclose(model.log_prob(x, labels, seed=SEED), eager[0], rtol=1e-4)
+    assert_allclose(model.encode(x, labels), eager[1], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_public_methods_trace_inside_a_graph(name: str) -> None:
+    case = MODELS[name]
+    model = shared_model(case)
+    x, labels = case.rows(), case.labels()
+    signature = [tf.TensorSpec([None, *case.event_shape], x.dtype)]
+    if labels is not None:
+        signature.append(tf.TensorSpec([None], tf.int32))
+    inside = tf.function(model.log_prob, input_signature=signature, autograph=False)
+    arguments = [tf.constant(a) for a in (x, labels) if a is not None]
+    assert_allclose(inside(*arguments), model.log_prob(x, labels), rtol=1e-4)
+    assert_allclose(model(x, labels) if labels is not None else model(x), model.log_prob(x, labels), rtol=1e-4)

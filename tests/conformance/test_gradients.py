@@ -1,0 +1,62 @@
+"""Law: every trainable weight gets a gradient, and it is the gradient of the loss."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from cases import MODELS
+from numpy.testing import assert_allclose
+
+
+def _mean_nats(model, x, labels, *, training: bool) -> tf.Tensor:
+    return -tf.reduce_mean(model._log_prob(x, labels, tf.constant([1, 2]), training=training))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_trainable_weight_gets_a_gradient(name: str) -> None:
+    case = MODELS[name]
+    model = case.build("float64")
+    x, labels = tf.constant(case.rows(16)), case.labels(16)
+    with tf.GradientTape() as tape:
+        loss = _mean_nats(model, x, labels, training=True)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    idle = [
+        variable.path
+        for variable, gradient in zip(model.trainable_variables, gradients, strict=True)
+        if gradient is None or not np.any(gradient)
+    ]
+    if "gradient" in case.cannot:
+        kernels = [v.path for v in model.trainable_variables if "kernel" in v.path or "hidden" in v.path]
+        assert idle
+        assert set(idle) <= set(kernels), case.cannot["gradient"]
+    else:
+        assert idle == []
+    assert all(g is None or np.isfinite(g).all() for g in gradients)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_are_the_slope_of_the_loss(name: str) -> None:
+    """Along one random direction in weight space, against a central difference in float64."""
+    case = MODELS[name]
+    model = case.build("float64")
+    x, labels = tf.constant(case.rows(8)), case.labels(8)
+    variables = model.trainable_variables
+    with tf.GradientTape() as tape:
+        loss = _mean_nats(model, x, labels, training=False)
+    gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+    rng = np.random.default_rng(0)
+    start = [v.numpy() for v in variables]
+    direction = [rng.normal(size=v.shape) for v in variables]
+    slope = sum(float(np.sum(g.numpy() * d)) for g, d in zip(gradients, direction, strict=True))
+    step, losses = _step_of(model), []
+    for sign in (1.0, -1.0):
+        for variable, value, d in zip(variables, start, direction, strict=True):
+            variable.assign(value + sign * step * d)
+        losses.append(float(_mean_nats(model, x, labels, training=False)))
+    assert_allclose((losses[0] - losses[1]) / (2.0 * step), slope, rtol=2e-3, atol=1e-5)
+
+
+def _step_of(model) -> float:
+    """Weight norm divides in float32, whose rounding asks for a wider difference."""
+    return 1e-4 if any("direction" in v.path for v in model.trainable_variables) else 1e-6

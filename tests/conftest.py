@@ -1,0 +1,67 @@
+"""What every test relies on: two logical CPU devices, a clean environment, a fixed generator."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+LOGICAL_CPUS = 2
+
+# Before TensorFlow starts, or it is too late: the replicas of the tests of tf.distribute.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * LOGICAL_CPUS,
+)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
+    """No test sees the user's checkpoints or cache, or writes to them."""
+    for name in ("ZOO_CHECKPOINTS", "ZOO_BASE_URL", "ZOO_OFFLINE", "ZOO_PROGRESS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """The tests' source of numbers: the same ones in every run, whatever runs before."""
+    return np.random.default_rng(20240)
+
+
+@pytest.fixture
+def replicas() -> list[str]:
+    """Names of two logical CPU devices, for `tf.distribute.MirroredStrategy`."""
+    return [f"CPU:{index}" for index in range(LOGICAL_CPUS)]
+
+
+@pytest.fixture
+def require_dataset():
+    """`require_dataset(recipe.dataset)` skips the test where the prepared dataset is absent."""
+    from zoo.data import sources
+
+    def require(dataset) -> None:
+        if not sources.available(dataset):
+            pytest.skip(f"{dataset.name}:{dataset.version} is not prepared in TFDS_DATA_DIR")
+
+    return require
+
+
+@pytest.fixture
+def require_checkpoint():
+    """`require_checkpoint(name)` skips the test where the published files are absent."""
+    from zoo import loading
+
+    def require(name: str) -> Path:
+        folder = loading.local_folder(name)
+        if folder is None:
+            pytest.skip(f"the checkpoint of {name} is not on this machine")
+        return folder
+
+    return require

@@ -1,0 +1,193 @@
+"""Batches are a pure function of (seed, epoch), resumable and divisible among replicas."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from zoo.data import pipeline
+from zoo.data.pipeline import evaluation_batches, training_batches
+from zoo.data.sources import Arrays, load_arrays
+from zoo.errors import ConfigError, DataError
+
+ROWS = 23
+
+
+@pytest.fixture
+def arrays():
+    """23 rows [2]: row r holds (r, -r), its context is 10 r."""
+    rows = np.arange(ROWS, dtype=np.float32)
+    return Arrays(np.stack([rows, -rows], axis=1), 10 * np.arange(ROWS, dtype=np.int32))
+
+
+def numbers(batches):
+    """The row numbers of each batch."""
+    return [batch[0][:, 0].numpy().astype(int).tolist() for batch in batches]
+
+
+def flat(batches):
+    return [row for batch in batches for row in batch]
+
+
+def test_an_epoch_holds_every_row_once(arrays):
+    batches = numbers(training_batches(arrays, batch_size=5, seed=1, epoch=0, drop_remainder=False))
+    assert [len(batch) for batch in batches] == [5, 5, 5, 5, 3]
+    assert sorted(flat(batches)) == list(range(ROWS))
+    assert flat(batches) != list(range(ROWS))
+
+
+def test_the_remainder_is_dropped_by_default(arrays):
+    whole = numbers(training_batches(arrays, batch_size=5, seed=1, epoch=0, drop_remainder=False))
+    assert numbers(training_batches(arrays, batch_size=5, seed=1, epoch=0)) == whole[:4]
+
+
+def test_order_depends_on_seed_and_epoch_alone(arrays):
+    def order(seed, epoch):
+        return flat(numbers(training_batches(arrays, batch_size=5, seed=seed, epoch=epoch)))
+
+    assert order(3, 4) == order(3, 4)
+    orders = {(seed, epoch): tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}
+    assert len(set(orders.values())) == 9
+
+
+def test_order_is_pinned():
+    """A run is resumed in the order it was begun, whatever the version of NumPy."""
+    order = pipeline.epoch_order(10, seed=7, epoch=2)
+    assert order.tolist() == [1, 5, 3, 4, 6, 9, 0, 8, 2, 7]
+
+
+@pytest.mark.parametrize("skipped", [0, 1, 3, 5])
+def test_skipping_resumes_within_an_epoch(arrays, skipped):
+    def batches(skip_batches):
+        return numbers(
+            training_batches(
+                arrays,
+                batch_size=5,
+                seed=2,
+                epoch=1,
+                skip_batches=skip_batches,
+                drop_remainder=False,
+            )
+        )
+
+    assert batches(skipped) == batches(0)[skipped:]
+
+
+@pytest.mark.parametrize("num_shards", [1, 2, 3])
+@pytest.mark.parametrize("skipped", [0, 2])
+def test_shards_together_are_the_global_batches(arrays, num_shards, skipped):
+    def batches(**sharding):
+        return numbers(
+            training_batches(
+                arrays, batch_size=6, seed=5, epoch=3, skip_batches=skipped, **sharding
+            )
+        )
+
+    shards = [batches(num_shards=num_shards, shard=shard) for shard in range(num_shards)]
+    assert all(len(batch) == 6 // num_shards for shard in shards for batch in shard)
+    together = [flat(parts) for parts in zip(*shards, strict=True)]
+    assert together == batches()
+
+
+def test_contexts_stay_with_their_rows(arrays):
+    for make in (
+        training_batches(arrays, batch_size=5, seed=0, epoch=0),
+        evaluation_batches(arrays, batch_size=5),
+    ):
+        for x, context in make:
+            np.testing.assert_array_equal(context, 10 * x[:, 0])
+            np.testing.assert_array_equal(x[:, 1], -x[:, 0])
+
+
+def test_without_context_a_batch_is_a_tuple_of_one(arrays):
+    unconditional = Arrays(arrays.x)
+    for batches in (
+        training_batches(unconditional, batch_size=5, seed=0, epoch=0),
+        evaluation_batches(unconditional, batch_size=5),
+    ):
+        (batch,) = next(iter(batches))
+        assert batch.shape == (5, 2)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_dtype_is_kept_and_the_batch_size_is_static(dtype):
+    arrays = Arrays(np.arange(ROWS * 4).reshape(ROWS, 2, 2, 1).astype(dtype), np.arange(ROWS))
+    batches = training_batches(arrays, batch_size=4, num_shards=2, shard=1, seed=0, epoch=0)
+    expected = (
+        tf.TensorSpec((2, 2, 2, 1), tf.as_dtype(dtype)),
+        tf.TensorSpec((2,), tf.int32),
+    )
+    assert batches.element_spec == expected
+    ((x, _), *_) = list(batches)
+    assert set(map(bytes, x.numpy())) <= set(map(bytes, arrays.x))
+
+
+def test_evaluation_is_in_order_and_whole(arrays):
+    batches = numbers(evaluation_batches(arrays, batch_size=10))
+    assert batches == [list(range(10)), list(range(10, 20)), list(range(20, 23))]
+
+
+def test_replicas_each_get_their_part_of_the_given_batch(arrays):
+    """tf.distribute must not divide by file or by element what is already divided."""
+    options = training_batches(arrays, batch_size=5, seed=0, epoch=0).options()
+    policy = options.experimental_distribute.auto_shard_policy
+    assert policy == tf.data.experimental.AutoShardPolicy.OFF
+
+
+@pytest.mark.parametrize(
+    ("sizes", "error", "message"),
+    [
+        ({"batch_size": 24}, DataError, "one batch of 24 rows; the data has 23"),
+        ({"batch_size": 0}, ConfigError, "batch_size=0"),
+        ({"batch_size": 5, "num_shards": 2}, ConfigError, "multiple of the number of shards"),
+        ({"batch_size": 4, "num_shards": 2, "shard": 2}, ConfigError, "0 <= shard < 2; got 2"),
+        (
+            {"batch_size": 4, "num_shards": 2, "drop_remainder": False},
+            ConfigError,
+            "last, smaller batch must be dropped",
+        ),
+        ({"batch_size": 5, "skip_batches": 5}, ConfigError, "0 <= skip_batches <= 4; got 5"),
+        ({"batch_size": 5, "skip_batches": -1}, ConfigError, "got -1"),
+        ({"batch_size": 5, "seed": -1}, ConfigError, "seed and epoch >= 0; got -1 and 0"),
+        ({"batch_size": 5, "epoch": -2}, ConfigError, "got 0 and -2"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_sizes_that_do_not_fit(arrays, sizes, error, message):
+    with pytest.raises(error, match=message):
+        training_batches(arrays, **{"seed": 0, "epoch": 0, **sizes})
+
+
+def test_evaluation_needs_rows_and_a_batch_size(arrays):
+    with pytest.raises(ConfigError, match="batch_size >= 1; got 0"):
+        evaluation_batches(arrays, batch_size=0)
+    with pytest.raises(DataError, match="the data is empty"):
+        evaluation_batches(arrays.take(0), batch_size=5)
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(10, (2, 2)), (11, (2, 3)), (4, (0, 1))])
+def test_steps_per_epoch(rows, expected):
+    dropped = pipeline.steps_per_epoch(rows, 5)
+    kept = pipeline.steps_per_epoch(rows, 5, drop_remainder=False)
+    assert (dropped, kept) == expected
+
+
+def test_tfds_dataset_gives_the_rows_of_load_arrays(tiny, tiny_dir):
+    arrays = load_arrays(tiny, "train", data_dir=tiny_dir)
+    rows = pipeline.tfds_dataset(tiny, "train", data_dir=tiny_dir)
+    assert rows.element_spec[1] == tf.TensorSpec((), tf.int32)
+    x, context = zip(*rows.as_numpy_iterator(), strict=True)
+    np.testing.assert_array_equal(np.stack(x), arrays.x)
+    np.testing.assert_array_equal(np.stack(context), arrays.context)
+
+    unconditional = dataclasses.replace(tiny, context="")
+    x = list(pipeline.tfds_dataset(unconditional, "train", data_dir=tiny_dir).as_numpy_iterator())
+    np.testing.assert_array_equal(np.stack(x), arrays.x)
+
+
+def test_tfds_dataset_refuses_what_is_not_there(tiny, tiny_dir):
+    with pytest.raises(DataError, match="no feature 'audio'"):
+        pipeline.tfds_dataset(
+            dataclasses.replace(tiny, feature="audio"), "train", data_dir=tiny_dir
+        )

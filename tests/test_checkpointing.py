@@ -1,0 +1,474 @@
+"""Files whole or not at all, weights all or none, and each kind of damage refused by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from zoo import checkpointing
+from zoo.errors import (
+    FormatError,
+    IntegrityError,
+    InvalidInputError,
+    MissingCheckpointError,
+    WeightsMismatchError,
+)
+
+
+class Tiny(keras.Model):
+    """Every kind of holder: layers in a list, running statistics, a weight of its own, seeds."""
+
+    def __init__(self, width: int = 70) -> None:
+        super().__init__()
+        self.blocks = [
+            keras.Sequential([keras.layers.Dense(80), keras.layers.Dense(width)]) for _ in range(2)
+        ]
+        self.norm = keras.layers.BatchNormalization()
+        self.dropout = keras.layers.Dropout(0.1, seed=1)
+        self.scale = self.add_weight(shape=(3,), name="scale")
+        self(np.zeros((2, 64), np.float32))
+
+    def call(self, x):
+        return self.dropout(self.norm(sum(block(x) for block in self.blocks))) * self.scale[0]
+
+
+def values(model: keras.Model) -> list[np.ndarray]:
+    return [variable.numpy() for variable in model.weights]
+
+
+def randomise(model: keras.Model, seed: int) -> keras.Model:
+    generator = np.random.default_rng(seed)
+    for variable in model.weights:
+        variable.assign(generator.uniform(0.1, 1.0, size=variable.shape))
+    return model
+
+
+def assert_equal(first: list[np.ndarray], second: list[np.ndarray]) -> None:
+    assert len(first) == len(second)
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> tuple[Tiny, Path]:
+    model = randomise(Tiny(), seed=1)
+    path = tmp_path_factory.mktemp("saved") / "model.weights.h5"
+    return model, checkpointing.save_weights(model, path)
+
+
+@pytest.fixture
+def copied(saved, tmp_path: Path) -> Path:
+    return Path(shutil.copy(saved[1], tmp_path / "model.weights.h5"))
+
+
+@pytest.fixture(scope="module")
+def other() -> Tiny:
+    return Tiny()
+
+
+class TestWeights:
+    def test_come_back_exactly(self, saved, other) -> None:
+        model, path = saved
+        checkpointing.load_weights(randomise(other, seed=2), path)
+        assert_equal(values(other), values(model))
+
+    def test_keras_reads_what_we_write(self, saved, other) -> None:
+        model, path = saved
+        randomise(other, seed=2).load_weights(path)
+        assert_equal(values(other), values(model))
+
+    def test_we_read_what_keras_writes_with_its_optimizer(self, other, tmp_path: Path) -> None:
+        model = randomise(Tiny(), seed=3)
+        model.compile("adam", "mse")
+        model.fit(np.ones((4, 64)), np.ones((4, 70)), verbose=0)
+        model.save_weights(tmp_path / "keras.weights.h5")
+        checkpointing.load_weights(randomise(other, seed=2), tmp_path / "keras.weights.h5")
+        assert_equal(values(other), values(model))
+
+    def test_the_layout_is_that_of_keras(self, saved, tmp_path: Path) -> None:
+        model, path = saved
+        model.save_weights(tmp_path / "keras.weights.h5")
+
+        def tree(file: Path) -> dict:
+            found: dict = {}
+            with h5py.File(file) as opened:
+                opened.visititems(
+                    lambda name, node: found.update(
+                        {name: (getattr(node, "shape", None), dict(node.attrs))}
+                    )
+                )
+            return found
+
+        assert tree(path) == tree(tmp_path / "keras.weights.h5")
+
+    def test_equal_weights_give_equal_bytes(self, saved, tmp_path: Path) -> None:
+        model, path = saved
+        again = checkpointing.save_weights(model, tmp_path / "again.weights.h5")
+        assert again.read_bytes() == path.read_bytes()
+
+    def test_half_precision_rounds_large_matrices_alone(self, saved, other, tmp_path: Path) -> None:
+        model, full = saved
+        half = checkpointing.save_weights(
+            model, tmp_path / "half.weights.h5", storage_dtype="float16"
+        )
+        checkpointing.load_weights(randomise(other, seed=2), half)
+        for variable, stored, exact in zip(
+            other.weights, values(other), values(model), strict=True
+        ):
+            large = exact.ndim >= 2 and exact.size >= 4096
+            expected = exact.astype(np.float16).astype(np.float32) if large else exact
+            np.testing.assert_array_equal(stored, expected)
+            assert variable.dtype == "float32"
+        assert half.stat().st_size < 0.7 * full.stat().st_size
+
+    def test_half_precision_refuses_what_it_cannot_hold(self, tmp_path: Path) -> None:
+        model = randomise(Tiny(), seed=4)
+        kernel = next(v for v in model.weights if v.shape == (80, 70))
+        kernel.assign(np.full((80, 70), 1e5))
+        with pytest.raises(InvalidInputError, match=r"100000, beyond float16's 65504"):
+            checkpointing.save_weights(model, tmp_path / "a.weights.h5", storage_dtype="float16")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_bfloat16_variables_come_back_exactly(self, tmp_path: Path) -> None:
+        def build(seed: int) -> keras.Model:
+            model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4, dtype="bfloat16")])
+            return randomise(model, seed)
+
+        model, target = build(1), build(2)
+        path = checkpointing.save_weights(model, tmp_path / "a.weights.h5")
+        checkpointing.load_weights(target, path)
+        for one, two in zip(model.weights, target.weights, strict=True):
+            np.testing.assert_array_equal(
+                keras.ops.convert_to_numpy(one).astype("float32"),
+                keras.ops.convert_to_numpy(two).astype("float32"),
+            )
+
+    def test_a_layer_that_stores_something_else_than_its_weights_is_refused(
+        self, tmp_path: Path
+    ) -> None:
+        class Doubling(keras.layers.Dense):
+            def save_own_variables(self, store) -> None:
+                store["0"] = 2.0 * self.kernel
+
+        model = keras.Sequential([keras.Input((3,)), Doubling(2)])
+        with pytest.raises(WeightsMismatchError, match=r"lost .*kernel.*bias.*not among.*vars/0"):
+            checkpointing.save_weights(model, tmp_path / "a.weights.h5")
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"path": "a.h5"}, "ends in .weights.h5"),
+            ({"path": "a.weights.h5", "storage_dtype": "int8"}, "float32 or float16; got 'int8'"),
+        ],
+        ids=["ending", "dtype"],
+    )
+    def test_bad_arguments(self, saved, tmp_path: Path, arguments, message) -> None:
+        path = tmp_path / arguments.pop("path")
+        with pytest.raises(InvalidInputError, match=message):
+            checkpointing.save_weights(saved[0], path, **arguments)
+
+    def test_an_unbuilt_model_is_refused(self, tmp_path: Path) -> None:
+        model = keras.Sequential([keras.layers.Dense(2)])
+        with pytest.raises(InvalidInputError, match="not built"):
+            checkpointing.save_weights(model, tmp_path / "a.weights.h5")
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def no_hdf5(path: Path) -> None:
+    path.write_bytes(b"<html>404</html>" * 100)
+
+
+def damage_last_chunk(path: Path) -> None:
+    """Flips bytes inside the compressed data of the dataset that is read last."""
+    with h5py.File(path) as file:
+        chunks: list = []
+
+        def note(_name: str, node) -> None:
+            if isinstance(node, h5py.Dataset) and node.chunks:
+                chunks.append(node.id.get_chunk_info(node.id.get_num_chunks() - 1))
+
+        file.visititems(note)
+    chunk = chunks[-1]
+    data = bytearray(path.read_bytes())
+    middle = chunk.byte_offset + chunk.size // 2
+    data[middle : middle + 4] = bytes(byte ^ 0xFF for byte in data[middle : middle + 4])
+    path.write_bytes(data)
+
+
+def newer_version(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs["zoo_format_version"] = checkpointing.FORMAT_VERSION + 1
+
+
+def not_a_number(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["vars/0"][1] = np.nan
+
+
+def text_values(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["vars/0"]
+        file["vars"].create_dataset("0", data=np.array([b"a", b"b", b"c"]))
+
+
+def missing_weight(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["vars/0"]
+
+
+def extra_weight(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["vars/1"] = np.zeros(3)
+
+
+def other_shape(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["vars/0"]
+        file["vars/0"] = np.zeros(4)
+
+
+def link_instead(path: Path) -> None:
+    """Moves a weight into another file and links to it."""
+    with h5py.File(path, "r+") as file, h5py.File(path.with_name("elsewhere.h5"), "w") as target:
+        file.copy("vars/0", target, name="stolen")
+        del file["vars/0"]
+        file["vars/0"] = h5py.ExternalLink("elsewhere.h5", "/stolen")
+
+
+def external_data(path: Path) -> None:
+    """Declares a weight whose bytes lie in another file."""
+    path.with_name("raw.bin").write_bytes(np.ones(3, np.float32).tobytes())
+    with h5py.File(path, "r+") as file:
+        del file["vars/0"]
+        file["vars"].create_dataset("0", (3,), "f4", external=[("raw.bin", 0, 12)])
+
+
+DAMAGES = {
+    "truncated": (truncate, FormatError, "truncated or damaged"),
+    "empty": (empty, FormatError, "truncated or damaged"),
+    "not-hdf5": (no_hdf5, FormatError, "truncated or damaged"),
+    "flipped-bytes": (damage_last_chunk, FormatError, "truncated or damaged"),
+    "newer-version": (
+        newer_version,
+        FormatError,
+        "format version 2; this version of the zoo reads 1",
+    ),
+    "nan": (not_a_number, FormatError, "NaN or infinity in /vars/0"),
+    "text": (text_values, FormatError, "expected numbers"),
+    "missing-weight": (missing_weight, WeightsMismatchError, "vars/0 is missing"),
+    "extra-weight": (extra_weight, WeightsMismatchError, "vars/1 is not in the model"),
+    "other-shape": (other_shape, WeightsMismatchError, r"shape \[4\], the model's is \[3\]"),
+    "external-link": (link_instead, WeightsMismatchError, "vars/0 is missing"),
+    "external-data": (external_data, FormatError, "data in other files"),
+}
+
+
+@pytest.mark.parametrize(("damage", "error", "message"), DAMAGES.values(), ids=DAMAGES.keys())
+def test_damaged_weights_are_refused_and_nothing_is_assigned(
+    copied: Path, other, damage, error, message
+) -> None:
+    damage(copied)
+    before = values(randomise(other, seed=5))
+    with pytest.raises(error, match=message):
+        checkpointing.load_weights(other, copied)
+    assert_equal(values(other), before)
+
+
+def test_weights_of_another_width_name_the_first_difference(saved) -> None:
+    narrow = Tiny(width=60)
+    before = values(narrow)
+    with pytest.raises(WeightsMismatchError, match=r"\[80, 70\], the model's is \[80, 60\].*more"):
+        checkpointing.load_weights(narrow, saved[1])
+    assert_equal(values(narrow), before)
+
+
+def test_no_file(other, tmp_path: Path) -> None:
+    with pytest.raises(MissingCheckpointError, match="No weights file"):
+        checkpointing.load_weights(other, tmp_path / "a.weights.h5")
+
+
+class TestAtomicFiles:
+    def test_json_round_trip(self, tmp_path: Path) -> None:
+        value = {"b": [1, 2.5, None], "a": {"text": "é"}}
+        path = checkpointing.write_json_atomic(tmp_path / "new" / "value.json", value)
+        assert checkpointing.read_json(path) == value
+        assert [p.name for p in path.parent.iterdir()] == ["value.json"]
+
+    @pytest.mark.parametrize("value", [float("nan"), {"a": float("inf")}])
+    def test_json_refuses_what_json_cannot_hold(self, tmp_path: Path, value) -> None:
+        path = checkpointing.write_json_atomic(tmp_path / "value.json", 1)
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            checkpointing.write_json_atomic(path, value)
+        assert checkpointing.read_json(path) == 1
+
+    def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+        self, saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "model.weights.h5"
+        path.write_text("old")
+
+        def no_space(*arguments: object, **options: object) -> None:
+            raise OSError("No space left on device")
+
+        monkeypatch.setattr(h5py.File, "create_dataset", no_space)
+        with pytest.raises(OSError, match="No space left"):
+            checkpointing.save_weights(saved[0], path)
+        assert path.read_text() == "old"
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_a_killed_process_leaves_the_old_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "value.json"
+        path.write_text("1")
+        code = (
+            "import os, signal, sys\n"
+            "from pathlib import Path\n"
+            "from zoo import checkpointing\n"
+            "with checkpointing.replacing(Path(sys.argv[1])) as temporary:\n"
+            "    temporary.write_text('2')\n"
+            "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code, str(path)], check=False, timeout=60)
+        assert done.returncode == -9
+        assert path.read_text() == "1"
+
+    def test_files_have_the_usual_permissions(self, tmp_path: Path) -> None:
+        plain = tmp_path / "plain"
+        plain.touch()
+        written = checkpointing.write_text_atomic(tmp_path / "written", "x")
+        assert written.stat().st_mode == plain.stat().st_mode
+
+    @pytest.mark.parametrize(
+        ("content", "error", "message"),
+        [
+            (None, MissingCheckpointError, "value.json is missing in"),
+            (b'{"a": ', FormatError, "is not JSON"),
+            (b"\xff\xfe\x00", FormatError, "is not JSON"),
+        ],
+        ids=["missing", "truncated", "binary"],
+    )
+    def test_unreadable_json(self, tmp_path: Path, content, error, message) -> None:
+        if content is not None:
+            (tmp_path / "value.json").write_bytes(content)
+        with pytest.raises(error, match=message):
+            checkpointing.read_json(tmp_path / "value.json")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.txt").write_text("alpha")
+    (folder / "b.bin").write_bytes(bytes(range(256)))
+    (folder / ".hidden").write_text("not listed")
+    return folder
+
+
+class TestHashes:
+    def test_against_hashlib(self, folder: Path) -> None:
+        expected = hashlib.sha256(bytes(range(256))).hexdigest()
+        assert checkpointing.sha256_of(folder / "b.bin") == expected
+
+    def test_sums_are_those_of_sha256sum(self, folder: Path) -> None:
+        files = checkpointing.write_sha256sums(folder)
+        assert sorted(files) == ["a.txt", "b.bin"]
+        assert files["a.txt"] == {"sha256": hashlib.sha256(b"alpha").hexdigest(), "size": 5}
+        assert checkpointing.verify_sha256sums(folder)
+        if shutil.which("sha256sum"):
+            subprocess.run(
+                ["sha256sum", "--check", "--status", "SHA256SUMS"], cwd=folder, check=True
+            )
+
+    def test_a_folder_without_sums_is_not_verified(self, folder: Path) -> None:
+        assert checkpointing.verify_sha256sums(folder) is False
+
+    @pytest.mark.parametrize("position", [0, 100, 255])
+    def test_one_flipped_bit(self, folder: Path, position: int) -> None:
+        pins = {"version": 1, "files": checkpointing.write_sha256sums(folder)}
+        checkpointing.verify_folder(folder, pins)
+        data = bytearray((folder / "b.bin").read_bytes())
+        data[position] ^= 1
+        (folder / "b.bin").write_bytes(data)
+        with pytest.raises(IntegrityError, match=r"b\.bin has the SHA-256"):
+            checkpointing.verify_folder(folder, pins)
+        with pytest.raises(IntegrityError, match=r"b\.bin is not the file"):
+            checkpointing.verify_sha256sums(folder)
+
+    def test_another_size(self, folder: Path) -> None:
+        pins = {"version": 1, "files": checkpointing.write_sha256sums(folder)}
+        os.truncate(folder / "b.bin", 10)
+        with pytest.raises(IntegrityError, match="has 10 bytes; 256 are pinned"):
+            checkpointing.verify_folder(folder, pins)
+
+    def test_a_missing_file_and_a_missing_folder(self, folder: Path, tmp_path: Path) -> None:
+        pins = {"version": 1, "files": checkpointing.write_sha256sums(folder)}
+        (folder / "a.txt").unlink()
+        with pytest.raises(MissingCheckpointError, match=r"a\.txt is missing in"):
+            checkpointing.verify_folder(folder, pins)
+        with pytest.raises(MissingCheckpointError, match=r"a\.txt is missing in"):
+            checkpointing.verify_sha256sums(folder)
+        with pytest.raises(MissingCheckpointError, match="No checkpoint folder"):
+            checkpointing.verify_folder(tmp_path / "absent", pins)
+
+    @pytest.mark.parametrize("line", ["abc  a.txt", f"{'0' * 64}  ../a.txt", "nonsense"])
+    def test_malformed_sums(self, folder: Path, line: str) -> None:
+        (folder / "SHA256SUMS").write_text(line + "\n")
+        with pytest.raises(FormatError, match="no 'hash  file name'"):
+            checkpointing.verify_sha256sums(folder)
+
+
+class TestConfigFile:
+    CONFIG = types.MappingProxyType(
+        {"format_version": 1, "family": "nice", "config": {"event_shape": [4]}}
+    )
+
+    def test_is_read(self, tmp_path: Path) -> None:
+        checkpointing.write_json_atomic(tmp_path / "config.json", dict(self.CONFIG))
+        assert checkpointing.read_config(tmp_path) == self.CONFIG
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"format_version": 2}, "format version 2; this version of the zoo reads 1 to 1"),
+            ({"format_version": 0}, "format version 0"),
+            ({"format_version": "new"}, "not a number"),
+            ({"family": None}, "needs 'family' as a str; got None"),
+            ({"config": [4]}, r"needs 'config' as a dict; got \[4\]"),
+        ],
+    )
+    def test_what_it_refuses(self, tmp_path: Path, change, message) -> None:
+        checkpointing.write_json_atomic(tmp_path / "config.json", {**self.CONFIG, **change})
+        with pytest.raises(FormatError, match=message):
+            checkpointing.read_config(tmp_path)
+
+    @pytest.mark.parametrize("value", [[], {}, {"family": "nice"}])
+    def test_json_that_is_no_config(self, tmp_path: Path, value) -> None:
+        checkpointing.write_json_atomic(tmp_path / "config.json", value)
+        with pytest.raises(FormatError, match="no format_version"):
+            checkpointing.read_config(tmp_path)
+
+    def test_software_versions_name_what_computes(self) -> None:
+        versions = checkpointing.software_versions()
+        assert versions["keras"] == keras.__version__
+        assert versions["numpy"] == np.__version__
+        assert versions["h5py"] == h5py.__version__
+        assert {"zoo", "python", "tensorflow", "tensorflow-probability"} <= versions.keys()
+        assert json.dumps(versions)

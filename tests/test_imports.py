@@ -1,0 +1,75 @@
+"""`import zoo` is light, and its public names are those that are documented."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zoo
+
+PUBLIC = {"list_models", "info", "load", "create", "export", "evaluate", "ModelInfo", "ZooError"}
+HEAVY = ("tensorflow", "keras", "tensorflow_probability", "tensorflow_datasets", "h5py", "numpy")
+
+
+def run_python(code: str) -> str:
+    """What `code` prints in a new interpreter; its error fails the test."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "import zoo",
+        "import zoo; zoo.list_models(); zoo.list_models(pretrained=True)",
+        "import zoo; [print(zoo.info(name)) for name in zoo.list_models()]",
+        "import zoo; dir(zoo); zoo.ModelInfo; zoo.ZooError; zoo.load; zoo.create",
+        "import zoo.errors, zoo.recipes, zoo.registry, zoo.checkpointing, zoo.loading",
+    ],
+    ids=["import", "list", "info", "names", "light-modules"],
+)
+def test_imports_nothing_heavy(use: str) -> None:
+    code = f"{use}\nimport sys\nprint('heavy:', *(n for n in {HEAVY} if n in sys.modules))"
+    assert run_python(code).splitlines()[-1] == "heavy:"
+
+
+def test_the_public_names_are_the_documented_ones() -> None:
+    assert set(zoo.__all__) == PUBLIC
+    assert set(dir(zoo)) >= PUBLIC
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_every_public_name_resolves(name: str) -> None:
+    assert getattr(zoo, name).__name__ == name
+    assert getattr(zoo, name).__doc__
+
+
+def test_an_unknown_attribute_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        _ = zoo.lod
+
+
+@pytest.mark.parametrize("order", ["import zoo, keras", "import keras, zoo"])
+def test_keras_loads_a_saved_model_after_import_zoo_alone(order: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    model = zoo.create("nice", event_shape=(3,), hidden_units=(4,))
+    model.save(path)
+    expected = model.log_prob([[0.25, -1.0, 2.0]]).numpy()[0]
+    code = (
+        f"import warnings; warnings.simplefilter('ignore'); {order}; "
+        f"model = keras.saving.load_model({str(path)!r}); "
+        "print(type(model).__name__, float(model.log_prob([[0.25, -1.0, 2.0]])[0]))"
+    )
+    name, value = run_python(code).split()
+    assert name == "NICE"
+    assert float(value) == pytest.approx(float(expected), rel=1e-6)

@@ -1,0 +1,78 @@
+"""Publishes a run: stores its weights under `checkpoints/<name>`, evaluates them as stored, pins the files.
+
+    python tools/publish.py nice_mnist runs/nice_mnist --storage float16
+
+Writes config.json, recipe.json, model.weights.h5, history.csv, run.json, metrics.json (by
+`zoo.evaluate`, on the stored weights), samples.png for images, card.md, SHA256SUMS, and the name's entry in
+`zoo/pins.json`. Published weights are immutable: other weights under a released version need `--version`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    """Command line entry point."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--storage", choices=("float32", "float16"), default="float16")
+    parser.add_argument("--version", type=int, default=1)
+    options = parser.parse_args()
+    publish(options.name, options.run, storage=options.storage, version=options.version)
+
+
+def publish(name: str, run: Path, *, storage: str, version: int) -> None:
+    """Stores, pins, evaluates, describes, and pins again what evaluation and card have added."""
+    from zoo import checkpointing, evaluation, recipes, registry
+    from zoo.models import build
+
+    entry = registry.get(name)
+    config = checkpointing.read_config(run)
+    recipe = recipes.from_dict(checkpointing.read_json(run / checkpointing.RECIPE_FILE))
+    model = build(config["family"], config["config"], name=name)
+    checkpointing.load_weights(model, run / checkpointing.WEIGHTS_FILE)
+    folder = ROOT / "checkpoints" / name
+    checkpointing.save_checkpoint(
+        folder, model, family=entry.family, recipe=recipe, storage_dtype=storage
+    )
+    for file in ("history.csv", "run.json"):
+        shutil.copyfile(run / file, folder / file)
+    for stale in ("metrics.json", "card.md", "samples.png", "samples.csv"):
+        (folder / stale).unlink(missing_ok=True)
+    pin(name, folder, version)
+    metrics = evaluation.evaluate(name, out=folder / "metrics.json")
+    print(json.dumps(metrics["metrics"], indent=2))  # noqa: T201 (the tool's output)
+    extension = "png" if len(model.config.event_shape) == 3 else "csv"
+    count = "16" if entry.family in ("maf", "made") else "64"
+    subprocess.run(
+        [sys.executable, "-m", "zoo.cli", "sample", name, "-n", count, "--seed", "0"]
+        + ["-o", str(folder / f"samples.{extension}")],
+        check=True,
+    )
+    subprocess.run([sys.executable, str(ROOT / "tools" / "render_cards.py")], check=True)
+    pin(name, folder, version)
+
+
+def pin(name: str, folder: Path, version: int) -> None:
+    """Writes SHA256SUMS and the name's pins."""
+    from zoo import checkpointing, registry
+
+    files = checkpointing.write_sha256sums(folder)
+    path = ROOT / "zoo" / "pins.json"
+    pins = json.loads(path.read_text(encoding="utf-8"))
+    pins[name] = {"version": version, "files": files}
+    checkpointing.write_json_atomic(path, dict(sorted(pins.items())))
+    registry.pins.cache_clear()
+
+
+if __name__ == "__main__":
+    main()

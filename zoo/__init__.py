@@ -1,0 +1,60 @@
+"""Normalizing flows as Keras 3 models on TensorFlow Probability bijectors, with their weights.
+
+    model = zoo.load("realnvp_cifar")          # a keras.Model with the published weights
+    model.bits_per_dim(images)                 # [batch], of uint8 images as the dataset stores them
+    model.sample(16, seed=1)                   # uint8 images
+    zoo.list_models("*_mnist", pretrained=True)
+
+Importing the package, listing models and reading their facts import no TensorFlow; what needs it
+is imported on first use. After `import zoo`, `keras.saving.load_model` knows the zoo's classes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from zoo import registration
+
+if TYPE_CHECKING:
+    from zoo.errors import ZooError
+    from zoo.evaluation import evaluate
+    from zoo.exporting import export
+    from zoo.loading import ModelInfo, create, info, list_models, load
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ModelInfo",
+    "ZooError",
+    "create",
+    "evaluate",
+    "export",
+    "info",
+    "list_models",
+    "load",
+]
+
+_HOMES = {
+    "ModelInfo": "zoo.loading",
+    "ZooError": "zoo.errors",
+    "create": "zoo.loading",
+    "evaluate": "zoo.evaluation",
+    "export": "zoo.exporting",
+    "info": "zoo.loading",
+    "list_models": "zoo.loading",
+    "load": "zoo.loading",
+}
+
+registration.announce()
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when they are first asked for."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,95 @@
+"""One-pass bijectors, and the walk that evaluates a chain of them once.
+
+TFP asks a bijector for `inverse` and for `inverse_log_det_jacobian` separately. A coupling would then
+run its conditioner twice, and its gradient twice. Here a bijector implements the pair
+
+    forward_and_log_det(z) -> (x, log|det dx/dz|)        inverse_and_log_det(x) -> (z, log|det dz/dx|)
+
+and gets TFP's whole interface from it; `inverse_and_log_det(chain, x)` walks a `tfb.Chain` that way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+tfb = tfp.bijectors
+
+__all__ = ["OnePassBijector", "forward_and_log_det", "inverse_and_log_det"]
+
+
+class OnePassBijector(tfb.Bijector):
+    """A bijector of events of rank `event_ndims` defined by its two one-pass methods.
+
+    Subclasses implement `forward_and_log_det` and `inverse_and_log_det`, each from a tensor
+    [batch..., *event] to (tensor [batch..., *event], log-det [batch...]).
+    """
+
+    def __init__(self, *, event_ndims: int, parameters: dict[str, Any], name: str) -> None:
+        super().__init__(
+            forward_min_event_ndims=event_ndims, parameters=parameters, validate_args=False, name=name
+        )
+
+    def forward_and_log_det(self, z: Any) -> tuple[Any, Any]:
+        """(x, log|det dx/dz|)."""
+        raise NotImplementedError
+
+    def inverse_and_log_det(self, x: Any) -> tuple[Any, Any]:
+        """(z, log|det dz/dx|)."""
+        raise NotImplementedError
+
+    def _forward(self, z: Any) -> Any:
+        return self.forward_and_log_det(z)[0]
+
+    def _inverse(self, x: Any) -> Any:
+        return self.inverse_and_log_det(x)[0]
+
+    def _forward_log_det_jacobian(self, z: Any) -> Any:
+        return self.forward_and_log_det(z)[1]
+
+    def _inverse_log_det_jacobian(self, x: Any) -> Any:
+        return self.inverse_and_log_det(x)[1]
+
+    @classmethod
+    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
+        del dtype, num_classes  # no parameter of ours has batch dimensions
+        return {}
+
+
+def _members(bijector: tfb.Bijector) -> list[tfb.Bijector]:
+    """The chain's members in the order in which `forward` applies them."""
+    if isinstance(bijector, tfb.Chain):
+        return [m for b in reversed(bijector.bijectors) for m in _members(b)]
+    return [bijector]
+
+
+def forward_and_log_det(bijector: tfb.Bijector, z: Any, event_ndims: int) -> tuple[Any, Any]:
+    """(x, log|det dx/dz|) with every member evaluated once.  z: [batch, *event], log-det: [batch]."""
+    log_det = tf.zeros(tf.shape(z)[: z.shape.rank - event_ndims], z.dtype)
+    for member in _members(bijector):
+        if hasattr(member, "forward_and_log_det"):
+            z, term = member.forward_and_log_det(z)
+        else:
+            x = member.forward(z)
+            term = member.forward_log_det_jacobian(z, event_ndims=event_ndims)
+            z = x
+        log_det += term
+        event_ndims = z.shape.rank - log_det.shape.rank
+    return z, log_det
+
+
+def inverse_and_log_det(bijector: tfb.Bijector, x: Any, event_ndims: int) -> tuple[Any, Any]:
+    """(z, log|det dz/dx|) with every member evaluated once.  x: [batch, *event], log-det: [batch]."""
+    log_det = tf.zeros(tf.shape(x)[: x.shape.rank - event_ndims], x.dtype)
+    for member in reversed(_members(bijector)):
+        if hasattr(member, "inverse_and_log_det"):
+            x, term = member.inverse_and_log_det(x)
+        else:
+            z = member.inverse(x)
+            term = member.inverse_log_det_jacobian(x, event_ndims=event_ndims)
+            x = z
+        log_det += term
+        event_ndims = x.shape.rank - log_det.shape.rank
+    return x, log_det

@@ -1,0 +1,92 @@
+"""Elementwise affine maps: diagonal scaling (NICE), activation norm, batch norm (RealNVP, MAF)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.bijectors.base import OnePassBijector
+
+__all__ = ["BatchNorm", "DiagonalAffine"]
+
+
+class DiagonalAffine(OnePassBijector):
+    """x = z * exp(log_scale) + shift;  log|det dx/dz| = sum log_scale over the whole event.
+
+    shift, log_scale: [event] of full shape or broadcasting against it (one value a channel for
+    activation norm, Glow arXiv:1807.03039 Sec. 3.1).   event_shape: static shape of the event.
+    NICE's diagonal scaling (arXiv:1410.8516 Sec. 3.3) is this with shift = 0.
+    """
+
+    def __init__(
+        self, shift: Any, log_scale: Any, *, event_shape: tuple[int, ...], name: str = "diagonal_affine"
+    ) -> None:
+        parameters = dict(locals())
+        super().__init__(event_ndims=len(event_shape), parameters=parameters, name=name)
+        self._shift = shift
+        self._log_scale = log_scale
+        self._event_shape = event_shape
+
+    def _log_det(self, x: Any) -> Any:
+        repeats = int(np.prod(self._event_shape)) // int(np.prod(self._log_scale.shape))
+        total = tf.cast(repeats, x.dtype) * tf.reduce_sum(self._log_scale)
+        return tf.fill(tf.shape(x)[: x.shape.rank - len(self._event_shape)], total)
+
+    def forward_and_log_det(self, z: Any) -> tuple[Any, Any]:
+        """x = z exp(s) + t."""
+        return z * tf.exp(self._log_scale) + self._shift, self._log_det(z)
+
+    def inverse_and_log_det(self, x: Any) -> tuple[Any, Any]:
+        """z = (x - t) exp(-s)."""
+        return (x - self._shift) * tf.exp(-self._log_scale), -self._log_det(x)
+
+
+class BatchNorm(OnePassBijector):
+    """z = (x - m) / sqrt(v + eps) * exp(log_gamma) + beta;  log|det dz/dx| = sum log_gamma - log(v+eps)/2.
+
+    MAF (arXiv:1705.07057, Eq. 19-22), RealNVP (arXiv:1605.08803, Sec. 3.7).
+    moments: x -> (m, v), each broadcasting against the event; the batch's own in training, those of the
+        training set otherwise. The log-det sums over the event's last axis, times `repeats` (the
+        number of pixels, for moments by channel).
+    forward: needs moments that do not depend on x, so it calls `moments(None)`.
+    """
+
+    def __init__(
+        self,
+        moments: Callable[[Any], tuple[Any, Any]],
+        *,
+        log_gamma: Any,
+        beta: Any,
+        epsilon: float,
+        event_shape: tuple[int, ...],
+        name: str = "batch_norm",
+    ) -> None:
+        parameters = dict(locals())
+        super().__init__(event_ndims=len(event_shape), parameters=parameters, name=name)
+        self._moments = moments
+        self._log_gamma = log_gamma
+        self._beta = beta
+        self._epsilon = epsilon
+        self._event_shape = event_shape
+
+    def _log_scale_and_mean(self, x: Any) -> tuple[Any, Any]:
+        mean, variance = self._moments(x)
+        return self._log_gamma - 0.5 * tf.math.log(variance + self._epsilon), mean
+
+    def _inverse_log_det(self, log_scale: Any, x: Any) -> Any:
+        repeats = int(np.prod(self._event_shape)) // self._event_shape[-1]
+        total = tf.cast(repeats, x.dtype) * tf.reduce_sum(log_scale)
+        return tf.fill(tf.shape(x)[: x.shape.rank - len(self._event_shape)], total)
+
+    def forward_and_log_det(self, z: Any) -> tuple[Any, Any]:
+        """x = (z - beta) exp(-log_gamma) sqrt(v + eps) + m."""
+        log_scale, mean = self._log_scale_and_mean(None)
+        return (z - self._beta) * tf.exp(-log_scale) + mean, -self._inverse_log_det(log_scale, z)
+
+    def inverse_and_log_det(self, x: Any) -> tuple[Any, Any]:
+        """z = (x - m) exp(log_gamma) / sqrt(v + eps) + beta."""
+        log_scale, mean = self._log_scale_and_mean(x)
+        return (x - mean) * tf.exp(log_scale) + self._beta, self._inverse_log_det(log_scale, x)

@@ -1,0 +1,24 @@
+"""Datasets: TFDS by pinned version, a builder of our own, batches, sample rows of the package.
+
+Importing this package is light: TensorFlow Datasets is not imported. Whenever it is, before or
+after, the zoo's own builders (`magic`) are registered with it, so that `tfds.load("magic")` works.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import wrapt
+
+from zoo.data.samples import sample_labels, sample_names, samples
+
+__all__ = ["sample_labels", "sample_names", "samples"]
+
+
+def _register_builders(_: Any) -> None:
+    """Import the builders of our own; defining one registers it."""
+    importlib.import_module("zoo.data.magic")
+
+
+wrapt.register_post_import_hook(_register_builders, "tensorflow_datasets")

@@ -1,0 +1,288 @@
+"""Datasets as arrays in memory, by TFDS name and pinned version.
+
+A `zoo.recipes.Dataset` names a TFDS dataset, its version and, for each of the zoo's three splits, a
+TFDS split string ("train[:50000]"). The rows come back exactly as the dataset stores them (uint8
+images, float32 features): whatever happens to them afterwards belongs to the model's preprocessing.
+
+Where a prepared dataset is looked for, in this order:
+
+1. `data_dir`, where given, and then nowhere else;
+2. `$TFDS_DATA_DIR`, or `~/tensorflow_datasets` where that is not set (TFDS's own default);
+3. `<cache>/tensorflow_datasets`, where the zoo prepares the datasets of its own (`zoo.data.magic`)
+   if the directory above cannot be written to; <cache> is `$ZOO_CACHE`, else `$XDG_CACHE_HOME/zoo`,
+   else `~/.cache/zoo`.
+
+A dataset is read from its files, so the code of its TFDS builder is needed only to prepare it.
+Nothing is downloaded unless `download=True`. For a machine without internet, prepare the dataset
+elsewhere (`tfds build mnist`, or `tfds.load`) and copy the directory `<name>/<version>`.
+
+`fashion_mnist` can be prepared without internet where Debian's package `dataset-fashion-mnist` is
+at hand: it holds the original files in /usr/share/datasets/fashion-mnist. TFDS's own builder reads
+them when its download manager is made to answer with those files, unpacked:
+
+    def local(manager, urls):  # {"train_images": "…/train-images-idx3-ubyte.gz", …} -> paths
+        unpacked = {key: Path(folder, Path(url).stem) for key, url in urls.items()}
+        for key, url in urls.items():
+            unpacked[key].write_bytes(gzip.decompress(Path(source, Path(url).name).read_bytes()))
+        return unpacked
+
+    tfds.download.DownloadManager.download_and_extract = local
+    tfds.builder("fashion_mnist:3.0.1").download_and_prepare()
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.errors import DataError
+from zoo.recipes import Dataset
+
+__all__ = [
+    "OWN_DATASETS",
+    "SPLITS",
+    "Arrays",
+    "available",
+    "cache_data_dir",
+    "data_dirs",
+    "find_prepared",
+    "load_arrays",
+    "open_builder",
+    "split_expression",
+    "stored_rows",
+]
+
+SPLITS = ("train", "validation", "test")
+OWN_DATASETS = ("magic",)
+_READ_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """The rows of a split, in the dataset's stored order.
+
+    Attributes:
+        x: [rows, ...event shape], of the stored dtype.
+        context: int32 [rows], or None for unconditional data.
+    """
+
+    x: np.ndarray
+    context: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.context is not None and len(self.context) != len(self.x):
+            raise DataError(
+                f"Expected one context for each row: {len(self.x)} rows and "
+                f"{len(self.context)} contexts came."
+            )
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return len(self.x)
+
+    def take(self, count: int) -> Arrays:
+        """The first `count` rows (all of them where there are fewer)."""
+        context = None if self.context is None else self.context[:count]
+        return Arrays(self.x[:count], context)
+
+
+def cache_data_dir() -> Path:
+    """The cache's TFDS directory (see the module's docstring); it may not exist yet."""
+    if root := os.environ.get("ZOO_CACHE"):
+        cache = Path(root)
+    elif root := os.environ.get("XDG_CACHE_HOME"):
+        cache = Path(root) / "zoo"
+    else:
+        cache = Path.home() / ".cache" / "zoo"
+    return cache.expanduser() / "tensorflow_datasets"
+
+
+def data_dirs(data_dir: str | Path | None = None) -> list[Path]:
+    """The directories that are searched for prepared datasets, in order."""
+    if data_dir is not None:
+        return [Path(data_dir).expanduser()]
+    first = os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets"
+    return [Path(first).expanduser(), cache_data_dir()]
+
+
+def find_prepared(dataset: Dataset, *, data_dir: str | Path | None = None) -> Path | None:
+    """The directory of the prepared dataset of exactly the pinned version, or None."""
+    for root in data_dirs(data_dir):
+        folder = root / dataset.name / dataset.version
+        if (folder / "dataset_info.json").is_file():
+            return folder
+    return None
+
+
+def available(dataset: Dataset, *, data_dir: str | Path | None = None) -> bool:
+    """Whether `load_arrays` can read the dataset without a download."""
+    if find_prepared(dataset, data_dir=data_dir) is not None:
+        return True
+    if dataset.name in OWN_DATASETS:
+        from zoo.data import magic
+
+        return dataset.version == magic.VERSION and magic.local_source() is not None
+    return False
+
+
+def split_expression(dataset: Dataset, split: str) -> str:
+    """The TFDS split string of "train", "validation" or "test". Raises DataError for others."""
+    if split not in SPLITS:
+        raise DataError(f"Expected a split out of {', '.join(SPLITS)}; got {split!r}.")
+    expression: str = getattr(dataset, split)
+    if not expression:
+        raise DataError(f"The recipe of {dataset.name} declares no {split} split.")
+    return expression
+
+
+def open_builder(
+    dataset: Dataset, *, data_dir: str | Path | None = None, download: bool = False
+) -> Any:
+    """The TFDS builder of a prepared dataset, preparing it first where that is allowed.
+
+    Raises DataError where the dataset is absent and may not, or cannot, be prepared.
+    """
+    import tensorflow_datasets as tfds
+
+    folder = find_prepared(dataset, data_dir=data_dir)
+    if folder is None:
+        folder = _prepare(dataset, data_dir=data_dir, download=download)
+    builder = tfds.builder_from_directory(str(folder))
+    found = (builder.name, str(builder.version))
+    if found != (dataset.name, dataset.version):
+        raise DataError(
+            f"Expected {dataset.name} {dataset.version} in {folder}, but its files say they are "
+            f"{found[0]} {found[1]}. Prepare the dataset again."
+        )
+    return builder
+
+
+def load_arrays(
+    dataset: Dataset,
+    split: str,
+    *,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+) -> Arrays:
+    """All rows of a split, in memory, as stored.
+
+    The order is the stored one (shards in sequence, nothing shuffled), the same on every machine
+    that holds the same files.
+
+    Args:
+        dataset: Name, pinned version, split strings, feature and context feature.
+        split: "train", "validation" or "test".
+        data_dir: The one TFDS directory to use, instead of the look-up of the module's docstring.
+        download: Whether an absent dataset may be downloaded and prepared.
+
+    Returns:
+        Arrays: uint8 [rows, height, width, channels] for images, float32 [rows, columns] for
+        tables; the context, if the dataset declares one, as int32 [rows].
+
+    Raises:
+        DataError: the dataset, its version, the split or a feature is not there; or its files
+            are damaged, or hold fewer rows than they declare.
+    """
+    import tensorflow as tf
+
+    expression = split_expression(dataset, split)
+    builder = open_builder(dataset, data_dir=data_dir, download=download)
+    stored = stored_rows(builder, dataset, expression)
+    names = _feature_names(dataset)
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    try:
+        for batch in stored.batch(_READ_BATCH).as_numpy_iterator():
+            for name in names:
+                columns[name].append(batch[name])
+    except tf.errors.OpError as error:
+        raise DataError(
+            f"{dataset.name}:{dataset.version}[{expression}] cannot be read: {error.message} "
+            "Prepare the dataset again."
+        ) from error
+    x = np.concatenate(columns[dataset.feature])
+    context = None
+    if dataset.context:
+        context = np.concatenate(columns[dataset.context]).astype(np.int32)
+    return Arrays(x, context)
+
+
+def stored_rows(builder: Any, dataset: Dataset, expression: str) -> Any:
+    """The rows of a split as a `tf.data.Dataset` of dicts of the named features, in stored order.
+
+    Raises DataError where the dataset has no such feature or split, or the split no rows.
+    """
+    import tensorflow_datasets as tfds
+
+    version = f"{dataset.name}:{dataset.version}"
+    names = _feature_names(dataset)
+    for name in names:
+        if name not in builder.info.features:
+            raise DataError(
+                f"{version} stores no feature {name!r}; "
+                f"it has {', '.join(sorted(builder.info.features))}."
+            )
+    try:
+        rows = int(builder.info.splits[expression].num_examples)
+    except (KeyError, ValueError, AssertionError) as error:
+        raise DataError(
+            f"{version} has no split {expression!r}; its splits are "
+            f"{', '.join(builder.info.splits)}."
+        ) from error
+    if rows == 0:
+        raise DataError(f"The split {expression!r} of {version} has no rows.")
+    return builder.as_dataset(
+        split=expression,
+        shuffle_files=False,
+        decoders=tfds.decode.PartialDecoding(dict.fromkeys(names, True)),
+        read_config=tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1),
+    )
+
+
+def _feature_names(dataset: Dataset) -> list[str]:
+    return [dataset.feature, dataset.context] if dataset.context else [dataset.feature]
+
+
+def _prepare(dataset: Dataset, *, data_dir: str | Path | None, download: bool) -> Path:
+    """Prepares an absent dataset; returns its directory."""
+    if dataset.name in OWN_DATASETS:
+        from zoo.data import magic
+
+        if dataset.version == magic.VERSION:
+            return magic.prepare(data_dir=data_dir, download=download)
+    if not download:
+        raise DataError(_absent(dataset, data_dir))
+    import tensorflow_datasets as tfds
+
+    root = data_dirs(data_dir)[0]
+    try:
+        builder = tfds.builder(f"{dataset.name}:{dataset.version}", data_dir=str(root))
+        builder.download_and_prepare()
+    except Exception as error:
+        raise DataError(
+            f"{dataset.name} {dataset.version} could not be downloaded and prepared in {root}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return root / dataset.name / dataset.version
+
+
+def _absent(dataset: Dataset, data_dir: str | Path | None) -> str:
+    roots = data_dirs(data_dir)
+    others = sorted(
+        folder.name
+        for root in roots
+        if (root / dataset.name).is_dir()
+        for folder in (root / dataset.name).iterdir()
+        if (folder / "dataset_info.json").is_file()
+    )
+    found = f" (found version {', '.join(others)}, which is not the pinned one)" if others else ""
+    return (
+        f"The dataset {dataset.name} {dataset.version} is not prepared{found} in "
+        f"{' or '.join(str(root) for root in roots)}. Set TFDS_DATA_DIR to the directory that "
+        f"holds {dataset.name}/{dataset.version}, or let TFDS download it: "
+        f"`tfds build {dataset.name}`, or load_arrays(…, download=True)."
+    )

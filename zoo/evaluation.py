@@ -1,0 +1,131 @@
+"""The card's figures, recomputed: the papers' protocols on the whole test set.
+
+Metrics, each with two standard errors of its mean over the rows:
+
+    bits_per_dim     -log p(x) / (D log 2), x the data as stored; uniform dequantisation noise, one draw a row
+    log_prob_paper   nats in the space in which the paper quotes them (`space` says which), higher is better
+    log_prob         nats of the data as stored; the figure of models of real features
+
+A lower bits_per_dim is better. Noise is named by (seed, row): the same seed gives the same figures.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from zoo import checkpointing, loading, registry
+from zoo.data import sources
+from zoo.errors import InvalidInputError
+from zoo.ops.units import bits_per_dim_from_nats
+
+__all__ = ["evaluate", "mean_with_error"]
+
+METRICS = ("bits_per_dim", "log_prob_paper", "log_prob")
+
+
+def evaluate(
+    name: str,
+    split: str = "test",
+    *,
+    model: Any = None,
+    limit: int = 0,
+    batch_size: int = 200,
+    seed: int = 0,
+    out: str | os.PathLike[str] = "",
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Evaluates a named model on a split of its recipe's dataset; returns what `metrics.json` holds.
+
+    name: a registered name: its weights, dataset and the paper's figure.
+    model: evaluates this model of the same family in place of the published weights.
+    split: "train", "validation" or "test".   limit: only the first rows; 0 for all.
+    seed: of the dequantisation noise.   out: also writes the result there, as JSON.
+    progress: called after every batch with (rows done, rows in all).
+
+    Raises UnknownModelError, DataError, CheckpointError; InvalidInputError for sizes that are none.
+    """
+    if limit < 0 or batch_size < 1:
+        raise InvalidInputError(f"Expected limit >= 0 and batch_size >= 1; got {limit} and {batch_size}.")
+    entry = registry.get(name)
+    started = time.monotonic()
+    published = model is None
+    if published:
+        model = loading.load(name)
+    rows = sources.load_arrays(entry.recipe.dataset, split)
+    rows = rows.take(limit or None)
+    log_probs, paper_log_dets = [], []
+    for start in range(0, rows.rows, batch_size):
+        stop = min(start + batch_size, rows.rows)
+        x = tf.constant(rows.x[start:stop])
+        context = None
+        if model.config.context_size and rows.context is not None:
+            context = tf.constant(rows.context[start:stop])
+        log_probs.append(model.log_prob(x, context, seed=seed).numpy())
+        paper_log_dets.append(model.paper_space_log_det(x, seed=seed).numpy())
+        if progress is not None:
+            progress(stop, rows.rows)
+    log_prob = np.concatenate(log_probs).astype(np.float64)
+    log_prob_paper = log_prob - np.concatenate(paper_log_dets)
+    values = {
+        "bits_per_dim": bits_per_dim_from_nats(log_prob, model.config.event_size),
+        "log_prob_paper": log_prob_paper,
+        "log_prob": log_prob,
+    }
+    metrics = {metric: mean_with_error(values[metric]) for metric in entry.metrics}
+    if "log_prob_paper" in metrics:
+        metrics["log_prob_paper"]["space"] = model.paper_space
+    dataset = entry.recipe.dataset
+    result: dict[str, Any] = {
+        "name": name,
+        "version": registry.pins().get(name, {}).get("version", 1) if published else 0,
+        "dataset": f"{dataset.name}:{dataset.version}",
+        "split": split,
+        "count": rows.rows,
+        "protocol": _protocol(model, seed),
+        "metrics": metrics,
+        "paper": _paper(entry),
+        "software": checkpointing.software_versions(),
+        "hardware": f"{os.cpu_count()} CPU cores",
+        "wall_seconds": round(time.monotonic() - started, 1),
+    }
+    if published:
+        result["train_hours"] = _train_hours(loading.resolve(name))
+    if out:
+        checkpointing.write_json_atomic(out, result)
+    return result
+
+
+def mean_with_error(values: np.ndarray) -> dict[str, Any]:
+    """{"value": mean, "two_standard_errors": 2 s / sqrt(n)}, s the sample deviation (0 for one row)."""
+    count = len(values)
+    deviation = float(np.std(values, ddof=1)) if count > 1 else 0.0
+    return {
+        "value": round(float(np.mean(values)), 6),
+        "two_standard_errors": round(2.0 * deviation / math.sqrt(count), 6),
+    }
+
+
+def _protocol(model: Any, seed: int) -> str:
+    if model.config.preprocessing.num_levels:
+        return f"uniform dequantisation, one draw a row, seed {seed}"
+    return "exact density of the stored features"
+
+
+def _paper(entry: registry.Entry) -> dict[str, Any] | None:
+    if entry.paper_value is None:
+        return None
+    return {"metric": entry.paper_metric, "value": entry.paper_value, "source": entry.paper_source}
+
+
+def _train_hours(folder: Path) -> float | None:
+    """From run.json, which the training wrote beside the weights."""
+    path = folder / "run.json"
+    return checkpointing.read_json(path).get("train_hours") if path.exists() else None

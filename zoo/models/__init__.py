@@ -1,0 +1,59 @@
+"""One file per published system, bound together by `DensityModel`."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import ConfigError, UnknownModelError
+
+if TYPE_CHECKING:
+    from zoo.models.base import DensityModel
+
+__all__ = ["FAMILIES", "build", "create", "model_class"]
+
+FAMILIES = {
+    "nice": "zoo.models.nice:NICE",
+    "realnvp": "zoo.models.realnvp:RealNVP",
+    "maf": "zoo.models.maf:MAF",
+    "made": "zoo.models.maf:MADEModel",
+}
+
+
+def model_class(family: str) -> type[DensityModel]:
+    """The family's class. Raises UnknownModelError, with close matches, for no family."""
+    if family not in FAMILIES:
+        close = difflib.get_close_matches(str(family), FAMILIES, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UnknownModelError(f"No family named {family!r}.{hint} Families: {', '.join(FAMILIES)}.")
+    module, _, name = FAMILIES[family].partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def build(family: str, config: Mapping[str, Any], **kwargs: Any) -> DensityModel:
+    """The family's model of exactly this config, with fresh weights; `kwargs` are the constructor's."""
+    return model_class(family)(config, **kwargs)
+
+
+def create(family: str, *, dtype: Any = None, name: str | None = None, **config: Any) -> DensityModel:
+    """A fresh model of the family for any event shape.
+
+    `zoo.create("realnvp", event_shape=(32, 32, 3))`, `zoo.create("maf", event_shape=(10,),
+    hidden_units=(64, 64))`. Fields left out have the family's defaults; for events [h, w, c] without
+    `preprocessing` that is the paper's treatment of uint8 images, for vectors none at all.
+
+    Raises UnknownModelError for no family, ConfigError for fields that do not fit.
+    """
+    cls = model_class(family)
+    if "event_shape" not in config:
+        raise ConfigError(f"zoo.create({family!r}, ...) needs event_shape=, such as (32, 32, 3) or (10,).")
+    shape = config["event_shape"]
+    config["event_shape"] = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    if "preprocessing" not in config and len(config["event_shape"]) == 3:
+        config["preprocessing"] = cls.config_class.image_preprocessing()
+    if dataclasses.is_dataclass(config.get("preprocessing")):
+        config["preprocessing"] = dataclasses.asdict(config["preprocessing"])
+    return cls(config, dtype=dtype, name=name)

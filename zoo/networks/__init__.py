@@ -1,0 +1,1 @@
+"""Keras layers: the only place where variables are created."""

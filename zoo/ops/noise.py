@@ -1,0 +1,51 @@
+"""Uniform noise as a function of (seed, row, position), equal in eager mode, graphs and XLA.
+
+`tf.random.stateless_uniform` draws other numbers under XLA than in a graph, and a row's numbers depend
+on its place in the batch. Dequantisation needs neither: here the noise of a row is a hash of the
+row's own values, so that a row's log-density does not depend on its batch mates, on the number of
+replicas or on the compiler.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["hashed_uniform", "mix32"]
+
+# Chris Wellons' "lowbias32" integer hash, and the 32-bit golden ratio as the step of the counter.
+_MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
+_SHIFTS = (16, 15, 16)
+_GOLDEN_RATIO = 0x9E3779B9
+
+
+def mix32(x: Any) -> Any:
+    """A bijective hash of uint32 with near-perfect avalanche: uint32 [...] -> uint32 [...]."""
+    shift = tf.bitwise.right_shift
+    xor = tf.bitwise.bitwise_xor
+    x = xor(x, shift(x, tf.constant(_SHIFTS[0], tf.uint32)))
+    x = x * tf.constant(_MULTIPLIERS[0], tf.uint32)
+    x = xor(x, shift(x, tf.constant(_SHIFTS[1], tf.uint32)))
+    x = x * tf.constant(_MULTIPLIERS[1], tf.uint32)
+    return xor(x, shift(x, tf.constant(_SHIFTS[2], tf.uint32)))
+
+
+def hashed_uniform(x: Any, seed: Any) -> Any:
+    """u[b, d] = (h(d, h(row_b, seed)) + 1/2) / 2**24 in (0, 1), from 24 bits of the hash h.
+
+    x: integers [batch, ...], the rows that name the noise.   seed: int32 [2].
+    returns: float32 of x's shape; equal rows under one seed get equal noise, by design.
+    """
+    shape = tf.shape(x)
+    event_size = int(np.prod(x.shape[1:]))
+    rows = tf.cast(tf.reshape(x, [-1, event_size]), tf.uint32)  # [batch, D]
+    seed = tf.cast(seed, tf.uint32)
+    positions = (np.arange(1, event_size + 1, dtype=np.uint64) * _GOLDEN_RATIO) & 0xFFFFFFFF
+    counter = tf.constant(positions.astype(np.uint32))  # [D]
+    row_hash = tf.reduce_sum(mix32(rows + counter + seed[0]), axis=-1, keepdims=True)  # [batch, 1]
+    row_hash = mix32(tf.bitwise.bitwise_xor(row_hash, mix32(seed[1] + seed[0] * tf.constant(3, tf.uint32))))
+    bits = tf.bitwise.right_shift(mix32(row_hash + counter), tf.constant(8, tf.uint32))
+    uniform = (tf.cast(bits, tf.float32) + 0.5) * (2.0**-24)
+    return tf.reshape(uniform, shape)

@@ -1,0 +1,153 @@
+"""Recipes: a training run as a frozen value. Importable without TensorFlow.
+
+A recipe names everything that decides the weights: dataset and version, model config, optimiser,
+schedule, batch, precision, seed. Each system has one recipe that is the paper's; a variant is a
+`dataclasses.replace` of it. The values live in `zoo.registry`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from zoo.errors import ConfigError
+
+__all__ = ["Dataset", "Optimizer", "Recipe", "from_dict", "override", "to_dict"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A TFDS dataset by name and pinned version, and how its rows are split.
+
+    `validation` is always carved from the dataset's own train rows, never from its test rows.
+    """
+
+    name: str
+    version: str
+    train: str
+    validation: str
+    test: str
+    feature: str = "image"
+    context: str = ""  # the feature that conditions the model; "" for none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """Adam and its schedule.
+
+    The rate rises linearly over `warmup_steps`, then is constant or falls on a half cosine to
+    `final_fraction` of itself at the run's last step.
+    """
+
+    learning_rate: float = 1e-3
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    weight_decay: float = 0.0  # decoupled (AdamW), on matrices and convolution kernels alone
+    clip_norm: float = 0.0  # global norm of the gradient; 0 for none
+    warmup_steps: int = 0
+    schedule: Literal["constant", "cosine"] = "constant"
+    final_fraction: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One training run.
+
+    `family` and `config` build the model (`zoo.create(family, **config)`); `l2` is the coefficient of
+    the sum of squares of the weights the model lists in `regularized_weights`; `ema_decay` 0 means no
+    averaging; `patience` counts validations without improvement, 0 means never stop early.
+    """
+
+    family: str
+    config: Mapping[str, Any]
+    dataset: Dataset
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    batch_size: int
+    max_epochs: int
+    validate_every: int = 0  # steps between validations; 0 for once an epoch
+    patience: int = 0
+    ema_decay: float = 0.0
+    l2: float = 0.0
+    horizontal_flips: bool = False
+    conditioner_dtype: Literal["float32", "mixed_bfloat16"] = "float32"
+    jit_compile: bool = False
+    initialization_rows: int = 0  # rows for the data-dependent initialisation; 0 for none
+    validation_rows: int = 0  # rows used by each validation; 0 for all
+    seed: int = 0
+    paper: str = ""
+    notes: str = ""
+
+
+def to_dict(value: Any) -> dict[str, Any]:
+    """A recipe as plain JSON values (tuples become lists)."""
+    return typing.cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(value))))
+
+
+def from_dict(values: Mapping[str, Any]) -> Recipe:
+    """The recipe of `to_dict`'s output. Raises ConfigError for unknown or missing fields."""
+    values = dict(values)
+    try:
+        values["dataset"] = Dataset(**values["dataset"])
+        values["optimizer"] = Optimizer(**values.get("optimizer", {}))
+        return Recipe(**values)
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"Not a recipe of this version: {error}.") from error
+
+
+def override(recipe: Recipe, assignments: typing.Iterable[str]) -> Recipe:
+    """The recipe with `path=value` assignments applied.
+
+    `optimizer.learning_rate=3e-4`, `max_epochs=5`, `config.num_couplings=6`, `horizontal_flips=false`:
+    values are JSON where they parse as JSON, else text. Raises ConfigError for a path that does not
+    exist, or a value of another type.
+    """
+    for assignment in assignments:
+        path, separator, text = assignment.partition("=")
+        if not separator:
+            raise ConfigError(f"Expected PATH=VALUE, such as max_epochs=5; got {assignment!r}.")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        recipe = _assign(recipe, path.strip().split("."), value, path)
+    return recipe
+
+
+def _assign(node: Any, keys: list[str], value: Any, path: str) -> Any:
+    head, *rest = keys
+    if isinstance(node, Mapping):
+        inner = _assign(node.get(head, {}), rest, value, path) if rest else value
+        return {**node, head: inner}
+    names = [f.name for f in dataclasses.fields(node)]
+    if head not in names:
+        raise ConfigError(f"No field {path!r} in a recipe: {head!r} is none of {', '.join(names)}.")
+    old = getattr(node, head)
+    if rest:
+        if not (dataclasses.is_dataclass(old) or isinstance(old, Mapping)):
+            raise ConfigError(f"{head!r} in {path!r} is a plain value and has no fields.")
+        return dataclasses.replace(node, **{head: _assign(old, rest, value, path)})
+    return dataclasses.replace(node, **{head: _checked(type(node), head, value, path)})
+
+
+def _checked(owner: type, name: str, value: Any, path: str) -> Any:
+    """`value` if it has the type that `owner` declares for `name`, an int widened to float."""
+    hint = typing.get_type_hints(owner)[name]
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        if value in typing.get_args(hint):
+            return value
+        raise ConfigError(f"{path} must be one of {typing.get_args(hint)}; got {value!r}.")
+    kind = origin if origin not in (None, types.UnionType) else hint
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    wrong_bool = isinstance(value, bool) and kind is not bool
+    if wrong_bool or not isinstance(value, kind):
+        name_of_kind = getattr(kind, "__name__", str(kind))
+        raise ConfigError(f"{path} must be of type {name_of_kind}; got {value!r}.")
+    return value
