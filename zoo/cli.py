@@ -1,4 +1,4 @@
-"""The command line: `zoo list | info | sample | score | train | evaluate | export | verify | doctor`.
+"""The command line: `zoo COMMAND`, the verbs of the Python interface.
 
 Results go to stdout, progress and errors to stderr. `list`, `info` and every `--help` import no
 TensorFlow; each command imports what it needs.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,11 +21,13 @@ import typer.core
 
 import zoo
 from zoo import loading, registry
+from zoo.console import columns, figure, import_tensorflow, interactive, progress_bar, waiting
 from zoo.errors import CheckpointError, InvalidInputError, TrainingError, ZooError
 
 if TYPE_CHECKING:
     import numpy as np
-    from rich.progress import Progress
+
+    from zoo.models.base import DensityModel
 
 __all__ = ["app", "main"]
 
@@ -103,7 +105,6 @@ def _common(
     ] = False,
 ) -> None:
     del debug, version
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
 
 
 # --- what there is
@@ -134,13 +135,13 @@ def list_command(
         count = "" if row["num_parameters"] is None else f"{row['num_parameters']:,}"
         weights = f"v{row['version']}" if row["pretrained"] else "-"
         lines.append((name, row["family"], row["dataset"], count, weights, row["headline"]))
-    print(_columns(lines, right={3}))
+    print(columns(lines, right={3}))
 
 
 def _list_row(name: str) -> dict[str, Any]:
     """The facts of a model for a list; a damaged checkpoint is one of them, not an error."""
     entry = registry.get(name)
-    row = {
+    row: dict[str, Any] = {
         "name": name,
         "family": entry.family,
         "dataset": f"{entry.recipe.dataset.name}:{entry.recipe.dataset.version}",
@@ -169,7 +170,7 @@ def _headline(entry: registry.Entry, metrics: Mapping[str, Any]) -> str:
     """The entry's first metric that has been evaluated, as text; "" for none."""
     for metric in entry.metrics:
         if metric in metrics:
-            return f"{_figure(metrics[metric])} {metric}"
+            return f"{figure(metrics[metric])} {metric}"
     return ""
 
 
@@ -211,14 +212,13 @@ def sample(
     writer = _WRITERS.get(out.suffix.lower())
     if writer is None:
         raise InvalidInputError(f"Expected a {', '.join(_WRITERS)} file; got {str(out)!r}.")
-    with _waiting(f"loading {name}"):
-        model = loading.load(name)
+    model = _loaded(name)
     if out.suffix.lower() == ".png" and model.data_dtype != "uint8":
         raise InvalidInputError(
             f"{name} draws rows of {model.config.event_size} features, not images: write them to "
             ".npy, .npz or .csv."
         )
-    with _waiting(f"drawing {number} from {name}"):
+    with waiting(f"drawing {number} from {name}"):
         rows = model.sample(number, seed=seed, temperature=temperature, context=context).numpy()
     out.parent.mkdir(parents=True, exist_ok=True)
     writer(out, rows)
@@ -246,7 +246,7 @@ def _write_npz(path: Path, rows: np.ndarray) -> None:
 
 
 def _write_csv(path: Path, rows: np.ndarray) -> None:
-    """One line a row, its event flattened; the header is x0, x1, …"""
+    """One line a row, its event flattened, under the header x0, x1 and so on."""
     import csv
 
     flat = rows.reshape([len(rows), -1])
@@ -270,7 +270,7 @@ def score(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="Rows as the dataset stores them: .npy, .npz, or images.", metavar="FILE…"
+            help="Rows as the dataset stores them: .npy, .npz or images.", metavar="FILE…"
         ),
     ],
     *,
@@ -291,8 +291,7 @@ def score(
     """
     import numpy as np
 
-    with _waiting(f"loading {name}"):
-        model = loading.load(name)
+    model = _loaded(name)
     scored = []
     for path in files:
         rows, labels = _read_rows(path, model.config.event_shape)
@@ -332,7 +331,7 @@ def _read_rows(path: Path, event_shape: Sequence[int]) -> tuple[Any, Any]:
                 key = "x" if "x" in keys else keys[0] if len(keys) == 1 else ""
                 if not key:
                     raise InvalidInputError(
-                        f"{path} needs its rows under the key x; it has {keys}."
+                        f"{path} needs its rows under the key x; it has {', '.join(keys)}."
                     )
                 labels = content["context"] if "context" in keys else None
                 content = content[key]
@@ -357,7 +356,7 @@ def _score(
     if len(starts) == 1:
         return np.asarray(model.log_prob(rows, labels, seed=seed))
     nats = []
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task(label, total=len(rows))
         for start in starts:
             chosen = slice(start, start + batch_size)
@@ -387,13 +386,11 @@ def _scores(path: Path, nats: np.ndarray, event_size: int) -> dict[str, Any]:
 def _print_scores(result: Mapping[str, Any], *, shown: int | None) -> None:
     count = result["count"]
     lines = [("row", "nats", "bits/dim")]
-    pairs = zip(result["log_prob"], result["bits_per_dim"], strict=True)
-    lines += [(str(i), f"{nats:.3f}", f"{bits:.4f}") for i, (nats, bits) in enumerate(pairs)][
-        :shown
-    ]
+    pairs = list(zip(result["log_prob"], result["bits_per_dim"], strict=True))[:shown]
+    lines += [(str(i), f"{nats:.3f}", f"{bits:.4f}") for i, (nats, bits) in enumerate(pairs)]
     lines.append(("mean", f"{result['mean_log_prob']:.3f}", f"{result['mean_bits_per_dim']:.4f}"))
     print(result["file"])
-    print(_columns(lines, right={0, 1, 2}, indent="  "))
+    print(columns(lines, right={0, 1, 2}, indent="  "))
     if shown is not None and count > shown:
         print(f"  the mean is of all {count:,} rows; --all shows them")
 
@@ -426,12 +423,17 @@ def train(
 
     recipe = recipes.override(registry.get(name).recipe, assignments or [])
     folder = out or Path("runs") / name
-    with _waiting("importing TensorFlow"):
-        from zoo import training
-    limit = {} if max_seconds is None else {"max_seconds": max_seconds}
+    import_tensorflow()
+    from zoo import training
+
     with _training_display(name) as progress:
         result = training.train(
-            recipe, folder, name=name, resume=resume, progress=progress, **limit
+            recipe,
+            folder,
+            name=name,
+            resume=resume,
+            max_seconds=math.inf if max_seconds is None else max_seconds,
+            progress=progress,
         )
     print(
         f"{result.reason} after step {result.step:,} (epoch {result.epoch}), "
@@ -451,7 +453,7 @@ def train(
 @contextlib.contextmanager
 def _training_display(name: str) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
     """What `training.train` calls after each step: a bar on a terminal, else a line a minute."""
-    if not _interactive():
+    if not interactive():
         logged_at = -LOG_SECONDS
 
         def log(step: int, total: int, values: dict[str, float]) -> None:
@@ -464,7 +466,7 @@ def _training_display(name: str) -> Iterator[Callable[[int, int, dict[str, float
 
         yield log
         return
-    with _progress("{task.fields[values]}") as progress:
+    with progress_bar("{task.fields[values]}") as progress:
         task = progress.add_task(name, total=None, values="")
 
         def show(step: int, total: int, values: dict[str, float]) -> None:
@@ -497,11 +499,12 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Compute a model's figures by the protocol of its paper, with two standard errors."""
-    with _waiting("importing TensorFlow"):
-        from zoo import evaluation
+    import_tensorflow()
+    from zoo import evaluation
 
+    with waiting(f"loading {name}"):
         model = None if weights is None else loading.load(name, weights=weights)
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task(f"{name} on {split}", total=None)
         result = evaluation.evaluate(
             name,
@@ -519,10 +522,10 @@ def evaluate(
     print(f"{result['name']} on {result['dataset']}, {result['split']}, {result['count']:,} rows")
     print(f"  {result['protocol']}")
     lines = [
-        (metric, _figure(value), value.get("space", ""))
+        (metric, figure(value), value.get("space", ""))
         for metric, value in result["metrics"].items()
     ]
-    print(_columns(lines, right={1}, indent="  "))
+    print(columns(lines, right={1}, indent="  "))
     paper = result.get("paper") or {}
     if paper.get("value") is not None:
         print(f"  paper: {paper['value']:g} {paper['metric']} ({paper['source']})")
@@ -548,11 +551,12 @@ def export(
     if every == (name is not None):
         raise InvalidInputError("Give the name of one model, or --all.")
     names = loading.list_models(pretrained=True) if name is None else [name]
-    with _waiting("importing TensorFlow"):
-        from zoo import exporting
+    import_tensorflow()
+    from zoo import exporting
+
     for one in names:
         number = version or registry.pins().get(one, {}).get("version", 1)
-        with _waiting(f"exporting {one}"):
+        with waiting(f"exporting {one}"):
             written = exporting.export(one, str(path), version=number)
         print(written)
 
@@ -571,10 +575,12 @@ def verify(
 ) -> None:
     """Check published checkpoints: every file against its pinned SHA-256, and that they load."""
     chosen = names or loading.list_models(pretrained=True)
+    if load and chosen:
+        import_tensorflow()
     results = []
     for name in chosen:
         registry.get(name)
-        with _waiting(f"verifying {name}"):
+        with waiting(f"verifying {name}"):
             results.append(_verify(name, load=load))
     if as_json:
         _print_json(results)
@@ -586,7 +592,7 @@ def verify(
             (r["name"], str(r["files"]), f"{r['bytes']:,}", "ok" if r["ok"] else r["error"])
             for r in results
         ]
-        print(_columns(lines, right={1, 2}))
+        print(columns(lines, right={1, 2}))
     if not all(result["ok"] for result in results):
         raise typer.Exit(FAILED)
 
@@ -617,17 +623,24 @@ def doctor(*, as_json: AsJson = False) -> None:
     """Check this machine: versions against the pins, folders, datasets, XLA, cores."""
     from zoo import diagnosis
 
-    with _waiting("checking versions, folders and XLA"):
+    import_tensorflow()
+    with waiting("checking versions, folders and XLA"):
         checks = diagnosis.run()
     if as_json:
         _print_json([dataclasses.asdict(check) for check in checks])
     else:
-        print(_columns([(check.status, check.name, check.found) for check in checks]))
+        print(columns([(check.status, check.name, check.found) for check in checks]))
         for check in checks:
             if check.advice:
                 print(f"{check.name}: {check.advice}")
     if any(check.status == "failed" for check in checks):
         raise typer.Exit(FAILED)
+
+
+def _loaded(name: str) -> DensityModel:
+    import_tensorflow()
+    with waiting(f"loading {name}"):
+        return loading.load(name)
 
 
 # --- output
@@ -639,60 +652,6 @@ def _print_json(value: Any) -> None:
 
 def _complain(message: str) -> None:
     print(f"zoo: {message}", file=sys.stderr)
-
-
-def _figure(metric: Mapping[str, Any]) -> str:
-    """A metric of metrics.json as value ± two standard errors."""
-    error = metric.get("two_standard_errors")
-    return f"{metric['value']:.6g}" + (f" ± {error:.2g}" if error is not None else "")
-
-
-def _columns(
-    lines: Sequence[Sequence[str]], *, right: Sequence[int] | set[int] = (), indent: str = ""
-) -> str:
-    """The lines with their cells aligned, two spaces apart."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))] if lines else []
-    rows = []
-    for line in lines:
-        cells = [
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        rows.append((indent + "  ".join(cells)).rstrip())
-    return "\n".join(rows)
-
-
-def _interactive() -> bool:
-    """Whether progress is drawn: stderr is a terminal, and ZOO_PROGRESS=0 does not forbid it."""
-    return sys.stderr.isatty() and os.environ.get("ZOO_PROGRESS") != "0"
-
-
-def _progress(*more: str) -> Progress:
-    """A progress bar on stderr, silent where `_interactive` is false."""
-    from rich import progress
-    from rich.console import Console
-
-    return progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TimeRemainingColumn(),
-        *(progress.TextColumn(column) for column in more),
-        console=Console(stderr=True),
-        disable=not _interactive(),
-    )
-
-
-@contextlib.contextmanager
-def _waiting(message: str) -> Iterator[None]:
-    """A spinner on stderr around work of unknown length, where `_interactive`."""
-    if not _interactive():
-        yield
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status(message):
-        yield
 
 
 if __name__ == "__main__":

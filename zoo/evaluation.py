@@ -53,14 +53,16 @@ def evaluate(
     Raises UnknownModelError, DataError, CheckpointError; InvalidInputError for sizes that are none.
     """
     if limit < 0 or batch_size < 1:
-        raise InvalidInputError(f"Expected limit >= 0 and batch_size >= 1; got {limit} and {batch_size}.")
+        raise InvalidInputError(
+            f"Expected limit >= 0 and batch_size >= 1; got {limit} and {batch_size}."
+        )
     entry = registry.get(name)
     started = time.monotonic()
     published = model is None
     if published:
         model = loading.load(name)
     rows = sources.load_arrays(entry.recipe.dataset, split)
-    rows = rows.take(limit or None)
+    rows = rows.take(limit or rows.rows)
     log_probs, paper_log_dets = [], []
     for start in range(0, rows.rows, batch_size):
         stop = min(start + batch_size, rows.rows)

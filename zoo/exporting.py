@@ -40,16 +40,23 @@ def export(model_or_name: Any, path: str | os.PathLike[str] = "export", version:
         raise ExportError(f"version must be a positive integer; got {version!r}.")
     model = loading.load(model_or_name) if isinstance(model_or_name, str) else model_or_name
     if not isinstance(model, DensityModel):
-        raise ExportError(f"Expected a registered name or a density model; got {type(model).__name__}.")
+        raise ExportError(
+            f"Expected a registered name or a density model; got {type(model).__name__}."
+        )
     name = model_or_name if isinstance(model_or_name, str) else model.name
     folder = Path(path) / name / str(version)
     if folder.exists() and any(folder.iterdir()):
-        raise ExportError(f"{folder} exists. Servers expect versions to be immutable: export version {version + 1}.")
+        raise ExportError(
+            f"{folder} exists. Servers expect versions to be immutable: export version {version + 1}."
+        )
     archive = keras.export.ExportArchive()
     archive.track(model)
     for endpoint, (function, specification) in signatures(model).items():
         archive.add_endpoint(endpoint, function, input_signature=specification)
-    archive.write_out(str(folder), verbose=False)
+    # Under another name until it is complete: a server that watches the folder loads any number.
+    unfinished = folder.with_name(f"unfinished-{version}-{os.getpid()}")
+    archive.write_out(str(unfinished), verbose=False)
+    os.replace(unfinished, folder)
     return str(folder)
 
 
@@ -78,7 +85,12 @@ def signatures(model: DensityModel) -> dict[str, tuple[Any, list[tf.TensorSpec]]
         base = model._base_distribution()
         quantile = tf.vectorized_map(
             lambda s: tf.random.stateless_uniform(
-                [config.event_size], s, minval=_SMALLEST_QUANTILE, maxval=1.0, dtype=dtype, alg="philox"
+                [config.event_size],
+                s,
+                minval=_SMALLEST_QUANTILE,
+                maxval=1.0,
+                dtype=dtype,
+                alg="philox",
             ),
             seed,
         )

@@ -19,5 +19,7 @@ def negative_log_likelihood(model: Any, x: Any, context: Any, seed: Any, *, trai
 
 def l2_penalty(weights: Any, coefficient: float) -> Any:
     """coefficient * sum of squares of the weights, a scalar."""
-    total = sum((tf.reduce_sum(tf.square(tf.convert_to_tensor(w))) for w in weights), start=tf.constant(0.0))
+    total = sum(
+        (tf.reduce_sum(tf.square(tf.convert_to_tensor(w))) for w in weights), start=tf.constant(0.0)
+    )
     return coefficient * total

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -54,6 +55,15 @@ class Optimizer:
     schedule: Literal["constant", "cosine"] = "constant"
     final_fraction: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Raises ConfigError for settings that cannot be run."""
+        _check_numbers(self, (f.name for f in dataclasses.fields(self) if f.name != "schedule"))
+        if self.epsilon == 0.0 or self.beta_1 >= 1.0 or self.beta_2 >= 1.0:
+            raise ConfigError(
+                "Adam needs epsilon > 0 and beta_1, beta_2 in [0, 1); got "
+                f"{self.epsilon}, {self.beta_1}, {self.beta_2}."
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -82,6 +92,33 @@ class Recipe:
     seed: int = 0
     paper: str = ""
     notes: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for sizes that cannot be run."""
+        _check_numbers(
+            self,
+            (
+                "validate_every",
+                "patience",
+                "ema_decay",
+                "l2",
+                "initialization_rows",
+                "validation_rows",
+                "seed",
+            ),
+        )
+        if self.batch_size < 1 or self.max_epochs < 1 or self.ema_decay >= 1.0:
+            raise ConfigError(
+                "A recipe needs batch_size >= 1, max_epochs >= 1 and ema_decay in [0, 1); got "
+                f"{self.batch_size}, {self.max_epochs} and {self.ema_decay}."
+            )
+
+
+def _check_numbers(owner: Any, names: typing.Iterable[str]) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        if not (math.isfinite(value) and value >= 0):
+            raise ConfigError(f"{name} must be a finite number of 0 or more; got {value}.")
 
 
 def to_dict(value: Any) -> dict[str, Any]:
@@ -124,13 +161,15 @@ def _assign(node: Any, keys: list[str], value: Any, path: str) -> Any:
     if isinstance(node, Mapping):
         inner = _assign(node.get(head, {}), rest, value, path) if rest else value
         return {**node, head: inner}
+    if not dataclasses.is_dataclass(node) or isinstance(node, type):
+        raise ConfigError(
+            f"No field {path!r} in a recipe: {node!r} is a plain value and has no fields."
+        )
     names = [f.name for f in dataclasses.fields(node)]
     if head not in names:
         raise ConfigError(f"No field {path!r} in a recipe: {head!r} is none of {', '.join(names)}.")
     old = getattr(node, head)
     if rest:
-        if not (dataclasses.is_dataclass(old) or isinstance(old, Mapping)):
-            raise ConfigError(f"{head!r} in {path!r} is a plain value and has no fields.")
         return dataclasses.replace(node, **{head: _assign(old, rest, value, path)})
     return dataclasses.replace(node, **{head: _checked(type(node), head, value, path)})
 

@@ -27,7 +27,7 @@ import tensorflow as tf
 
 from zoo import checkpointing
 from zoo.data import pipeline, sources
-from zoo.errors import FormatError, MissingCheckpointError, NonFiniteLossError, TrainingError
+from zoo.errors import DataError, FormatError, MissingCheckpointError, NonFiniteLossError, TrainingError
 from zoo.losses import l2_penalty, negative_log_likelihood
 from zoo.models import build
 from zoo.ops.units import bits_per_dim_from_nats
@@ -70,7 +70,13 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(
-        self, rate: float, *, warmup_steps: int, total_steps: int, cosine: bool, final_fraction: float
+        self,
+        rate: float,
+        *,
+        warmup_steps: int,
+        total_steps: int,
+        cosine: bool,
+        final_fraction: float,
     ) -> None:
         self.rate = rate
         self.warmup_steps = warmup_steps
@@ -230,37 +236,61 @@ def train(
     lock = filelock.FileLock(folder / ".lock", timeout=0)
     try:
         with lock:
-            run = _Run(recipe, folder, name or folder.name, resume, initial_weights)
+            run = _Run(
+                recipe, folder, name or folder.name, resume=resume, initial_weights=initial_weights
+            )
             return run.loop(max_seconds, progress)
     except filelock.Timeout as error:
-        raise TrainingError(f"Another training is writing to {folder}; give it another --out.") from error
+        raise TrainingError(
+            f"Another training is writing to {folder}; give it another --out."
+        ) from error
 
 
 class _Run:
     """One run: model, step, data, and the counters that are saved with them."""
 
     def __init__(
-        self, recipe: Recipe, folder: Path, name: str, resume: bool, initial_weights: str | os.PathLike[str]
+        self,
+        recipe: Recipe,
+        folder: Path,
+        name: str,
+        *,
+        resume: bool,
+        initial_weights: str | os.PathLike[str],
     ) -> None:
         self.recipe, self.folder, self.name = recipe, folder, name
         state = folder / STATE_FILE
         if resume and not state.exists():
-            raise MissingCheckpointError(f"Nothing to resume: {state} does not exist. Leave out --resume.")
+            raise MissingCheckpointError(
+                f"Nothing to resume: {state} does not exist. Leave out --resume."
+            )
         if not resume and state.exists():
-            raise TrainingError(f"{folder} holds a run already: use --resume to go on, or another --out.")
+            raise TrainingError(
+                f"{folder} holds a run already: use --resume to go on, or another --out."
+            )
         self.train_rows = sources.load_arrays(recipe.dataset, "train")
         self.validation_rows = sources.load_arrays(recipe.dataset, "validation")
-        self.validation_rows = self.validation_rows.take(recipe.validation_rows or None)
+        self.validation_rows = self.validation_rows.take(recipe.validation_rows or self.validation_rows.rows)
         self.steps_per_epoch = pipeline.steps_per_epoch(self.train_rows.rows, recipe.batch_size)
+        if not self.steps_per_epoch or not self.validation_rows.rows:
+            raise DataError(
+                f"Expected at least one batch of {recipe.batch_size} rows to train on and one row to "
+                f"validate; got {self.train_rows.rows} and {self.validation_rows.rows}."
+            )
         self.total_steps = self.steps_per_epoch * recipe.max_epochs
         keras.utils.set_random_seed(recipe.seed)
         self.model = build(
-            recipe.family, recipe.config, conditioner_dtype=_policy(recipe.conditioner_dtype), name=name
+            recipe.family,
+            recipe.config,
+            conditioner_dtype=_policy(recipe.conditioner_dtype),
+            name=name,
         )
         if not resume:
             self._initialize(initial_weights)
         self.step = TrainingStep(self.model, recipe, self.total_steps)
-        self._compiled_step = tf.function(self.step, autograph=False, jit_compile=recipe.jit_compile)
+        self._compiled_step = tf.function(
+            self.step, autograph=False, jit_compile=recipe.jit_compile
+        )
         self._compiled_nats = tf.function(
             lambda x, context: negative_log_likelihood(
                 self.model, x, context, tf.constant([0, 0]), training=False
@@ -288,7 +318,7 @@ class _Run:
             return
         self.model.adapt_whitening(self.train_rows.x)
         if self.recipe.initialization_rows:
-            rows = self.train_rows.take(self.recipe.initialization_rows or None)
+            rows = self.train_rows.take(self.recipe.initialization_rows or self.train_rows.rows)
             self.model._fit(rows.x, rows.context, "all")
 
     # The loop.
@@ -302,9 +332,15 @@ class _Run:
         writer = tf.summary.create_file_writer(str(self.folder / "logs"))
         reason = "finished"
         if not (self.folder / checkpointing.RECIPE_FILE).exists():
-            checkpointing.write_json_atomic(self.folder / checkpointing.RECIPE_FILE, to_dict(self.recipe))
+            checkpointing.write_json_atomic(
+                self.folder / checkpointing.RECIPE_FILE, to_dict(self.recipe)
+            )
+        if not (self.folder / STATE_FILE).exists():
+            self._save()  # so that a run that is killed before its first step resumes as well
+        if self._out_of_patience():  # a finished run that is resumed stays as it is
+            reason = "early stopping"
         with self._signals(), writer.as_default():
-            for x, context in self._batches():
+            for x, context in self._batches() if reason == "finished" else ():
                 step = self.counters["step"]
                 x = tf.constant(x)
                 context = None if context is None else tf.constant(context)
@@ -321,9 +357,7 @@ class _Run:
                     progress(step, self.total_steps, self._progress_values(nats, norm))
                 if step % validate_every == 0 or step == self.total_steps:
                     self._validate()
-                    if self.recipe.patience and (
-                        self.counters["validations_without_gain"] >= self.recipe.patience
-                    ):
+                    if self._out_of_patience():
                         reason = "early stopping"
                         break
                     if now - saved_at > SAVE_SECONDS / 3:
@@ -373,8 +407,16 @@ class _Run:
                 skip_batches=skip if epoch == first_epoch else 0,
             )
 
+    def _out_of_patience(self) -> bool:
+        patience: int = self.recipe.patience
+        return bool(patience) and self.counters["validations_without_gain"] >= patience
+
     def _progress_values(self, nats: float, norm: float) -> dict[str, float]:
-        values = {"nats": nats, "gradient_norm": norm, "epoch": self.counters["step"] / self.steps_per_epoch}
+        values = {
+            "nats": nats,
+            "gradient_norm": norm,
+            "epoch": self.counters["step"] / self.steps_per_epoch,
+        }
         if self.history:
             values["validation_nats"] = self.history[-1]["validation_nats"]
         return values
@@ -383,7 +425,7 @@ class _Run:
         counters = self.counters
         with self.step.averaged_weights():
             if self.model.has_batch_norm:
-                rows = self.train_rows.take(self.recipe.initialization_rows or None)
+                rows = self.train_rows.take(self.recipe.initialization_rows or self.train_rows.rows)
                 self.model.adapt_batch_norm(rows.x, rows.context)
             nats = self._mean_nats()
             if nats < counters["best_validation_nats"]:
@@ -431,12 +473,17 @@ class _Run:
         model = self.model
         value = model._dequantised(x, tf.constant([self.recipe.seed, step]))
         members = model._chain(training=True, context=model._encoded_context(context)).bijectors
-        culprit = "the gradient"
+        finite = bool(np.isfinite(value.numpy()).all())
+        culprit = "the data"
         for member in members:
-            value = member.inverse(tf.identity(value))
-            if not np.isfinite(value.numpy()).all():
-                culprit = f"bijector {member.name!r}"
+            if not finite:
                 break
+            value = member.inverse(tf.identity(value))
+            finite = bool(np.isfinite(value.numpy()).all())
+            culprit = f"bijector {member.name!r}"
+        if finite:
+            overflow = "the latents' density or a log-determinant"
+            culprit = "the gradient" if math.isfinite(nats) else overflow
         return (
             f"Step {step}: loss {nats:.6g} nats, gradient norm {norm:.6g}; the first value that is not finite "
             f"comes from {culprit}. The last saved state is sound: lower optimizer.learning_rate or set "
@@ -446,13 +493,18 @@ class _Run:
     # State.
 
     def _publish(self) -> None:
-        checkpointing.save_checkpoint(self.folder, self.model, family=self.recipe.family, recipe=self.recipe)
+        checkpointing.save_checkpoint(
+            self.folder, self.model, family=self.recipe.family, recipe=self.recipe
+        )
 
     def _save(self) -> None:
         arrays = {f"variable_{i:04d}": v.numpy() for i, v in enumerate(self.step.state_variables())}
         meta = {
             "version": STATE_VERSION,
-            "counters": {**self.counters, "best_validation_nats": repr(self.counters["best_validation_nats"])},
+            "counters": {
+                **self.counters,
+                "best_validation_nats": repr(self.counters["best_validation_nats"]),
+            },
             "history": self.history,
             "recipe": to_dict(self.recipe),
         }
@@ -462,13 +514,17 @@ class _Run:
 
     def _restore(self, path: Path) -> None:
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 meta = json.loads(bytes(file["meta"]))
                 arrays = [file[key] for key in sorted(file.files) if key != "meta"]
         except Exception as error:
-            raise FormatError(f"{path} cannot be read: {error}. Start again in another --out.") from error
+            raise FormatError(
+                f"{path} cannot be read: {error}. Start again in another --out."
+            ) from error
         if meta.get("version") != STATE_VERSION:
-            raise FormatError(f"{path} has state version {meta.get('version')}; this zoo reads {STATE_VERSION}.")
+            raise FormatError(
+                f"{path} has state version {meta.get('version')}; this zoo reads {STATE_VERSION}."
+            )
         mine, theirs = to_dict(self.recipe), meta["recipe"]
         free = ("max_epochs", "patience", "notes", "paper")
         different = [k for k in mine if k not in free and mine[k] != theirs.get(k)]
@@ -478,7 +534,9 @@ class _Run:
             )
         variables = self.step.state_variables()
         if [tuple(v.shape) for v in variables] != [a.shape for a in arrays]:
-            raise FormatError(f"{path} holds {len(arrays)} arrays that are not this recipe's variables.")
+            raise FormatError(
+                f"{path} holds {len(arrays)} arrays that are not this recipe's variables."
+            )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
         self.counters = {**meta["counters"]}
@@ -496,7 +554,7 @@ class _Run:
     def _signals(self) -> Iterator[None]:
         """SIGTERM and SIGINT end the run after the step in progress (in the main thread alone)."""
 
-        def stop(number: int, unused_frame: Any) -> None:
+        def stop(number: int, *_: Any) -> None:
             self._stop_reason = f"signal {signal.Signals(number).name}"
 
         try:

@@ -201,8 +201,9 @@ def _zca(event_shape: tuple[int, ...], dtype: Any) -> Bijector:
 
 
 def _factor_out(_: Any) -> Bijector:
-    inner = SplitCoupling(1, dense_conditioner(1, 1), event_ndims=3)
-    return FactorOut(tfb.Chain([CheckerboardCoupling(checkerboard(2, 2), image_conditioner((2, 2, 2))), inner]), num_kept=2)
+    conditioner = image_conditioner((2, 2, 2))
+    couplings = [CheckerboardCoupling(checkerboard(2, 2, even_first=b), conditioner) for b in (True, False)]
+    return FactorOut(tfb.Chain(couplings), num_kept=2)
 
 
 IMAGE = (2, 4, 1)
@@ -313,9 +314,9 @@ MODELS: dict[str, ModelCase] = {
         config={
             "event_shape": (4, 4, 1),
             "num_scales": 2,
-            "num_checkerboard": 2,
+            "num_checkerboard": 1,
             "num_channelwise": 2,
-            "num_final": 2,
+            "num_final": 1,
             "filters": 3,
             "num_blocks": 1,
             "conditioner_stride": 2,
@@ -323,24 +324,19 @@ MODELS: dict[str, ModelCase] = {
         },
         cannot=NO_CONTEXT,
     ),
-    "realnvp-image-paper": ModelCase(
+    "realnvp-three-scales": ModelCase(
         family="realnvp",
         config={
-            "event_shape": (4, 4, 2),
+            "event_shape": (8, 4, 1),
             "num_scales": 3,
             "num_checkerboard": 1,
             "num_channelwise": 1,
-            "num_final": 2,
+            "num_final": 1,
             "filters": 2,
             "num_blocks": 1,
-            "conditioner_batch_norm": True,
-            "skip_connections": True,
-            "normalization": "batch_norm",
+            "weight_norm": False,
         },
-        cannot={
-            **NO_CONTEXT,
-            "replicas": "Keras' batch norm in the conditioners takes the moments of a replica's rows",
-        },
+        cannot=NO_CONTEXT,
     ),
     "realnvp-one-scale": ModelCase(
         family="realnvp",
@@ -350,9 +346,14 @@ MODELS: dict[str, ModelCase] = {
             "num_final": 2,
             "filters": 3,
             "num_blocks": 1,
-            "weight_norm": False,
+            "conditioner_batch_norm": True,
+            "skip_connections": True,
+            "normalization": "batch_norm",
         },
-        cannot=NO_CONTEXT,
+        cannot={
+            **NO_CONTEXT,
+            "replicas": "Keras' batch norm in the conditioners takes the moments of a replica's rows",
+        },
     ),
     "maf-vector": ModelCase(
         family="maf", config={"event_shape": (5,), "num_layers": 3, "hidden_units": (12,)}
@@ -388,7 +389,7 @@ MODELS: dict[str, ModelCase] = {
     ),
     "made-2d": ModelCase(
         family="made",
-        config={"event_shape": (2,), "hidden_units": (8,), "context_size": 2, "activation": "tanh"},
+        config={"event_shape": (2,), "hidden_units": (8,), "context_size": 2, "activation": "tanh", "log_scale_limit": 2.0},
     ),
     "made-pixel": ModelCase(
         family="made",

@@ -88,17 +88,12 @@ def test_log_prob_is_the_base_density_times_the_jacobian(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_model_space_log_det_is_that_of_the_preprocessing(name: str) -> None:
+def test_log_det_to_the_paper_space_is_that_of_the_first_preprocessing_step(name: str) -> None:
     case = MODELS[name]
     model = shared_model(case, "float64")
     x = case.rows(1)
     y = model._dequantised(tf.constant(x), tf.constant([0, 0]))
-    members = model._preprocessing()
-
-    def to_model_space(y: tf.Tensor) -> tf.Tensor:
-        for member in members:  # data first
-            y = member.inverse(tf.identity(y))
-        return tf.identity(y)
-
-    _, expected = np.linalg.slogdet(jacobians(to_model_space, y))
-    assert_allclose(model.model_space_log_det(x), expected, rtol=1e-9, atol=1e-9)
+    expected = np.zeros(1)
+    if members := model._preprocessing()[:1]:
+        _, expected = np.linalg.slogdet(jacobians(members[0].inverse, y))
+    assert_allclose(model.paper_space_log_det(x), expected, rtol=1e-9, atol=1e-9)

@@ -64,16 +64,16 @@ class AutoregressiveFlow(tfb.MaskedAutoregressiveFlow):
     def _forward(self, z: Any) -> Any:
         z = tf.convert_to_tensor(z)
 
-        def changed(unused_x: Any, still_changing: Any) -> Any:
-            return still_changing
+        def changed(*state: Any) -> Any:
+            return state[1]
 
-        def update(x: Any, unused_flag: Any) -> tuple[Any, Any]:
+        def update(x: Any, *_: Any) -> tuple[Any, Any]:
             shift, log_scale = self._conditioner(x)
             new = z * tf.exp(log_scale) + shift
             new = tf.where(tf.math.is_finite(new), new, tf.zeros_like(new))
             return new, tf.reduce_any(tf.not_equal(new, x))
 
-        start = (tf.zeros_like(z), tf.constant(True))
+        start = (tf.zeros_like(z), tf.constant(value=True))
         return tf.while_loop(changed, update, start, maximum_iterations=z.shape[-1])[0]
 
 

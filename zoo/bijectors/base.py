@@ -29,7 +29,10 @@ class OnePassBijector(tfb.Bijector):
 
     def __init__(self, *, event_ndims: int, parameters: dict[str, Any], name: str) -> None:
         super().__init__(
-            forward_min_event_ndims=event_ndims, parameters=parameters, validate_args=False, name=name
+            forward_min_event_ndims=event_ndims,
+            parameters=parameters,
+            validate_args=False,
+            name=name,
         )
 
     def forward_and_log_det(self, z: Any) -> tuple[Any, Any]:

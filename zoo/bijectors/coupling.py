@@ -87,7 +87,9 @@ class CheckerboardCoupling(OnePassBijector):
     conditioner: [..., height, width, channels] -> (shift, log_scale) of the same shape.
     """
 
-    def __init__(self, mask: Any, conditioner: Conditioner, *, name: str = "checkerboard_coupling") -> None:
+    def __init__(
+        self, mask: Any, conditioner: Conditioner, *, name: str = "checkerboard_coupling"
+    ) -> None:
         parameters = dict(locals())
         super().__init__(event_ndims=3, parameters=parameters, name=name)
         self._mask = mask

@@ -22,7 +22,12 @@ class DiagonalAffine(OnePassBijector):
     """
 
     def __init__(
-        self, shift: Any, log_scale: Any, *, event_shape: tuple[int, ...], name: str = "diagonal_affine"
+        self,
+        shift: Any,
+        log_scale: Any,
+        *,
+        event_shape: tuple[int, ...],
+        name: str = "diagonal_affine",
     ) -> None:
         parameters = dict(locals())
         super().__init__(event_ndims=len(event_shape), parameters=parameters, name=name)

@@ -56,7 +56,7 @@ class PixelScaling(OnePassBijector):
     def _linear_log_det(self, x: Any) -> Any:
         width = {"unit": 1.0, "symmetric": 2.0}[self._transform]
         event_size = int(np.prod(x.shape[-self._event_ndims :]))
-        value = tf.cast(event_size * math.log(width / self._num_levels), x.dtype)
+        value = tf.constant(event_size * math.log(width / self._num_levels), x.dtype)
         return tf.fill(tf.shape(x)[: x.shape.rank - self._event_ndims], value)
 
     def forward_and_log_det(self, z: Any) -> tuple[Any, Any]:

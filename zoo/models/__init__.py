@@ -28,7 +28,9 @@ def model_class(family: str) -> type[DensityModel]:
     if family not in FAMILIES:
         close = difflib.get_close_matches(str(family), FAMILIES, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise UnknownModelError(f"No family named {family!r}.{hint} Families: {', '.join(FAMILIES)}.")
+        raise UnknownModelError(
+            f"No family named {family!r}.{hint} Families: {', '.join(FAMILIES)}."
+        )
     module, _, name = FAMILIES[family].partition(":")
     return getattr(importlib.import_module(module), name)
 
@@ -38,7 +40,9 @@ def build(family: str, config: Mapping[str, Any], **kwargs: Any) -> DensityModel
     return model_class(family)(config, **kwargs)
 
 
-def create(family: str, *, dtype: Any = None, name: str | None = None, **config: Any) -> DensityModel:
+def create(
+    family: str, *, dtype: Any = None, name: str | None = None, **config: Any
+) -> DensityModel:
     """A fresh model of the family for any event shape.
 
     `zoo.create("realnvp", event_shape=(32, 32, 3))`, `zoo.create("maf", event_shape=(10,),
@@ -49,7 +53,9 @@ def create(family: str, *, dtype: Any = None, name: str | None = None, **config:
     """
     cls = model_class(family)
     if "event_shape" not in config:
-        raise ConfigError(f"zoo.create({family!r}, ...) needs event_shape=, such as (32, 32, 3) or (10,).")
+        raise ConfigError(
+            f"zoo.create({family!r}, ...) needs event_shape=, such as (32, 32, 3) or (10,)."
+        )
     shape = config["event_shape"]
     config["event_shape"] = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
     if "preprocessing" not in config and len(config["event_shape"]) == 3:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -75,9 +75,13 @@ class Preprocessing:
         if not 0.0 < self.alpha < 0.5:
             raise ConfigError(f"alpha must be in (0, 0.5); got {self.alpha}.")
         if self.transform not in ("none", "unit", "symmetric", "logit"):
-            raise ConfigError(f"transform must be none, unit, symmetric or logit; got {self.transform!r}.")
+            raise ConfigError(
+                f"transform must be none, unit, symmetric or logit; got {self.transform!r}."
+            )
         if self.whitening not in ("none", "standardise", "zca"):
-            raise ConfigError(f"whitening must be none, standardise or zca; got {self.whitening!r}.")
+            raise ConfigError(
+                f"whitening must be none, standardise or zca; got {self.whitening!r}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +117,9 @@ class ModelConfig:
         known = {f.name for f in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise ConfigError(f"{cls.__name__} has no {', '.join(unknown)}; its fields: {', '.join(sorted(known))}.")
+            raise ConfigError(
+                f"{cls.__name__} has no {', '.join(unknown)}; its fields: {', '.join(sorted(known))}."
+            )
         converted = {name: _tuples(value) for name, value in values.items()}
         preprocessing = converted.get("preprocessing")
         try:
@@ -137,7 +143,9 @@ class _InitializingAffine(OnePassBijector):
     """Initialises an `AffineParameters` from the first tensor that it inverts, then acts as it."""
 
     def __init__(self, parameters_layer: AffineParameters, event_shape: tuple[int, ...]) -> None:
-        super().__init__(event_ndims=len(event_shape), parameters=dict(locals()), name="initializing_affine")
+        super().__init__(
+            event_ndims=len(event_shape), parameters=dict(locals()), name="initializing_affine"
+        )
         self._layer = parameters_layer
         self._event_shape = event_shape
 
@@ -156,7 +164,11 @@ def activation_norm_bijector(
 
 
 def batch_norm_bijector(
-    layer: RunningMoments, event_shape: tuple[int, ...], *, training: bool = False, fit: Fit = "nothing"
+    layer: RunningMoments,
+    event_shape: tuple[int, ...],
+    *,
+    training: bool = False,
+    fit: Fit = "nothing",
 ) -> BatchNorm:
     """The layer's batch norm: batch moments in training, else running ones, which `fit` sets first."""
 
@@ -164,6 +176,7 @@ def batch_norm_bijector(
         layer.initialize(x)
         return layer.running_moments()
 
+    moments: Callable[[Any], tuple[Any, Any]]
     if fit != "nothing":
         moments = initializing_moments
     else:
@@ -221,13 +234,17 @@ class DensityModel(keras.Model):
     def _create_networks(self) -> None:
         raise NotImplementedError
 
-    def _flow(self, *, training: bool = False, fit: Fit = "nothing", context: Any = None) -> list[tfb.Bijector]:
+    def _flow(
+        self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
+    ) -> list[tfb.Bijector]:
         """Bijectors from model space (first) to the latent (last), as `tfb.Chain` lists them."""
         raise NotImplementedError
 
     def _base_distribution(self) -> tfd.Distribution:
         zero = tf.zeros([], self.compute_dtype)
-        return tfd.Sample(tfd.Normal(zero, tf.ones_like(zero)), sample_shape=[self.config.event_size])
+        return tfd.Sample(
+            tfd.Normal(zero, tf.ones_like(zero)), sample_shape=[self.config.event_size]
+        )
 
     @property
     def regularized_weights(self) -> list[Any]:
@@ -251,10 +268,16 @@ class DensityModel(keras.Model):
         kind, shape = self.config.preprocessing.whitening, self.config.event_shape
         if kind == "standardise":
             self.whitening = AffineParameters(
-                shape, trainable=False, min_deviation=1e-6, dtype=self.dtype_policy, name="standardisation"
+                shape,
+                trainable=False,
+                min_deviation=1e-6,
+                dtype=self.dtype_policy,
+                name="standardisation",
             )
         elif kind == "zca":
-            self.whitening = WhiteningMatrix(self.config.event_size, dtype=self.dtype_policy, name="zca")
+            self.whitening = WhiteningMatrix(
+                self.config.event_size, dtype=self.dtype_policy, name="zca"
+            )
         if self.whitening is not None:
             self.whitening.build(None)
 
@@ -316,7 +339,9 @@ class DensityModel(keras.Model):
         """The density of dequantised data, as a `tfd.TransformedDistribution` over the current weights."""
         return tfd.TransformedDistribution(self._base_distribution(), self.bijector(context))
 
-    def _chain(self, *, training: bool = False, fit: Fit = "nothing", context: Any = None) -> tfb.Chain:
+    def _chain(
+        self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
+    ) -> tfb.Chain:
         members = [
             *self._preprocessing(),
             *self._flow(training=training, fit=fit, context=context),
@@ -422,7 +447,9 @@ class DensityModel(keras.Model):
         y = tf.where(tf.math.is_nan(y), tf.zeros_like(y), y)
         return tf.cast(tf.clip_by_value(tf.floor(y), 0.0, levels - 1.0), tf.uint8)
 
-    def sample(self, num_samples: int, seed: Any = None, temperature: float = 1.0, context: Any = None) -> Any:
+    def sample(
+        self, num_samples: int, seed: Any = None, temperature: float = 1.0, context: Any = None
+    ) -> Any:
         """x = bijector.forward(temperature * z), z ~ base: [num_samples, *event_shape], data units and dtype.
 
         seed: an int or a pair of ints makes the draw reproducible; None draws a fresh one.
@@ -431,9 +458,13 @@ class DensityModel(keras.Model):
         Raises InvalidInputError for num_samples < 1, a negative or non-finite temperature, a wrong context.
         """
         if isinstance(num_samples, bool) or int(num_samples) != num_samples or num_samples < 1:
-            raise InvalidInputError(f"num_samples must be an integer of at least 1; got {num_samples!r}.")
+            raise InvalidInputError(
+                f"num_samples must be an integer of at least 1; got {num_samples!r}."
+            )
         if not np.isfinite(temperature) or temperature < 0.0:
-            raise InvalidInputError(f"temperature must be a finite number >= 0; got {temperature!r}.")
+            raise InvalidInputError(
+                f"temperature must be a finite number >= 0; got {temperature!r}."
+            )
         if context is not None and np.ndim(context) == 0:
             context = np.full([num_samples], context)
         context = self._checked_context(context, rows=num_samples)
@@ -489,7 +520,11 @@ class DensityModel(keras.Model):
     def get_compile_config(self) -> dict[str, Any]:
         """What `compile` was called with, for Keras' saving."""
         optimizer = getattr(self, "optimizer", None)
-        return {} if optimizer is None else {"optimizer": keras.saving.serialize_keras_object(optimizer)}
+        return (
+            {}
+            if optimizer is None
+            else {"optimizer": keras.saving.serialize_keras_object(optimizer)}
+        )
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles with `get_compile_config`'s output."""
@@ -508,7 +543,10 @@ class DensityModel(keras.Model):
     @property
     def metrics(self) -> list[Any]:
         """The loss in nats; Keras resets it every epoch."""
-        return [self._loss_tracker_nats, *[m for m in super().metrics if m is not self._loss_tracker_nats]]
+        return [
+            self._loss_tracker_nats,
+            *[m for m in super().metrics if m is not self._loss_tracker_nats],
+        ]
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of maximum likelihood on x, or (x, context)."""
@@ -527,7 +565,9 @@ class DensityModel(keras.Model):
     def test_step(self, data: Any) -> dict[str, Any]:
         """The mean of -log_prob in nats."""
         x, context = self._unpacked(data)
-        self._loss_tracker_nats.update_state(-self._log_prob(x, context, tf.constant(EVALUATION_SEED, tf.int32)))
+        self._loss_tracker_nats.update_state(
+            -self._log_prob(x, context, tf.constant(EVALUATION_SEED, tf.int32))
+        )
         return self._results()
 
     def _results(self) -> dict[str, Any]:
@@ -537,7 +577,9 @@ class DensityModel(keras.Model):
     def _unpacked(self, data: Any) -> tuple[Any, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if sample_weight is not None:
-            raise InvalidInputError("Elements must be x, or (x, context); sample weights are not supported.")
+            raise InvalidInputError(
+                "Elements must be x, or (x, context); sample weights are not supported."
+            )
         if isinstance(x, Mapping):
             raise InvalidInputError(
                 "Elements must be x, or (x, context); got a dictionary with "
@@ -559,7 +601,9 @@ class DensityModel(keras.Model):
         if x.shape.rank != len(shape) + 1 or not x.shape[1:].is_compatible_with(shape):
             raise InvalidInputError(f"Expected x of shape {expected}; got {_shape_text(x)}.")
         if x.shape[0] == 0:
-            raise InvalidInputError(f"Expected x of shape {expected} with at least one row; got an empty batch.")
+            raise InvalidInputError(
+                f"Expected x of shape {expected} with at least one row; got an empty batch."
+            )
         if levels:
             if not x.dtype.is_integer:
                 raise InvalidInputError(
@@ -570,14 +614,18 @@ class DensityModel(keras.Model):
                 _check_range(x, levels)
             return tf.cast(x, tf.uint8)
         if _is_eager(x) and not np.isfinite(x.numpy()).all():
-            raise InvalidInputError("x holds NaN or infinity; the density is defined for finite features.")
+            raise InvalidInputError(
+                "x holds NaN or infinity; the density is defined for finite features."
+            )
         return x
 
     def _checked_latents(self, z: Any) -> Any:
         z = _as_tensor(z, "z", self.compute_dtype)
         size = self.config.event_size
         if z.shape.rank != 2 or z.shape[1] not in (size, None) or z.shape[0] == 0:
-            raise InvalidInputError(f"Expected latents z of shape [batch, {size}]; got {_shape_text(z)}.")
+            raise InvalidInputError(
+                f"Expected latents z of shape [batch, {size}]; got {_shape_text(z)}."
+            )
         if _is_eager(z) and not np.isfinite(z.numpy()).all():
             raise InvalidInputError("z holds NaN or infinity.")
         return z
@@ -589,7 +637,9 @@ class DensityModel(keras.Model):
                 raise InvalidInputError("This model is unconditional: leave out context.")
             return None
         if context is None:
-            raise InvalidInputError(f"This model is conditional: give context, labels 0..{size - 1}, [batch].")
+            raise InvalidInputError(
+                f"This model is conditional: give context, labels 0..{size - 1}, [batch]."
+            )
         context = _as_tensor(context, "context", None)
         if not context.dtype.is_integer or context.shape.rank != 1:
             raise InvalidInputError(
@@ -619,7 +669,9 @@ class DensityModel(keras.Model):
             return function(*args)
         if name not in self._compiled_functions:
             signature = [
-                None if a is None else tf.TensorSpec([2] if i == 2 else [None, *a.shape[1:]], a.dtype)
+                None
+                if a is None
+                else tf.TensorSpec([2] if i == 2 else [None, *a.shape[1:]], a.dtype)
                 for i, a in enumerate(args)
             ]
             present = [s for s in signature if s is not None]
@@ -660,7 +712,11 @@ def _is_eager(x: Any) -> bool:
 
 
 def _shape_text(x: Any) -> str:
-    return str([None if n is None else int(n) for n in x.shape]) if x.shape.rank is not None else "unknown rank"
+    return (
+        str([None if n is None else int(n) for n in x.shape])
+        if x.shape.rank is not None
+        else "unknown rank"
+    )
 
 
 def _check_range(x: Any, levels: int) -> None:
@@ -675,16 +731,24 @@ def _check_range(x: Any, levels: int) -> None:
 def _as_seed(seed: Any, default: tuple[int, int] | None) -> Any:
     """int32 [2] from an int, a pair, a tensor, or the default; a fresh draw if both are None."""
     if seed is None:
-        seed = default if default is not None else np.random.SeedSequence().generate_state(2).astype(np.int32)
+        seed = (
+            default
+            if default is not None
+            else np.random.SeedSequence().generate_state(2).astype(np.int32)
+        )
     if tf.is_tensor(seed):
         seed = tf.cast(seed, tf.int32)
     else:
         values = np.asarray(seed)
         if values.dtype.kind not in "iu":
             raise InvalidInputError(f"seed must be an integer or a pair of integers; got {seed!r}.")
-        seed = tf.constant((values.astype(np.int64) & 0xFFFFFFFF).astype(np.uint32).astype(np.int32))
+        seed = tf.constant(
+            (values.astype(np.int64) & 0xFFFFFFFF).astype(np.uint32).astype(np.int32)
+        )
     if seed.shape.rank == 0:
         seed = tf.stack([tf.zeros_like(seed), seed])
     if seed.shape != (2,):
-        raise InvalidInputError(f"seed must be an integer or a pair of integers; got shape {_shape_text(seed)}.")
+        raise InvalidInputError(
+            f"seed must be an integer or a pair of integers; got shape {_shape_text(seed)}."
+        )
     return seed

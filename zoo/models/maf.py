@@ -128,7 +128,9 @@ class MADEModel(_Autoregressive):
     def _create_networks(self) -> None:
         self.network = self._made("made")
 
-    def _flow(self, *, training: bool = False, fit: Fit = "nothing", context: Any = None) -> list[tfb.Bijector]:
+    def _flow(
+        self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
+    ) -> list[tfb.Bijector]:
         del training, fit  # neither noise nor moments
         return [*self._flattening(), self._layer(self.network, context)]
 
@@ -147,13 +149,19 @@ class MAF(_Autoregressive):
         self.norms: list[Any] = []
         for i in range(config.num_layers if config.normalization != "none" else 0):
             if config.normalization == "batch_norm":
-                norm: Any = RunningMoments(config.event_size, dtype=self.dtype_policy, name=f"norm_{i}")
+                norm: Any = RunningMoments(
+                    config.event_size, dtype=self.dtype_policy, name=f"norm_{i}"
+                )
             else:
-                norm = AffineParameters((config.event_size,), dtype=self.dtype_policy, name=f"norm_{i}")
+                norm = AffineParameters(
+                    (config.event_size,), dtype=self.dtype_policy, name=f"norm_{i}"
+                )
             norm.build(None)
             self.norms.append(norm)
 
-    def _flow(self, *, training: bool = False, fit: Fit = "nothing", context: Any = None) -> list[tfb.Bijector]:
+    def _flow(
+        self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
+    ) -> list[tfb.Bijector]:
         shape = (self.config.event_size,)
         chain = self._flattening()
         for i, network in enumerate(self.networks):

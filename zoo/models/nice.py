@@ -102,19 +102,27 @@ class NICE(DensityModel):
         logistic = tfd.Logistic(zero, tf.ones_like(zero))
         return tfd.Sample(logistic, sample_shape=[self.config.event_size])
 
-    def _flow(self, *, training: bool = False, fit: Fit = "nothing", context: Any = None) -> list[tfb.Bijector]:
+    def _flow(
+        self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
+    ) -> list[tfb.Bijector]:
         del context  # unconditional by construction
         config = self.config
         num_evens = config.event_size - config.event_size // 2
         chain: list[tfb.Bijector] = []
         if len(config.event_shape) > 1:
-            chain.append(tfb.Reshape(event_shape_out=config.event_shape, event_shape_in=[config.event_size]))
+            chain.append(
+                tfb.Reshape(event_shape_out=config.event_shape, event_shape_in=[config.event_size])
+            )
         chain.append(Interleave())
         for i, network in enumerate(self.shift_networks):
 
             def shift_only(x: Any, network: MLP = network) -> tuple[Any, None]:
                 return tf.cast(network(x, training=training), x.dtype), None
 
-            chain.append(SplitCoupling(num_evens, shift_only, condition_on_first=i % 2 == 0, name=f"coupling_{i}"))
+            chain.append(
+                SplitCoupling(
+                    num_evens, shift_only, condition_on_first=i % 2 == 0, name=f"coupling_{i}"
+                )
+            )
         chain.append(activation_norm_bijector(self.scaling, (config.event_size,), fit=fit))
         return chain

@@ -35,7 +35,6 @@ from zoo.models.base import (
     DensityModel,
     Fit,
     ModelConfig,
-    Preprocessing,
     activation_norm_bijector,
     batch_norm_bijector,
 )
@@ -75,7 +74,9 @@ class RealNVPConfig(ModelConfig):
         """Raises ConfigError for sizes that cannot be built."""
         super().__post_init__()
         if len(self.event_shape) not in (1, 3):
-            raise ConfigError(f"RealNVP takes events [h, w, c] or [d]; got event_shape={self.event_shape}.")
+            raise ConfigError(
+                f"RealNVP takes events [h, w, c] or [d]; got event_shape={self.event_shape}."
+            )
         if self.context_size:
             raise ConfigError("RealNVP has no conditional form: context_size must be 0.")
         if self.normalization not in ("activation_norm", "batch_norm"):
@@ -133,7 +134,9 @@ class RealNVP(DensityModel):
     @property
     def regularized_weights(self) -> list[Any]:
         """The weight-norm magnitudes and the factors of tanh: what the paper's L2 of 5e-5 acts on."""
-        magnitudes = [m for net in self.conditioners if isinstance(net, ConvResNet) for m in net.magnitudes]
+        magnitudes = [
+            m for net in self.conditioners if isinstance(net, ConvResNet) for m in net.magnitudes
+        ]
         return [*magnitudes, *(layer.factor for layer in self.log_scales)]
 
     # Construction.
@@ -164,7 +167,9 @@ class RealNVP(DensityModel):
                 break
             height, width, channels, filters = height // 2, width // 2, 4 * channels, 2 * filters
             for _ in range(self.config.num_channelwise):
-                self._add_coupling(channels // 2, channels // 2, (height, width, channels), filters=filters)
+                self._add_coupling(
+                    channels // 2, channels // 2, (height, width, channels), filters=filters
+                )
             channels //= 2
 
     def _add_coupling(
@@ -203,9 +208,13 @@ class RealNVP(DensityModel):
         log_scale = ScaledTanh(out_channels, dtype=self.dtype_policy, name=f"log_scale_{index}")
         log_scale.build(None)
         if config.normalization == "batch_norm":
-            norm: Any = RunningMoments(event_shape[-1], dtype=self.dtype_policy, name=f"norm_{index}")
+            norm: Any = RunningMoments(
+                event_shape[-1], dtype=self.dtype_policy, name=f"norm_{index}"
+            )
         else:
-            norm = AffineParameters((event_shape[-1],), dtype=self.dtype_policy, name=f"norm_{index}")
+            norm = AffineParameters(
+                (event_shape[-1],), dtype=self.dtype_policy, name=f"norm_{index}"
+            )
         norm.build(None)
         self.conditioners.append(network)
         self.log_scales.append(log_scale)
@@ -213,9 +222,11 @@ class RealNVP(DensityModel):
 
     # The flow.
 
-    def _flow(self, *, training: bool = False, fit: Fit = "nothing", context: Any = None) -> list[tfb.Bijector]:
+    def _flow(
+        self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
+    ) -> list[tfb.Bijector]:
         del context  # unconditional by construction
-        steps = _Steps(self, training, fit)
+        steps = _Steps(self, training=training, fit=fit)
         if not self.is_image:
             size = self.config.event_size
             chain: list[tfb.Bijector] = [Interleave()]
@@ -225,7 +236,9 @@ class RealNVP(DensityModel):
         height, width, channels = self.config.event_shape
         return [
             *self._scale(steps, 0, (height, width, channels)),
-            tfb.Reshape(event_shape_out=self._latent_shape(), event_shape_in=[self.config.event_size]),
+            tfb.Reshape(
+                event_shape_out=self._latent_shape(), event_shape_in=[self.config.event_size]
+            ),
         ]
 
     def _latent_shape(self) -> tuple[int, int, int]:
@@ -261,7 +274,7 @@ class RealNVP(DensityModel):
 class _Steps:
     """Binds the model's next coupling networks, in order of creation, to coupling bijectors."""
 
-    def __init__(self, model: RealNVP, training: bool, fit: Fit) -> None:
+    def __init__(self, model: RealNVP, *, training: bool, fit: Fit) -> None:
         self._layers = iter(zip(model.conditioners, model.log_scales, model.norms, strict=True))
         self._training = training
         self._fit = fit
@@ -275,7 +288,9 @@ class _Steps:
             return shift, scaled_tanh(raw_log_scale)
 
         if isinstance(norm, RunningMoments):
-            bijector = batch_norm_bijector(norm, event_shape, training=self._training, fit=self._fit)
+            bijector = batch_norm_bijector(
+                norm, event_shape, training=self._training, fit=self._fit
+            )
         else:
             bijector = activation_norm_bijector(norm, event_shape, fit=self._fit)
         return shift_and_log_scale, bijector
@@ -285,7 +300,9 @@ class _Steps:
         mask = checkerboard(shape[0], shape[1], even_first=even_first)
         return [CheckerboardCoupling(mask, conditioner), norm]
 
-    def channelwise(self, shape: tuple[int, int, int], *, condition_on_first: bool) -> list[tfb.Bijector]:
+    def channelwise(
+        self, shape: tuple[int, int, int], *, condition_on_first: bool
+    ) -> list[tfb.Bijector]:
         conditioner, norm = self._next(shape)
         coupling = SplitCoupling(
             shape[-1] // 2, conditioner, condition_on_first=condition_on_first, event_ndims=3
@@ -294,5 +311,7 @@ class _Steps:
 
     def vector(self, size: int, *, condition_on_first: bool) -> list[tfb.Bijector]:
         conditioner, norm = self._next((size,))
-        coupling = SplitCoupling((size + 1) // 2, conditioner, condition_on_first=condition_on_first)
+        coupling = SplitCoupling(
+            (size + 1) // 2, conditioner, condition_on_first=condition_on_first
+        )
         return [coupling, norm]

@@ -6,6 +6,7 @@ output d sees the hidden units of degree below d, so that it depends on the inpu
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,7 +41,9 @@ class MaskedDense(keras.layers.Layer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the kernel [in, out] and the bias [out]."""
         del input_shape  # the mask has the shape
-        fan_in = np.maximum(self.mask.sum(0), 1)  # of each unit, counting what the mask lets through
+        fan_in = np.maximum(
+            self.mask.sum(0), 1
+        )  # of each unit, counting what the mask lets through
         deviation = np.where(self.mask, np.sqrt(2.0 / fan_in), 0.0) * self.kernel_scale
 
         def initializer(shape: Any, dtype: Any = None) -> Any:
@@ -54,10 +57,12 @@ class MaskedDense(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         """[..., in] -> [..., out]."""
-        kernel, mask = tf.convert_to_tensor(self.kernel), tf.cast(self.mask, self.compute_dtype)
+        kernel = tf.convert_to_tensor(self.kernel) * tf.cast(self.mask, self.compute_dtype)
+        # One split has one concatenation as its gradient; slices would have a padded kernel each.
+        blocks = tf.split(kernel, [stop - start for _, start, stop in self.blocks], axis=1)
         columns = [
-            tf.matmul(x[..., :rows], kernel[:rows, start:stop] * mask[:rows, start:stop])
-            for rows, start, stop in self.blocks
+            tf.matmul(x[..., :rows], block[:rows])
+            for block, (rows, _, _) in zip(blocks, self.blocks, strict=True)
         ]
         return tf.concat(columns, -1) + tf.convert_to_tensor(self.bias)
 
@@ -72,7 +77,7 @@ def _column_blocks(mask: np.ndarray) -> list[tuple[int, int, int]]:
     num_blocks = int(np.clip(min(mask.shape) // MIN_BLOCK_UNITS, 1, MAX_BLOCKS))
     edges = np.linspace(0, mask.shape[1], num_blocks + 1).astype(int)
     blocks = []
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges):
         used = np.flatnonzero(mask[:, start:stop].any(1))
         blocks.append((int(used[-1]) + 1 if used.size else 1, int(start), int(stop)))
     return blocks
@@ -143,7 +148,9 @@ class MADE(keras.layers.Layer):
                 x += self.context_layer(context)
             x = activation(x)
         x = self.output_layer(x)
-        return tf.reshape(x, tf.concat([tf.shape(x)[:-1], [self.event_size, self.num_parameters]], 0))
+        return tf.reshape(
+            x, tf.concat([tf.shape(x)[:-1], [self.event_size, self.num_parameters]], 0)
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""

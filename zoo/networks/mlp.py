@@ -46,7 +46,9 @@ class MLP(keras.layers.Layer):
             output_size, kernel_initializer="zeros", dtype=self.dtype_policy, name="output"
         )
         self.dropout_layers = (
-            [keras.layers.Dropout(dropout, dtype=self.dtype_policy) for _ in hidden_units] if dropout else []
+            [keras.layers.Dropout(dropout, dtype=self.dtype_policy) for _ in hidden_units]
+            if dropout
+            else []
         )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

@@ -38,7 +38,9 @@ class AffineParameters(keras.layers.Layer):
     def build(self, input_shape: Any = None) -> None:
         """Creates the weights."""
         del input_shape
-        self.raw_log_scale = self.add_weight(shape=self.shape, initializer="zeros", name="raw_log_scale")
+        self.raw_log_scale = self.add_weight(
+            shape=self.shape, initializer="zeros", name="raw_log_scale"
+        )
         if self.use_shift:
             self.raw_shift = self.add_weight(shape=self.shape, initializer="zeros", name="shift")
         self.built = True
@@ -83,7 +85,9 @@ class RunningMoments(keras.layers.Layer):
     of the global batch are used (synchronised batch norm).
     """
 
-    def __init__(self, num_channels: int, *, decay: float = 0.99, epsilon: float = 1e-5, **kwargs: Any) -> None:
+    def __init__(
+        self, num_channels: int, *, decay: float = 0.99, epsilon: float = 1e-5, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.num_channels = num_channels
         self.decay = decay
@@ -96,10 +100,12 @@ class RunningMoments(keras.layers.Layer):
         self.log_gamma = self.add_weight(shape=shape, initializer="zeros", name="log_gamma")
         self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta")
         self.mean = self.add_weight(shape=shape, initializer="zeros", name="mean", trainable=False)
-        self.variance = self.add_weight(shape=shape, initializer="ones", name="variance", trainable=False)
+        self.variance = self.add_weight(
+            shape=shape, initializer="ones", name="variance", trainable=False
+        )
         self.built = True
 
-    def running_moments(self, unused_x: Any = None) -> tuple[Any, Any]:
+    def running_moments(self, *_: Any) -> tuple[Any, Any]:
         """(mean, variance) of the training set, as far as it has been seen."""
         return tf.convert_to_tensor(self.mean), tf.convert_to_tensor(self.variance)
 
@@ -129,7 +135,12 @@ class RunningMoments(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         config = super().get_config()
-        return {**config, "num_channels": self.num_channels, "decay": self.decay, "epsilon": self.epsilon}
+        return {
+            **config,
+            "num_channels": self.num_channels,
+            "decay": self.decay,
+            "epsilon": self.epsilon,
+        }
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -149,11 +160,15 @@ class WhiteningMatrix(keras.layers.Layer):
         del input_shape
         square, size = (self.event_size, self.event_size), (self.event_size,)
         self.mean = self.add_weight(shape=size, initializer="zeros", name="mean", trainable=False)
-        self.matrix = self.add_weight(shape=square, initializer="identity", name="matrix", trainable=False)
+        self.matrix = self.add_weight(
+            shape=square, initializer="identity", name="matrix", trainable=False
+        )
         self.inverse_matrix = self.add_weight(
             shape=square, initializer="identity", name="inverse_matrix", trainable=False
         )
-        self.log_det = self.add_weight(shape=(), initializer="zeros", name="log_det", trainable=False)
+        self.log_det = self.add_weight(
+            shape=(), initializer="zeros", name="log_det", trainable=False
+        )
         self.built = True
 
     def initialize(self, x: Any) -> None:
@@ -161,7 +176,9 @@ class WhiteningMatrix(keras.layers.Layer):
         rows = tf.cast(x, tf.float64)
         mean = tf.reduce_mean(rows, 0)
         centred = rows - mean
-        covariance = tf.matmul(centred, centred, transpose_a=True) / tf.cast(tf.shape(rows)[0], tf.float64)
+        covariance = tf.matmul(centred, centred, transpose_a=True) / tf.cast(
+            tf.shape(rows)[0], tf.float64
+        )
         eigenvalues, vectors = tf.linalg.eigh(covariance)
         deviations = tf.sqrt(tf.maximum(eigenvalues, 0.0) + self.epsilon)
         for variable, value in (

@@ -18,7 +18,9 @@ class WeightNormConv2D(keras.layers.Layer):
     [batch, h, w, in] -> [batch, h, w, filters].
     """
 
-    def __init__(self, filters: int, *, kernel_size: int = 3, magnitude: float = 1.0, **kwargs: Any) -> None:
+    def __init__(
+        self, filters: int, *, kernel_size: int = 3, magnitude: float = 1.0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
@@ -96,7 +98,10 @@ class ConvResNet(keras.layers.Layer):
         self.norms = [
             tuple(
                 keras.layers.BatchNormalization(
-                    momentum=0.9, epsilon=1e-4, dtype=self.dtype_policy, name=f"block_{i}_norm_{part}"
+                    momentum=0.9,
+                    epsilon=1e-4,
+                    dtype=self.dtype_policy,
+                    name=f"block_{i}_norm_{part}",
                 )
                 for part in ("a", "b")
             )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 __all__ = ["checkerboard", "hidden_degrees", "made_mask"]
@@ -31,10 +29,10 @@ def hidden_degrees(num_units: int, event_size: int, context_size: int = 0) -> np
     return lowest + (np.arange(num_units) * count) // num_units
 
 
-def made_mask(in_degrees: Sequence[int], out_degrees: Sequence[int], *, strict: bool) -> np.ndarray:
+def made_mask(in_degrees: np.ndarray, out_degrees: np.ndarray, *, strict: bool) -> np.ndarray:
     """M[i, j] = out_degrees[j] >= in_degrees[i], or > if `strict` (the output layer).  MADE Eq. 12-13.
 
     returns: bool [len(in_degrees), len(out_degrees)], laid out as a Keras kernel.
     """
-    inputs, outputs = np.asarray(in_degrees)[:, None], np.asarray(out_degrees)[None, :]
+    inputs, outputs = in_degrees[:, None], out_degrees[None, :]
     return outputs > inputs if strict else outputs >= inputs

@@ -33,7 +33,9 @@ def mix32(x: Any) -> Any:
 
 
 def hashed_uniform(x: Any, seed: Any) -> Any:
-    """u[b, d] = (h(d, h(row_b, seed)) + 1/2) / 2**24 in (0, 1), from 24 bits of the hash h.
+    """u[b, d] = (h(d, h(row_b, seed)) + 1/2) / 2**23 in (0, 1), from 23 bits of the hash h.
+
+    One bit more and the largest value would round to 1 in float32.
 
     x: integers [batch, ...], the rows that name the noise.   seed: int32 [2].
     returns: float32 of x's shape; equal rows under one seed get equal noise, by design.
@@ -45,7 +47,9 @@ def hashed_uniform(x: Any, seed: Any) -> Any:
     positions = (np.arange(1, event_size + 1, dtype=np.uint64) * _GOLDEN_RATIO) & 0xFFFFFFFF
     counter = tf.constant(positions.astype(np.uint32))  # [D]
     row_hash = tf.reduce_sum(mix32(rows + counter + seed[0]), axis=-1, keepdims=True)  # [batch, 1]
-    row_hash = mix32(tf.bitwise.bitwise_xor(row_hash, mix32(seed[1] + seed[0] * tf.constant(3, tf.uint32))))
-    bits = tf.bitwise.right_shift(mix32(row_hash + counter), tf.constant(8, tf.uint32))
-    uniform = (tf.cast(bits, tf.float32) + 0.5) * (2.0**-24)
+    row_hash = mix32(
+        tf.bitwise.bitwise_xor(row_hash, mix32(seed[1] + seed[0] * tf.constant(3, tf.uint32)))
+    )
+    bits = tf.bitwise.right_shift(mix32(row_hash + counter), tf.constant(9, tf.uint32))
+    uniform = (tf.cast(bits, tf.float32) + 0.5) * (2.0**-23)
     return tf.reshape(uniform, shape)

@@ -1,0 +1,153 @@
+"""Laws: a config survives the round trip, and a saved model is the same model in a new process."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from cases import MODELS, UNCONDITIONAL, shared_model
+from numpy.testing import assert_allclose, assert_array_equal
+
+from zoo import models
+from zoo.errors import ConfigError
+from zoo.models.base import Preprocessing
+
+# Values that are no field's default, so that a field lost on the way shows.
+NON_DEFAULT = {
+    "event_shape": (4, 8, 3),
+    "preprocessing": Preprocessing(num_levels=32, transform="logit", alpha=0.125, whitening="zca"),
+    "context_size": 7,
+    "num_couplings": 9,
+    "hidden_units": (3, 4, 5),
+    "base": "normal",
+    "dropout": 0.375,
+    "log_scale_factor": 5.5,
+    "num_scales": 3,
+    "num_checkerboard": 5,
+    "num_channelwise": 6,
+    "num_final": 7,
+    "filters": 11,
+    "num_blocks": 2,
+    "conditioner_stride": 1,
+    "weight_norm": False,
+    "conditioner_batch_norm": True,
+    "skip_connections": True,
+    "activation": "elu",
+    "normalization": "batch_norm",
+    "num_layers": 3,
+    "log_scale_limit": 2.25,
+}
+# conditioner_stride 2 and three scales ask for multiples of 8; "normalization" differs in its default.
+CHANGES = {
+    "realnvp": {"context_size": 0, "event_shape": (8, 8, 3), "conditioner_stride": 2},
+    "nice": {"context_size": 0},
+    "maf": {"normalization": "none"},
+}
+
+FRESH_PROCESS = """
+import json, sys
+import numpy as np
+import zoo
+import keras
+folder = sys.argv[1]
+for name in json.loads(sys.argv[2]):
+    model = keras.saving.load_model(f"{folder}/{name}.keras")
+    with np.load(f"{folder}/{name}.npz") as data:
+        labels = data["labels"] if "labels" in data else None
+        score = model.log_prob(data["x"], labels)
+        sample = model.sample(4, seed=5, context=None if labels is None else labels[:1].repeat(4))
+    np.savez(f"{folder}/{name}_loaded.npz", score=score, sample=sample)
+    (open(f"{folder}/{name}.json", "w")).write(json.dumps(model.get_config()))
+"""
+
+
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_config_round_trip_from_values_that_are_not_the_defaults(family: str) -> None:
+    config_class = models.model_class(family).config_class
+    fields = dataclasses.fields(config_class)
+    values = {f.name: {**NON_DEFAULT, **CHANGES.get(family, {})}[f.name] for f in fields}
+    for field in fields:
+        if field.name in ("event_shape", "context_size") and field.name in CHANGES.get(family, {}):
+            continue
+        default = field.default_factory() if field.name == "preprocessing" else field.default
+        assert values[field.name] != default, field.name
+    config = config_class(**values)
+    plain = json.loads(json.dumps(config.to_dict()))
+    assert set(plain) == {f.name for f in fields}
+    assert set(plain["preprocessing"]) == {f.name for f in dataclasses.fields(Preprocessing)}
+    assert config_class.from_dict(plain) == config
+    for name, value in values.items():
+        assert getattr(config_class.from_dict(plain), name) == value
+
+
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_a_model_built_of_its_keras_config_has_that_config(family: str) -> None:
+    case = next(c for c in MODELS.values() if c.family == family)
+    model = models.build(family, shared_model(case).config, conditioner_dtype="mixed_bfloat16", name="other")
+    again = type(model).from_config(json.loads(json.dumps(model.get_config())))
+    assert again.config == model.config
+    assert again.conditioner_dtype == "mixed_bfloat16"
+    assert again.name == "other"
+    assert again.get_config() == model.get_config()
+    own = {"config", "conditioner_dtype"}
+    assert set(model.get_config()) == {*own, *keras.Model.get_config(model)}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_unconditional_families_say_so(name: str) -> None:
+    case = MODELS[name]
+    if "context" in case.cannot:
+        assert case.cannot["context"] == UNCONDITIONAL
+        with pytest.raises(ConfigError, match="no conditional form"):
+            models.create(case.family, **{**case.config, "context_size": 2})
+    else:
+        model = models.create(case.family, **{**case.config, "context_size": 2})
+        assert np.isfinite(model.log_prob(case.rows(2), np.array([0, 1]))).all()
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every case saved here, loaded and scored by one process that only knows the files."""
+    folder = tmp_path_factory.mktemp("saved")
+    for name, case in MODELS.items():
+        shared_model(case).save(folder / f"{name}.keras")
+        labels = case.labels()
+        np.savez(folder / f"{name}.npz", x=case.rows(), **({} if labels is None else {"labels": labels}))
+    command = [sys.executable, "-c", FRESH_PROCESS, str(folder), json.dumps(list(MODELS))]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr[-4000:]
+    return folder
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_saved_model_is_the_same_in_a_new_process(name: str, saved: Path) -> None:
+    case = MODELS[name]
+    model = shared_model(case)
+    labels = case.labels()
+    one_label = None if labels is None else labels[:1].repeat(4)
+    with np.load(saved / f"{name}_loaded.npz") as loaded:
+        assert_allclose(loaded["score"], model.log_prob(case.rows(), labels), rtol=1e-6)
+        expected = model.sample(4, seed=5, context=one_label)
+        assert loaded["sample"].dtype == expected.dtype
+        assert_allclose(loaded["sample"], expected, rtol=1e-5, atol=1e-5)
+    config = json.loads((saved / f"{name}.json").read_text())
+    assert config["config"] == model.config.to_dict()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_alone_make_another_model_the_same(name: str, tmp_path: Path) -> None:
+    case = MODELS[name]
+    model = shared_model(case)
+    path = str(tmp_path / "model.weights.h5")
+    model.save_weights(path)
+    other = case.build(seed=1)
+    x, labels = case.rows(), case.labels()
+    assert (other.log_prob(x, labels).numpy() != model.log_prob(x, labels).numpy()).any()
+    other.load_weights(path)
+    assert_array_equal(other.log_prob(x, labels), model.log_prob(x, labels))

@@ -1,0 +1,581 @@
+"""Every command by what it prints, writes and exits with, on a registry of tiny models."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_checkpoints
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+import zoo
+from zoo import checkpointing, cli, diagnosis, figures, registry
+from zoo.errors import InvalidInputError
+
+SUFFIXES = (".npy", ".npz", ".png")
+COMMANDS = ("list", "info", "sample", "score", "train", "evaluate", "export", "verify", "doctor")
+
+
+@pytest.fixture(scope="session")
+def master(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    root = tmp_path_factory.mktemp("master")
+    return root, tiny_checkpoints.publish(root)
+
+
+@pytest.fixture(autouse=True)
+def published(master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the tiny checkpoints under `$ZOO_CHECKPOINTS`; the working folder is empty."""
+    root, pins = master
+    tiny_checkpoints.register(pins, monkeypatch, install=tmp_path / "install")
+    monkeypatch.setenv("ZOO_CHECKPOINTS", str(tmp_path / "published"))
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return Path(shutil.copytree(root, tmp_path / "published"))
+
+
+@pytest.fixture
+def images(rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(0, 256, [7, 4, 4, 1], dtype=np.uint8)
+
+
+@pytest.fixture
+def rows(rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(size=[7, 5]).astype(np.float32)
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(cli.app, [str(arg) for arg in args])
+
+
+def run_ok(*args: object) -> str:
+    result = run(*args)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(code: int, *args: object) -> str:
+    """The one line of an error, after checking its exit code and that nothing else was said."""
+    result = run(*args)
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("zoo: ")
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+class TestStart:
+    def test_list_and_help_import_nothing_heavy(self) -> None:
+        code = f"""
+import sys
+from zoo import cli
+for args in [["list"], ["list", "--json"], ["info", "nice_mnist"], ["--help"], *(
+    [command, "--help"] for command in {COMMANDS}
+)]:
+    try:
+        cli.app(args)
+    except SystemExit as end:
+        assert end.code == 0, (args, end.code)
+heavy = ("tensorflow", "keras", "numpy", "h5py", "rich", "PIL", "pydantic", "requests")
+print("heavy:", *(name for name in heavy if name in sys.modules))
+"""
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            cwd=Path(__file__).parent.parent,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == "heavy:"
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_help_documents_the_exit_codes(self, command: str) -> None:
+        text = " ".join(run_ok(command, "--help").split())
+        assert "Exit codes: 0 done; 1 a check failed" in text
+        assert "2 bad usage or bad input" in text
+
+    def test_these_are_all_the_commands(self) -> None:
+        text = run_ok("--help").partition("Commands:")[2]
+        listed = re.findall(r"^  (\w+)  ", text, flags=re.MULTILINE)
+        assert tuple(listed) == COMMANDS
+
+    def test_version(self) -> None:
+        assert run_ok("--version") == f"{zoo.__version__}\n"
+
+    def test_an_unknown_command_or_option_is_bad_usage(self) -> None:
+        assert run("lst").exit_code == 2
+        assert run("list", "--famly", "nice").exit_code == 2
+
+    def test_debug_lets_the_error_through(self, tmp_path: Path) -> None:
+        result = run("--debug", "score", "tiny_images", tmp_path / "absent.npy")
+        assert isinstance(result.exception, InvalidInputError)
+
+
+class TestList:
+    def test_a_line_a_model(self) -> None:
+        lines = run_ok("list").splitlines()
+        assert [line.split()[0] for line in lines] == [
+            "name",
+            "tiny_features",
+            "tiny_images",
+            "tiny_labels",
+            "tiny_recipe",
+        ]
+        assert (
+            lines[2].split()[1:]
+            == (
+                f"nice mnist:3.0.1 {zoo.info('tiny_images').num_parameters} v1 "
+                "4.363 ± 0.012 bits_per_dim"
+            ).split()
+        )
+        assert lines[4].split()[1:] == ["nice", "mnist:3.0.1", "-"]
+
+    @pytest.mark.parametrize(
+        ("filters", "names"),
+        [
+            (["*_images"], ["tiny_images"]),
+            (["--family", "made"], ["tiny_labels"]),
+            (["--dataset", "magic"], ["tiny_features", "tiny_labels"]),
+            (["--no-pretrained"], ["tiny_recipe"]),
+            (["--pretrained", "--family", "nice"], ["tiny_features", "tiny_images"]),
+            (["none_*"], []),
+        ],
+        ids=" ".join,
+    )
+    def test_filters(self, filters: list[str], names: list[str]) -> None:
+        assert [row["name"] for row in json.loads(run_ok("list", *filters, "--json"))] == names
+
+    def test_json_holds_the_figures(self) -> None:
+        row = json.loads(run_ok("list", "tiny_features", "--json"))[0]
+        assert row["metrics"] == tiny_checkpoints.metrics("tiny_features")["metrics"]
+        assert row["event_shape"] == [5]
+        assert row["pretrained"] is True
+        assert row["version"] == 1
+
+    def test_a_damaged_checkpoint_is_said_and_does_not_hide_the_others(self, published) -> None:
+        flip(published / "tiny_images" / "metrics.json")
+        text = run_ok("list")
+        assert "checkpoint refused: IntegrityError" in text
+        assert "-23.75 ± 0.25 log_prob" in text
+
+
+class TestInfo:
+    def test_facts_limits_and_card(self) -> None:
+        text = run_ok("info", "tiny_images", "--card")
+        for part in ("A tiny nice", "arXiv:1410.8516", "Of no use.", "# tiny_images"):
+            assert part in text
+
+    def test_json(self) -> None:
+        values = json.loads(run_ok("info", "tiny_images", "--json"))
+        assert values["event_shape"] == [4, 4, 1]
+        assert values["metrics"]["count"] == 10000
+        assert values["num_parameters"] == zoo.load("tiny_images").count_params()
+
+    def test_an_unknown_name_gets_close_matches(self) -> None:
+        assert "Did you mean 'tiny_images'" in refused(2, "info", "tiny_imges")
+
+
+class TestSample:
+    @pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".png"])
+    def test_the_rows_are_those_of_the_model(self, suffix: str) -> None:
+        path = Path("out") / f"drawn{suffix}"
+        options = ("-n", 5, "--seed", 3, "--temperature", 0.5)
+        assert run_ok("sample", "tiny_images", *options, "-o", path) == f"{path}\n"
+        expected = zoo.load("tiny_images").sample(5, seed=3, temperature=0.5).numpy()
+        assert expected.std() > 0
+        if suffix == ".npy":
+            np.testing.assert_array_equal(np.load(path), expected)
+        elif suffix == ".npz":
+            with np.load(path) as stored:
+                np.testing.assert_array_equal(stored["x"], expected)
+        elif suffix == ".csv":
+            header, *lines = csv.reader(path.read_text().splitlines())
+            assert header == [f"x{i}" for i in range(16)]
+            assert np.array_equal(np.array(lines, dtype=int), expected.reshape(5, 16))
+        else:
+            with Image.open(path) as picture:
+                np.testing.assert_array_equal(np.asarray(picture), figures.grid(expected)[..., 0])
+
+    def test_features_and_a_label(self) -> None:
+        run_ok("sample", "tiny_labels", "-n", 6, "--seed", 1, "--context", 2, "-o", "x.npy")
+        expected = zoo.load("tiny_labels").sample(6, seed=1, context=2)
+        np.testing.assert_array_equal(np.load("x.npy"), expected)
+
+    def test_a_folder_in_place_of_a_name(self, published: Path) -> None:
+        run_ok("sample", published / "tiny_features", "-n", 2, "--seed", 1, "-o", "x.npy")
+        assert np.load("x.npy").shape == (2, 5)
+
+    @pytest.mark.parametrize(
+        ("args", "message"),
+        [
+            (["tiny_images", "-o", "x.gif"], "Expected a .png, .npy, .npz, .csv file; got 'x.gif'"),
+            (["tiny_features", "-o", "x.png"], "rows of 5 features, not images"),
+            (["tiny_images", "-o", "x.npy", "--temperature", "-1"], "temperature must be"),
+            (["tiny_images", "-o", "x.npy", "--context", "1"], "unconditional"),
+            (["tiny_labels", "-o", "x.npy"], "give context"),
+            (["tiny_labels", "-o", "x.npy", "--context", "4"], "Labels must be in 0..3"),
+        ],
+    )
+    def test_bad_input(self, args: list[str], message: str) -> None:
+        assert message in refused(2, "sample", *args)
+        assert not list(Path().iterdir())
+
+    def test_no_rows_is_bad_usage(self) -> None:
+        assert run("sample", "tiny_images", "-n", 0, "-o", "x.npy").exit_code == 2
+
+    def test_no_weights(self) -> None:
+        assert "no published weights" in refused(1, "sample", "tiny_recipe", "-o", "x.npy")
+
+    def test_a_place_that_cannot_be_written(self) -> None:
+        Path("file").touch()
+        assert "file" in refused(1, "sample", "tiny_images", "-o", "file/x.npy")
+
+
+class TestScore:
+    def score(self, *args: object) -> list[dict]:
+        return json.loads(run_ok("score", *args, "--json"))["files"]
+
+    def test_npy_npz_and_png_in_batches(self, images: np.ndarray) -> None:
+        np.save("a.npy", images)
+        np.save("one.npy", images[0])
+        np.savez("b.npz", x=images, other=np.zeros(3))
+        np.savez("c.npz", anything=images)
+        figures.save_png("d.png", images[2])
+        files = ["a.npy", "one.npy", "b.npz", "c.npz", "d.png"]
+        found = self.score("tiny_images", *files, "--batch-size", 3)
+        model = zoo.load("tiny_images")
+        nats = model.log_prob(images).numpy()
+        bits = model.bits_per_dim(images).numpy()
+        expected = [slice(0, 7), slice(0, 1), slice(0, 7), slice(0, 7), slice(2, 3)]
+        for result, file, chosen in zip(found, files, expected, strict=True):
+            assert result["file"] == file
+            assert result["count"] == len(nats[chosen])
+            np.testing.assert_allclose(result["log_prob"], nats[chosen], rtol=1e-5)
+            np.testing.assert_allclose(result["bits_per_dim"], bits[chosen], rtol=1e-5)
+            assert result["mean_log_prob"] == pytest.approx(nats[chosen].mean(), rel=1e-5)
+
+    def test_the_seed_names_the_noise(self, images: np.ndarray) -> None:
+        np.save("a.npy", images)
+        fixed, again = self.score("tiny_images", "a.npy"), self.score("tiny_images", "a.npy")
+        other = self.score("tiny_images", "a.npy", "--seed", 5)
+        assert fixed == again
+        assert fixed != other
+        expected = zoo.load("tiny_images").log_prob(images, seed=5)
+        np.testing.assert_allclose(other[0]["log_prob"], expected, rtol=1e-5)
+
+    def test_labels_of_the_file_or_of_the_option(self, rows: np.ndarray) -> None:
+        x, labels = rows[:, :3], np.array([0, 1, 2, 3, 0, 1, 2])
+        np.save("x.npy", x)
+        np.savez("labels.npz", x=x, context=labels)
+        model = zoo.load("tiny_labels")
+        found = self.score("tiny_labels", "labels.npz", "--batch-size", 2)[0]
+        np.testing.assert_allclose(found["log_prob"], model.log_prob(x, labels), rtol=1e-5)
+        found = self.score("tiny_labels", "x.npy", "--context", 3)[0]
+        expected = model.log_prob(x, np.full(7, 3))
+        np.testing.assert_allclose(found["log_prob"], expected, rtol=1e-5)
+        assert "--context" in refused(2, "score", "tiny_labels", "labels.npz", "--context", 3)
+        assert "give context" in refused(2, "score", "tiny_labels", "x.npy")
+
+    def test_the_table_is_cut_and_all_shows_it_whole(self, rng: np.random.Generator) -> None:
+        x = rng.normal(size=[25, 5]).astype(np.float32)
+        np.save("x.npy", x)
+        nats = zoo.load("tiny_features").log_prob(x).numpy()
+        lines = run_ok("score", "tiny_features", "x.npy").splitlines()
+        assert lines[0] == "x.npy"
+        assert lines[2].split() == [
+            "0",
+            f"{nats[0]:.3f}",
+            f"{-nats[0] / (5 * math.log(2)):.4f}",
+        ]
+        assert [line.split()[0] for line in lines[2:]] == [*map(str, range(20)), "mean", "the"]
+        assert lines[22].split()[1] == f"{nats.astype(float).mean():.3f}"
+        lines = run_ok("score", "tiny_features", "x.npy", "--all").splitlines()
+        assert [line.split()[0] for line in lines[2:]] == [*map(str, range(25)), "mean"]
+
+    @pytest.mark.parametrize(
+        ("name", "file", "content", "message"),
+        [
+            ("tiny_images", "absent.npy", None, "No file absent.npy"),
+            ("tiny_images", "absent.png", None, "No file absent.png"),
+            ("tiny_images", "cut.npy", b"\x93NUMPY\x01\x00", "cannot be read as .npy"),
+            ("tiny_images", "text.npz", b"PK no zip", "cannot be read as .npz"),
+            ("tiny_images", "text.png", b"no picture", "cannot be read as an image"),
+            ("tiny_images", "object.npy", np.array([{}], object), "cannot be read as .npy"),
+            ("tiny_images", "keys.npz", {"a": np.zeros(2), "b": np.zeros(2)}, "under the key x"),
+            ("tiny_images", "float.npy", np.full([2, 4, 4, 1], 0.5), "np.round(255 * x)"),
+            ("tiny_images", "flat.npy", np.zeros([2, 16], np.uint8), "shape [batch, 4, 4, 1]"),
+            ("tiny_images", "none.npy", np.zeros([0, 4, 4, 1], np.uint8), "an empty batch"),
+            ("tiny_images", "scalar.npy", np.array(3, np.uint8), "shape [batch, 4, 4, 1]"),
+            ("tiny_images", "large.png", np.zeros([5, 4, 1], np.uint8), "grey, 4 x 5"),
+            ("tiny_images", "colour.png", np.zeros([4, 4, 3], np.uint8), "in colour, 4 x 4"),
+            ("tiny_features", "nan.npy", np.full([2, 5], np.nan, np.float32), "NaN or infinity"),
+            ("tiny_features", "text.npy", np.array([["a"] * 5]), "Expected numbers"),
+            ("tiny_features", "image.png", np.zeros([5, 5, 1], np.uint8), "rows of shape [5]"),
+        ],
+        ids=lambda value: value if Path(str(value)).suffix in SUFFIXES else "",
+    )
+    def test_bad_files(self, name: str, file: str, content, message: str) -> None:
+        path = Path(file)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif isinstance(content, dict):
+            np.savez(path, **content)
+        elif content is not None and path.suffix == ".png":
+            figures.save_png(path, content)
+        elif content is not None:
+            np.save(path, content, allow_pickle=True)
+        error = refused(2, "score", name, file)
+        assert message in error
+        assert file in error
+
+
+@pytest.fixture
+def data(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Rows in place of the datasets: 32 for training, 16 for each of the other splits."""
+    from zoo.data import sources
+
+    splits = {
+        split: rng.integers(0, 256, [count, 4, 4, 1], dtype=np.uint8)
+        for split, count in (("train", 32), ("validation", 16), ("test", 16))
+    }
+    monkeypatch.setattr(
+        sources, "load_arrays", lambda dataset, split, **unused: sources.Arrays(splits[split])
+    )
+    return splits
+
+
+class TestTrain:
+    def test_train_score_and_resume(self, data, images: np.ndarray) -> None:
+        result = run("train", "tiny_recipe", "--set", "max_epochs=1")
+        assert result.exit_code == 0, result.output
+        assert "finished after step 4 (epoch 1)" in result.stdout
+        assert "weights, history and state in runs/tiny_recipe" in result.stdout
+        assert "tiny_recipe: step 1 of 4, nats" in result.stderr
+        recipe = json.loads(Path("runs/tiny_recipe/recipe.json").read_text())
+        assert recipe["max_epochs"] == 1
+        np.save("a.npy", images)
+        assert "mean" in run_ok("score", "runs/tiny_recipe", "a.npy")
+        assert "--resume" in refused(1, "train", "tiny_recipe")
+        assert "finished after step 8 (epoch 2)" in run_ok("train", "tiny_recipe", "--resume")
+
+    def test_another_folder_and_a_time_limit(self, data) -> None:
+        text = run_ok("train", "tiny_recipe", "--out", "elsewhere", "--max-seconds", 0)
+        assert "time limit after step 1 " in text
+        assert Path("elsewhere/state.npz").is_file()
+
+    def test_bad_overrides_and_nothing_to_resume(self, data) -> None:
+        assert "No field 'batch'" in refused(2, "train", "tiny_recipe", "--set", "batch=3")
+        assert "must be of type int" in refused(
+            2, "train", "tiny_recipe", "--set", "batch_size=many"
+        )
+        assert "Nothing to resume" in refused(1, "train", "tiny_recipe", "--resume")
+
+    @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+    def test_a_signal_is_the_exit_code(self, monkeypatch, name: str, code: int) -> None:
+        from zoo import training
+
+        stopped = training.TrainingResult(
+            folder=Path("runs/x"),
+            step=3,
+            epoch=0,
+            best_step=0,
+            best_validation_nats=math.inf,
+            seconds=1.0,
+            reason=f"signal {name}",
+        )
+        monkeypatch.setattr(training, "train", lambda *args, **kwargs: stopped)
+        result = run("train", "tiny_recipe")
+        assert result.exit_code == code
+        assert f"signal {name} after step 3" in result.stdout
+        assert "best validation" not in result.stdout
+
+    def test_without_a_terminal_a_line_a_minute(self, monkeypatch, capsys) -> None:
+        now = 100.0
+        monkeypatch.setattr(cli.time, "monotonic", lambda: now)
+        with cli._training_display("name") as progress:
+            for step in range(1, 200):
+                now = 100.0 + step
+                progress(step, 500, {"nats": 2.5, "gradient_norm": 3.0})
+        lines = capsys.readouterr().err.splitlines()
+        assert [line.split()[2] for line in lines] == ["1", "61", "121", "181"]
+        assert lines[0] == "name: step 1 of 500, nats 2.5, gradient norm 3"
+
+    def test_on_a_terminal_a_bar_on_stderr(self, monkeypatch, capsys) -> None:
+        monkeypatch.setattr(cli, "interactive", lambda: True)
+        monkeypatch.setattr("zoo.console.interactive", lambda: True)
+        with cli._training_display("name") as progress:
+            progress(500, 500, {"nats": 2.5})
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert "500/500" in captured.err
+
+
+class TestEvaluate:
+    def test_figures_file_and_paper(self, data) -> None:
+        text = run_ok("evaluate", "tiny_images", "--out", "metrics.json")
+        stored = json.loads(Path("metrics.json").read_text())
+        bits = zoo.load("tiny_images").bits_per_dim(data["test"], seed=0).numpy().mean()
+        assert stored["metrics"]["bits_per_dim"]["value"] == pytest.approx(float(bits), rel=1e-5)
+        assert stored["count"] == 16
+        assert "tiny_images on mnist:3.0.1, test, 16 rows" in text
+        assert "paper: 1.25 bits_per_dim (table 1)" in text
+        assert text.splitlines()[-1] == "written to metrics.json"
+
+    def test_json_split_and_limit(self, data) -> None:
+        options = ("--split", "validation", "--limit", 3, "--json")
+        result = json.loads(run_ok("evaluate", "tiny_images", *options))
+        bits = zoo.load("tiny_images").bits_per_dim(data["validation"][:3], seed=0).numpy().mean()
+        assert result["metrics"]["bits_per_dim"]["value"] == pytest.approx(float(bits), rel=1e-5)
+
+    def test_weights_of_a_run(self, data, published: Path) -> None:
+        weights = published / "tiny_images"
+        given = json.loads(run_ok("evaluate", "tiny_recipe", "--weights", weights, "--json"))
+        named = json.loads(run_ok("evaluate", "tiny_images", "--json"))
+        assert given["metrics"] == named["metrics"]
+
+    def test_an_absent_dataset_and_a_split_that_is_none(self, monkeypatch, tmp_path) -> None:
+        monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+        assert "mnist 3.0.1 is not prepared" in refused(2, "evaluate", "tiny_images")
+        assert "got 'tset'" in refused(2, "evaluate", "tiny_images", "--split", "tset")
+
+
+class TestExport:
+    @pytest.fixture
+    def exported(self, monkeypatch) -> list[tuple]:
+        from zoo import exporting
+
+        calls: list[tuple] = []
+
+        def export(name: str, path: str, version: int) -> str:
+            calls.append((name, path, version))
+            return f"{path}/{name}/{version}"
+
+        monkeypatch.setattr(exporting, "export", export)
+        return calls
+
+    def test_one_model(self, exported, master) -> None:
+        assert run_ok("export", "tiny_images") == "export/tiny_images/1\n"
+        run_ok("export", "tiny_images", "--path", "base", "--version", 4)
+        assert exported == [("tiny_images", "export", 1), ("tiny_images", "base", 4)]
+
+    def test_all_have_the_version_of_their_weights(self, exported, monkeypatch) -> None:
+        pins = {**registry.pins()}
+        pins["tiny_labels"] = {**pins["tiny_labels"], "version": 3}
+        monkeypatch.setattr(registry, "pins", lambda: pins)
+        run_ok("export", "--all")
+        assert exported == [
+            ("tiny_features", "export", 1),
+            ("tiny_images", "export", 1),
+            ("tiny_labels", "export", 3),
+        ]
+
+    def test_a_name_or_all(self, exported) -> None:
+        assert "--all" in refused(2, "export")
+        assert "--all" in refused(2, "export", "tiny_images", "--all")
+        assert exported == []
+
+
+class TestVerify:
+    def test_all_published_models(self) -> None:
+        lines = run_ok("verify").splitlines()
+        assert [line.split()[0] for line in lines[1:]] == [
+            "tiny_features",
+            "tiny_images",
+            "tiny_labels",
+        ]
+        assert all(line.endswith("  ok") for line in lines[1:])
+
+    @pytest.mark.parametrize("file", ["model.weights.h5", "card.md"])
+    def test_a_flipped_byte_fails_and_the_others_are_still_checked(self, published, file) -> None:
+        flip(published / "tiny_features" / file)
+        result = run("verify", "--json", "--no-load")
+        assert result.exit_code == 1
+        found = {row["name"]: row for row in json.loads(result.stdout)}
+        assert f"{file} has the SHA-256" in found["tiny_features"]["error"]
+        assert [found[name]["ok"] for name in sorted(found)] == [False, True, True]
+
+    def test_files_as_pinned_that_do_not_load_fail(self, published, monkeypatch) -> None:
+        folder = published / "tiny_images"
+        wrong = zoo.create("nice", event_shape=[4, 4, 1], hidden_units=[9], num_couplings=2)
+        checkpointing.save_weights(wrong, folder / "model.weights.h5")
+        files = checkpointing.write_sha256sums(folder)
+        monkeypatch.setattr(
+            registry, "pins", lambda: {"tiny_images": {"version": 1, "files": files}}
+        )
+        assert run("verify", "--no-load").exit_code == 0
+        result = run("verify", "tiny_images")
+        assert result.exit_code == 1
+        assert "does not fit the model" in result.stdout
+
+    def test_names(self) -> None:
+        result = run("verify", "tiny_recipe")
+        assert result.exit_code == 1
+        assert "no published weights" in result.stdout
+        assert "No model named" in refused(2, "verify", "tiny")
+
+    def test_nothing_is_published(self, monkeypatch) -> None:
+        monkeypatch.setattr(registry, "pins", dict)
+        assert "nothing to verify" in run_ok("verify")
+
+
+class TestDoctor:
+    def test_this_machine_passes(self) -> None:
+        found = {check["name"]: check for check in json.loads(run_ok("doctor", "--json"))}
+        for name in ("python", "tensorflow", "keras", "cores", "cache directory", "keras backend"):
+            assert found[name]["status"] == "ok", found[name]
+        assert found["tensorflow"]["found"] == "2.21.0"
+        assert found["checkpoint tiny_images"]["status"] == "ok"
+
+    @pytest.mark.parametrize(("status", "code"), [("ok", 0), ("warning", 0), ("failed", 1)])
+    def test_a_failed_check_is_the_exit_code(self, monkeypatch, status: str, code: int) -> None:
+        check = diagnosis.Check(name="thing", status=status, found="that", advice="do this")
+        monkeypatch.setattr(diagnosis, "run", lambda: [check])
+        result = run("doctor")
+        assert result.exit_code == code
+        assert result.stdout == f"{status}  thing  that\nthing: do this\n"
+
+    def test_another_version_and_an_absent_package_fail(self, monkeypatch) -> None:
+        from importlib import metadata
+
+        def version(name: str) -> str:
+            if name == "h5py":
+                raise metadata.PackageNotFoundError(name)
+            return "1.0"
+
+        monkeypatch.setattr(metadata, "version", version)
+        checks = {r.name: diagnosis._package(r) for r in diagnosis.requirements()}
+        assert checks["h5py"].status == "failed"
+        assert checks["h5py"].found == "not installed"
+        assert checks["tensorflow"].status == "failed"
+        assert checks["tensorflow"].found == "1.0, tested with ==2.21.0"
+
+    def test_folders_that_are_missing_are_warnings(self, monkeypatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "none"))
+        monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "no cache"))
+        first, mnist, *_ = diagnosis._datasets()
+        assert (first.name, first.status) == ("data directories", "warning")
+        assert (mnist.status, mnist.found) == ("warning", "not prepared")
+        monkeypatch.setenv("ZOO_CHECKPOINTS", str(tmp_path))
+        assert {check.status for check in diagnosis._checkpoints()} == {"warning"}
+        monkeypatch.setenv("ZOO_CHECKPOINTS", str(tmp_path / "none"))
+        assert {check.status for check in diagnosis._checkpoints()} == {"failed"}
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file" / "cache"))
+        assert diagnosis._cache().status == "warning"

@@ -1,0 +1,122 @@
+"""The demo and the README's quickstart, on tiny models and, where they are, on the real ones."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_checkpoints
+from PIL import Image
+from test_cards import README, load_tool
+
+import zoo
+
+demo = load_tool("demo")
+
+
+@pytest.fixture(scope="session")
+def master(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    root = tmp_path_factory.mktemp("master")
+    return root, tiny_checkpoints.publish(root)
+
+
+@pytest.fixture
+def published(master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng) -> Path:
+    """The tiny checkpoints, and rows of their shape in place of the packaged ones."""
+    root, pins = master
+    tiny_checkpoints.register(pins, monkeypatch, install=tmp_path / "install")
+    monkeypatch.setenv("ZOO_CHECKPOINTS", str(tmp_path / "published"))
+    rows = rng.integers(0, 256, [10, 4, 4, 1], dtype=np.uint8)
+    monkeypatch.setattr(demo, "samples", lambda name: rows)
+    return Path(shutil.copytree(root, tmp_path / "published"))
+
+
+def picture(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+class TestDemo:
+    def test_figures_beside_the_cards_and_pictures(self, published, tmp_path, capsys) -> None:
+        assert demo.main(["tiny_images", "--out", str(tmp_path / "out")]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        rows = demo.samples("mnist")
+        bits = zoo.load("tiny_images").bits_per_dim(rows).numpy().mean()
+        assert f"{bits:.4g} on 10 rows" in lines[1]
+        assert "4.363 ± 0.012 on 10,000 rows" in lines[1]
+        assert "1.25" in lines[1].split()
+        names = ["samples_tiny_images.png", "samples.png", "interpolations.png"]
+        assert lines[2:] == [str(tmp_path / "out" / name) for name in names]
+        # 32 samples in 4 rows of 8, 3 pairs in rows of 8 steps; gaps of 2; twice as large.
+        assert picture(tmp_path / "out" / "samples.png").shape == (52, 100, 3)
+        strip = picture(tmp_path / "out" / "interpolations.png")[::2, ::2, 0]
+        assert strip.shape == (20, 50)
+        for pair in range(3):
+            top = 2 + 6 * pair
+            for left, row in ((2, pair), (44, 3 + pair)):
+                shown = strip[top : top + 4, left : left + 4].astype(int)
+                assert np.abs(shown - rows[row, :, :, 0]).max() <= 1
+
+    def test_log_probs_of_the_paper_are_in_the_papers_space(self, published) -> None:
+        model = zoo.load("tiny_images")
+        rows = demo.samples("mnist")
+        found = demo._scores(model, rows, "log_prob_paper")
+        # Pixels divided by 256: D log 256 between the two spaces.
+        expected = model.log_prob(rows).numpy() + 16 * np.log(256.0)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+    def test_an_absent_checkpoint_is_said_and_the_others_are_shown(
+        self, published, tmp_path, capsys
+    ) -> None:
+        code = demo.main(["tiny_recipe", "tiny_images", "--out", str(tmp_path / "out")])
+        captured = capsys.readouterr()
+        assert code == 1
+        assert "tiny_recipe has no published weights" in captured.err
+        assert "tiny_images" in captured.out
+        assert (tmp_path / "out" / "samples.png").is_file()
+
+    def test_nothing_to_show(self, published, tmp_path, capsys) -> None:
+        assert demo.main(["tiny_recipe", "tiny_imges", "--out", str(tmp_path / "out")]) == 1
+        assert "Did you mean 'tiny_images'" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.slow
+    def test_the_published_models(self, require_checkpoint, tmp_path, capsys) -> None:
+        for name in demo.NAMES:
+            require_checkpoint(name)
+        assert demo.main(["--out", str(tmp_path)]) == 0
+        for line, name in zip(capsys.readouterr().out.splitlines()[1:], demo.NAMES, strict=False):
+            assert line.startswith(name)
+
+
+class TestQuickstart:
+    CODE = README.partition("<!-- quickstart -->\n```python\n")[2].partition("```")[0]
+
+    def run(self) -> dict:
+        scope: dict = {}
+        exec(self.CODE, scope)
+        return scope
+
+    def check(self, scope: dict) -> None:
+        assert scope["images"].shape == (64, 28, 28, 1)
+        assert scope["drawn"].shape == (16, 28, 28, 1)
+        assert scope["drawn"].dtype == "uint8"
+        assert scope["latents"].shape == (64, 784)
+
+    def test_is_ten_lines(self) -> None:
+        assert len([line for line in self.CODE.splitlines() if line]) == 10
+
+    def test_on_a_small_model_of_the_same_shape(self, monkeypatch, capsys) -> None:
+        model = zoo.create("nice", event_shape=(28, 28, 1), num_couplings=2, hidden_units=(8,))
+        before = [variable.numpy() for variable in model.trainable_variables]
+        monkeypatch.setattr(zoo, "load", lambda name: model, raising=False)
+        self.check(self.run())
+        after = [variable.numpy() for variable in model.trainable_variables]
+        assert any((old != new).any() for old, new in zip(before, after, strict=True))
+
+    def test_on_the_published_model(self, require_checkpoint, capsys) -> None:
+        require_checkpoint("nice_mnist")
+        self.check(self.run())
+        assert "nice_mnist" in capsys.readouterr().out

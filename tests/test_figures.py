@@ -1,0 +1,166 @@
+"""Grids pixel by pixel, interpolations against hand-made arcs, images read as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import zoo
+from zoo import console, figures
+from zoo.errors import InvalidInputError
+
+
+class TestGrid:
+    def test_pixels(self) -> None:
+        images = np.array([[[[10]], [[20]]], [[[30]], [[40]]], [[[50]], [[60]]]], np.uint8)
+        w = 255
+        expected = [
+            [w, w, w, w, w, w, w, w],
+            [w, w, w, w, w, w, w, w],
+            [w, w, 10, w, w, 30, w, w],
+            [w, w, 20, w, w, 40, w, w],
+            [w, w, w, w, w, w, w, w],
+            [w, w, w, w, w, w, w, w],
+            [w, w, 50, w, w, w, w, w],
+            [w, w, 60, w, w, w, w, w],
+            [w, w, w, w, w, w, w, w],
+            [w, w, w, w, w, w, w, w],
+        ]
+        np.testing.assert_array_equal(figures.grid(images)[..., 0], expected)
+
+    @pytest.mark.parametrize(
+        ("count", "columns", "shape"),
+        [(5, 0, (2, 3)), (9, 0, (3, 3)), (1, 0, (1, 1)), (5, 2, (3, 2)), (2, 8, (1, 2))],
+    )
+    def test_layout(self, count: int, columns: int, shape: tuple[int, int]) -> None:
+        picture = figures.grid(np.zeros([count, 6, 4, 3], np.uint8), columns=columns)
+        assert picture.shape == (2 + 8 * shape[0], 2 + 6 * shape[1], 3)
+        assert (picture == 0).all(axis=-1).sum() == count * 24
+
+    @pytest.mark.parametrize(
+        ("images", "columns", "message"),
+        [
+            (np.zeros([3, 5], np.uint8), 0, "got \\[3, 5\\]"),
+            (np.zeros([3, 5, 5, 2], np.uint8), 0, "1 or 3 channels"),
+            (np.zeros([0, 5, 5, 1], np.uint8), 0, "needs images"),
+            (np.zeros([3, 5, 5, 1], np.float32), 0, "uint8; got float32"),
+            (np.zeros([3, 5, 5, 1], np.uint8), -1, "columns"),
+        ],
+    )
+    def test_refusals(self, images: np.ndarray, columns: int, message: str) -> None:
+        with pytest.raises(InvalidInputError, match=message):
+            figures.grid(images, columns=columns)
+
+    def test_stack_of_grey_and_colour(self) -> None:
+        grey = np.full([2, 3, 1], 7, np.uint8)
+        colour = np.broadcast_to(np.array([1, 2, 3], np.uint8), [1, 5, 3])
+        picture = figures.stack([grey, colour])
+        assert picture.shape == (3, 5, 3)
+        assert (picture[:2, :3] == 7).all()
+        assert (picture[:2, 3:] == 255).all()
+        assert (picture[2] == [1, 2, 3]).all()
+        with pytest.raises(InvalidInputError, match="Nothing to stack"):
+            figures.stack([])
+
+
+class TestFiles:
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_written_and_read_back(self, tmp_path: Path, rng, channels: int) -> None:
+        image = rng.integers(0, 256, [5, 4, channels], dtype=np.uint8)
+        path = figures.save_png(tmp_path / "new" / "image.png", image)
+        np.testing.assert_array_equal(figures.read_image(path, (5, 4, channels)), image[np.newaxis])
+
+    def test_scale(self, tmp_path: Path) -> None:
+        image = np.array([[[1], [2]]], np.uint8)
+        path = figures.save_png(tmp_path / "image.png", image, scale=2)
+        with Image.open(path) as picture:
+            np.testing.assert_array_equal(np.asarray(picture), [[1, 1, 2, 2], [1, 1, 2, 2]])
+
+    def test_a_palette_is_colour_and_black_and_white_is_grey(self, tmp_path: Path) -> None:
+        image = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)
+        Image.fromarray(image).quantize(2).save(tmp_path / "palette.png")
+        np.testing.assert_array_equal(
+            figures.read_image(tmp_path / "palette.png", (1, 2, 3)), image[np.newaxis]
+        )
+        Image.fromarray(np.array([[True, False]])).save(tmp_path / "bits.png")
+        found = figures.read_image(tmp_path / "bits.png", (1, 2, 1))
+        np.testing.assert_array_equal(found[0, :, :, 0], [[255, 0]])
+
+    @pytest.mark.parametrize("mode", ["RGBA", "I;16", "CMYK"])
+    def test_other_kinds_of_pixels_are_refused(self, tmp_path: Path, mode: str) -> None:
+        path = tmp_path / ("image.jpg" if mode == "CMYK" else "image.png")
+        Image.new(mode, (4, 4)).save(path)
+        with pytest.raises(InvalidInputError, match="expected 8 bits of grey or RGB"):
+            figures.read_image(path, (4, 4, 3))
+
+    def test_a_truncated_file_is_refused(self, tmp_path: Path, rng) -> None:
+        image = rng.integers(0, 256, [32, 32, 3], dtype=np.uint8)
+        path = figures.save_png(tmp_path / "image.png", image)
+        path.write_bytes(path.read_bytes()[:400])
+        with pytest.raises(InvalidInputError, match="cannot be read as an image"):
+            figures.read_image(path, (32, 32, 3))
+
+
+class TestInterpolation:
+    def test_a_quarter_circle(self) -> None:
+        start, end = np.array([[2.0, 0.0]]), np.array([[0.0, 2.0]])
+        for fraction in (0.0, 1 / 3, 0.5, 1.0):
+            angle = fraction * np.pi / 2
+            np.testing.assert_allclose(
+                figures.spherical(start, end, fraction),
+                [[2 * np.cos(angle), 2 * np.sin(angle)]],
+                atol=1e-12,
+            )
+
+    @pytest.mark.parametrize("end", [[[3.0, 6.0]], [[-1.0, -2.0]], [[0.0, 0.0]]])
+    def test_parallel_and_zero_vectors_are_joined_by_a_line(self, end) -> None:
+        start = np.array([[1.0, 2.0]])
+        found = figures.spherical(start, np.array(end), 0.25)
+        # Zero has no direction: arccos(0) is a right angle, and the sine weights apply.
+        if np.any(end):
+            np.testing.assert_allclose(found, 0.75 * start + 0.25 * np.array(end))
+        assert np.isfinite(found).all()
+
+    def test_ends_are_the_rows_and_labels_are_repeated(self, rng) -> None:
+        model = zoo.create("made", event_shape=(3,), hidden_units=(8,), context_size=2)
+        for variable in model.trainable_variables:
+            variable.assign(0.3 * rng.normal(size=variable.shape))
+        x = rng.normal(size=[4, 3]).astype(np.float32)
+        labels = np.array([1, 0], np.int32)
+        path = figures.interpolate(model, x[:2], x[2:], steps=5, context=labels)
+        assert path.shape == (10, 3)
+        np.testing.assert_allclose(path[[0, 5]], x[:2], atol=1e-5)
+        np.testing.assert_allclose(path[[4, 9]], x[2:], atol=1e-5)
+        middle = figures.spherical(
+            model.encode(x[:2], labels).numpy(), model.encode(x[2:], labels).numpy(), 0.5
+        )
+        np.testing.assert_allclose(path[[2, 7]], model.decode(middle, labels), atol=1e-5)
+
+    def test_one_step_is_no_path(self) -> None:
+        with pytest.raises(InvalidInputError, match="at least 2"):
+            figures.interpolate(None, None, None, steps=1)
+
+
+class TestConsole:
+    @pytest.mark.parametrize(
+        ("value", "error", "text"),
+        [
+            (3.51234, 0.0123, "3.512 ± 0.012"),
+            (1980.512, 1.93, "1980.5 ± 1.9"),
+            (-1270.2, 25.0, "-1270 ± 25"),
+            (4.0, 0.0995, "4.00 ± 0.10"),
+            (4.36254, None, "4.36254"),
+            (4.36254, 0.0, "4.36254"),
+        ],
+    )
+    def test_a_figure_has_two_digits_of_its_error(self, value, error, text: str) -> None:
+        assert console.figure({"value": value, "two_standard_errors": error}) == text
+
+    def test_columns(self) -> None:
+        lines = [("a", "b", "c"), ("long", "1", ""), ("x", "100", "y")]
+        assert console.columns(lines, right={1}, indent=" ") == (
+            " a       b  c\n long    1\n x     100  y"
+        )

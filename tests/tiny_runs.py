@@ -1,0 +1,140 @@
+"""Three tiny runs on made-up rows, and a process that trains them: what the training tests kill.
+
+    python tests/tiny_runs.py FOLDER
+
+trains every recipe into FOLDER/<name>, goes on wherever a state lies there, prints a line a step,
+and ends early with the run that a signal has stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+
+from zoo.data import sources
+from zoo.recipes import Dataset, Optimizer, Recipe
+
+TRAIN_ROWS, VALIDATION_ROWS, BATCH_SIZE = 96, 32, 16
+STEPS_PER_EPOCH = TRAIN_ROWS // BATCH_SIZE
+
+
+def _dataset(name: str, context: str = "") -> Dataset:
+    return Dataset(
+        name=name,
+        version="1.0.0",
+        train="train",
+        validation="validation",
+        test="test",
+        context=context,
+    )
+
+
+# Between them: dropout, flips, batch norm of both kinds, weight decay, L2, clipping, a label, XLA.
+RECIPES = {
+    "nice": Recipe(
+        family="nice",
+        config={
+            "event_shape": [4, 4, 1],
+            "preprocessing": {"num_levels": 256, "transform": "unit"},
+            "num_couplings": 2,
+            "hidden_units": [16],
+            "dropout": 0.2,
+        },
+        dataset=_dataset("images"),
+        optimizer=Optimizer(
+            learning_rate=5e-3,
+            weight_decay=0.01,
+            clip_norm=50.0,
+            warmup_steps=10,
+            schedule="cosine",
+            final_fraction=0.1,
+        ),
+        batch_size=BATCH_SIZE,
+        max_epochs=60,
+        validate_every=20,
+        ema_decay=0.95,
+        initialization_rows=64,
+        seed=3,
+    ),
+    "realnvp": Recipe(
+        family="realnvp",
+        config={
+            "event_shape": [4, 4, 1],
+            "preprocessing": {"num_levels": 256, "transform": "logit", "alpha": 0.05},
+            "num_scales": 1,
+            "num_final": 2,
+            "filters": 4,
+            "num_blocks": 1,
+            "conditioner_batch_norm": True,
+        },
+        dataset=_dataset("images"),
+        optimizer=Optimizer(learning_rate=2e-3, clip_norm=10.0),
+        batch_size=BATCH_SIZE,
+        max_epochs=60,
+        ema_decay=0.9,
+        l2=1e-3,
+        horizontal_flips=True,
+        initialization_rows=64,
+        seed=4,
+    ),
+    "maf": Recipe(
+        family="maf",
+        config={
+            "event_shape": [3],
+            "preprocessing": {"whitening": "standardise"},
+            "context_size": 2,
+            "num_layers": 2,
+            "hidden_units": [8],
+            "normalization": "batch_norm",
+        },
+        dataset=_dataset("features", context="label"),
+        optimizer=Optimizer(learning_rate=5e-3),
+        batch_size=BATCH_SIZE,
+        max_epochs=60,
+        validate_every=25,
+        ema_decay=0.9,
+        l2=1e-4,
+        jit_compile=True,
+        seed=5,
+    ),
+}
+
+
+def load_arrays(dataset: Dataset, split: str, **unused_options: object) -> sources.Arrays:
+    """In place of `zoo.data.sources.load_arrays`: rows that are the same in every process."""
+    rows = VALIDATION_ROWS if split == "validation" else TRAIN_ROWS
+    rng = np.random.default_rng([len(split), rows])
+    if dataset.name == "images":
+        brightness = rng.integers(0, 200, (rows, 1, 1, 1))
+        return sources.Arrays((brightness + rng.integers(0, 56, (rows, 4, 4, 1))).astype("uint8"))
+    label = rng.integers(0, 2, rows).astype("int32")
+    mixing = np.array([[2.0, 0.0, 0.0], [1.5, 0.5, 0.0], [0.0, 1.0, 0.3]])
+    x = rng.normal(size=(rows, 3)) @ mixing.T + 3.0 * label[:, None]
+    return sources.Arrays(x.astype("float32"), label)
+
+
+def main(folder: Path) -> None:
+    """Trains every recipe in its subfolder of `folder`."""
+    from zoo import training
+
+    sources.load_arrays = load_arrays
+    training.SAVE_SECONDS = 0.05  # some steps are lost at every kill, as in a real run
+    for name, recipe in RECIPES.items():
+        result = training.train(
+            recipe,
+            folder / name,
+            resume=(folder / name / training.STATE_FILE).exists(),
+            progress=lambda step, *_, name=name: print(name, step, flush=True),
+        )
+        print(name, result.reason, flush=True)
+        if result.reason.startswith("signal"):
+            return
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,112 @@
+"""What the command line and the tools print: columns, progress on stderr, a quiet import."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["columns", "figure", "import_tensorflow", "interactive", "progress_bar", "waiting"]
+
+
+def columns(
+    lines: Sequence[Sequence[str]], *, right: Collection[int] = (), indent: str = ""
+) -> str:
+    """The lines with their cells aligned, two spaces apart; the columns in `right` to the right."""
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    rows = []
+    for line in lines:
+        cells = [
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        rows.append((indent + "  ".join(cells)).rstrip())
+    return "\n".join(rows)
+
+
+def figure(metric: Mapping[str, Any]) -> str:
+    """A metric of metrics.json as text, to the digits that its error leaves: "3.512 ± 0.012"."""
+    value, error = float(metric["value"]), float(metric.get("two_standard_errors") or 0.0)
+    if not error:
+        return f"{value:.6g}"
+    decimals = 0
+    while decimals < 6 and error * 10**decimals < 9.5:  # two digits of the error
+        decimals += 1
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
+def interactive() -> bool:
+    """Whether progress is drawn: stderr is a terminal, and ZOO_PROGRESS=0 does not forbid it."""
+    return sys.stderr.isatty() and os.environ.get("ZOO_PROGRESS") != "0"
+
+
+def progress_bar(*more: str) -> Progress:
+    """A progress bar on stderr with further text columns; silent where not `interactive`."""
+    from rich import progress
+    from rich.console import Console
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+        *(progress.TextColumn(column) for column in more),
+        console=Console(stderr=True),
+        disable=not interactive(),
+    )
+
+
+@contextlib.contextmanager
+def waiting(message: str) -> Iterator[None]:
+    """A spinner on stderr around work of unknown length, where `interactive`."""
+    if not interactive():
+        yield
+        return
+    from rich.console import Console
+
+    # Its own descriptor, so that it can be seen while `import_tensorflow` holds the process's.
+    with (
+        os.fdopen(os.dup(sys.stderr.fileno()), "w") as stream,
+        Console(file=stream).status(message),
+    ):
+        yield
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without the lines that it writes to stderr whatever its log level is.
+
+    They are held back, and shown if the import fails. `TF_CPP_MIN_LOG_LEVEL` is set to 3 where it
+    is not set; where it is, the user wants to see them and nothing is held.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        import tensorflow
+    else:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        with waiting("importing TensorFlow"), _held_stderr():
+            import tensorflow  # noqa: F401
+
+
+@contextlib.contextmanager
+def _held_stderr() -> Iterator[None]:
+    """Descriptor 2 goes to a temporary file, which is shown if the block raises."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
