@@ -53,6 +53,8 @@ def project(master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (project / "zoo" / "pins.json").write_text(json.dumps(pins))
     (project / "README.md").write_text(README, encoding="utf-8")
     assert render_cards.main(["--root", str(project)]) == 0
+    followed = json.loads((project / "zoo" / "pins.json").read_text())
+    monkeypatch.setattr(registry, "pins", lambda: followed)
     return project
 
 

@@ -41,11 +41,10 @@ TIMES = ("seconds", "rows_per_second")  # all that may differ between two runs o
 
 # Where the runs of `tiny_runs` are stopped: name, a step in this range, and by which signal.
 STOPS = (
-    ("nice", (20, 120), signal.SIGKILL),
+    ("nice", (20, 120), signal.SIGTERM),
     ("nice", (200, 320), signal.SIGKILL),
-    ("realnvp", (20, 300), signal.SIGKILL),
-    ("maf", (20, 120), signal.SIGTERM),
-    ("maf", (200, 320), signal.SIGKILL),
+    ("realnvp", (20, 320), signal.SIGKILL),
+    ("maf", (20, 320), signal.SIGKILL),
 )
 
 
@@ -297,7 +296,6 @@ def test_time_limit_saves_and_resumes_to_the_same_weights(
     folder = tmp_path / "run"
     result = training.train(SHORT, folder, max_seconds=0.0)
     assert (result.reason, result.step) == ("time limit", 1)
-    assert training.train(SHORT, folder, resume=True, max_seconds=0.0).step == 2
     assert training.train(SHORT, folder, resume=True).reason == "finished"
     assert_same_run(folder, finished.folder)
 
@@ -380,9 +378,6 @@ def test_early_stopping_counts_validations_without_gain(tmp_path: Path) -> None:
     for resume in (False, True):  # a stopped run does not train on when it is resumed
         result = training.train(recipe, tmp_path / "run", resume=resume)
         assert (result.reason, result.step, result.best_step) == ("early stopping", 9, 3)
-    patient = dataclasses.replace(recipe, patience=3)
-    result = training.train(patient, tmp_path / "run", resume=True)
-    assert (result.reason, result.step, result.best_step) == ("early stopping", 12, 3)
 
 
 def test_nan_in_a_weight_stops_the_run_and_leaves_sound_files(

@@ -1,10 +1,13 @@
-"""Publishes a run: stores its weights under `checkpoints/<name>`, evaluates them as stored, pins the files.
+"""Publishes a run.
+
+Stores its weights under `checkpoints/<name>`, evaluates them as stored, pins the files.
 
     python tools/publish.py nice_mnist runs/nice_mnist --storage float16
 
 Writes config.json, recipe.json, model.weights.h5, history.csv, run.json, metrics.json (by
-`zoo.evaluate`, on the stored weights), samples.png for images, card.md, SHA256SUMS, and the name's entry in
-`zoo/pins.json`. Published weights are immutable: other weights under a released version need `--version`.
+`zoo.evaluate`, on the stored weights), samples.png for images, card.md, SHA256SUMS, and the name's
+entry in `zoo/pins.json`. Published weights are immutable: other weights under a released version
+need `--version`.
 """
 
 from __future__ import annotations
@@ -50,12 +53,12 @@ def publish(name: str, run: Path, *, storage: str, version: int) -> None:
         (folder / stale).unlink(missing_ok=True)
     pin(name, folder, version)
     metrics = evaluation.evaluate(name, out=folder / "metrics.json")
-    print(json.dumps(metrics["metrics"], indent=2))  # noqa: T201 (the tool's output)
+    print(json.dumps(metrics["metrics"], indent=2))
     extension = "png" if len(model.config.event_shape) == 3 else "csv"
     count = "16" if entry.family in ("maf", "made") else "64"
+    out = str(folder / f"samples.{extension}")
     subprocess.run(
-        [sys.executable, "-m", "zoo.cli", "sample", name, "-n", count, "--seed", "0"]
-        + ["-o", str(folder / f"samples.{extension}")],
+        [sys.executable, "-m", "zoo.cli", "sample", name, "-n", count, "--seed", "0", "-o", out],
         check=True,
     )
     subprocess.run([sys.executable, str(ROOT / "tools" / "render_cards.py")], check=True)

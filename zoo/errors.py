@@ -3,7 +3,8 @@
     ZooError
     ├── UnknownModelError (ValueError)      a name that is in no registry
     ├── ConfigError (ValueError)            a model config or a recipe that cannot be built
-    ├── InvalidInputError (ValueError)      data, latents, seeds, temperatures, contexts of the wrong kind
+    ├── InvalidInputError (ValueError)      data, latents, seeds, temperatures, contexts of the
+    │                                       wrong kind
     ├── CheckpointError
     │   ├── MissingCheckpointError (FileNotFoundError)   no such folder, or a file of it is absent
     │   ├── IntegrityError (ValueError)     a hash or a size that is not the pinned one

@@ -2,8 +2,10 @@
 
 Metrics, each with two standard errors of its mean over the rows:
 
-    bits_per_dim     -log p(x) / (D log 2), x the data as stored; uniform dequantisation noise, one draw a row
-    log_prob_paper   nats in the space in which the paper quotes them (`space` says which), higher is better
+    bits_per_dim     -log p(x) / (D log 2), x the data as stored; uniform dequantisation
+                     noise, one draw a row
+    log_prob_paper   nats in the space in which the paper quotes them (`space` says which), higher
+                     is better
     log_prob         nats of the data as stored; the figure of models of real features
 
 A lower bits_per_dim is better. Noise is named by (seed, row): the same seed gives the same figures.
@@ -42,8 +44,9 @@ def evaluate(
     out: str | os.PathLike[str] = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Evaluates a named model on a split of its recipe's dataset; returns what `metrics.json` holds.
+    """Evaluates a named model on a split of its recipe's dataset.
 
+    returns: what `metrics.json` holds.
     name: a registered name: its weights, dataset and the paper's figure.
     model: evaluates this model of the same family in place of the published weights.
     split: "train", "validation" or "test".   limit: only the first rows; 0 for all.
@@ -106,7 +109,10 @@ def evaluate(
 
 
 def mean_with_error(values: np.ndarray) -> dict[str, Any]:
-    """{"value": mean, "two_standard_errors": 2 s / sqrt(n)}, s the sample deviation (0 for one row)."""
+    """{"value": mean, "two_standard_errors": 2 s / sqrt(n)}.
+
+    s is the sample deviation (0 for one row).
+    """
     count = len(values)
     deviation = float(np.std(values, ddof=1)) if count > 1 else 0.0
     return {

@@ -1,4 +1,6 @@
-"""SavedModels in TensorFlow Serving's layout: raw data in and out, batch-first, no TFP or Keras to load.
+"""SavedModels in TensorFlow Serving's layout: raw data in and out, batch-first.
+
+They need no TFP or Keras to load.
 
     <path>/<name>/<version>/    saved_model.pb, variables/, assets/
 
@@ -9,8 +11,8 @@ Signatures, all with dictionary outputs:
     decode                       z [B, D]                     -> x [B, *event]
     sample                       seed int32 [B, 2], temperature [B]   -> x [B, *event]
 
-Conditional models take `context` int32 [B] in every signature. Each row of `sample` has its own seed, so
-that an answer does not depend on which requests share its batch.
+Conditional models take `context` int32 [B] in every signature. Each row of `sample` has its own
+seed, so that an answer does not depend on which requests share its batch.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ def export(model_or_name: Any, path: str | os.PathLike[str] = "export", version:
     """Writes the model's SavedModel to `<path>/<name>/<version>`; returns that folder.
 
     model_or_name: a registered name, or a density model (its `name` names the folder).
-    Raises ExportError if the folder exists, the version is no positive integer, or it is no density model.
+    Raises ExportError if the folder exists, the version is no positive integer, or it is no density
+    model.
     """
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise ExportError(f"version must be a positive integer; got {version!r}.")
@@ -47,7 +50,8 @@ def export(model_or_name: Any, path: str | os.PathLike[str] = "export", version:
     folder = Path(path) / name / str(version)
     if folder.exists() and any(folder.iterdir()):
         raise ExportError(
-            f"{folder} exists. Servers expect versions to be immutable: export version {version + 1}."
+            f"{folder} exists. Servers expect versions to be immutable: "
+            f"export version {version + 1}."
         )
     archive = keras.export.ExportArchive()
     archive.track(model)
@@ -61,7 +65,10 @@ def export(model_or_name: Any, path: str | os.PathLike[str] = "export", version:
 
 
 def signatures(model: DensityModel) -> dict[str, tuple[Any, list[tf.TensorSpec]]]:
-    """name -> (function of tensors, its specification); `log_prob` first, the default of servers."""
+    """name -> (function of tensors, its specification).
+
+    `log_prob` comes first, the default of servers.
+    """
     config = model.config
     dtype = tf.as_dtype(model.compute_dtype)
     x = tf.TensorSpec([None, *config.event_shape], tf.as_dtype(model.data_dtype), name="x")

@@ -1,4 +1,7 @@
-"""Losses: per-example nats, [batch]. The mean is taken once, over the global batch, by the caller."""
+"""Losses: per-example nats, [batch].
+
+The mean is taken once, over the global batch, by the caller.
+"""
 
 from __future__ import annotations
 

@@ -69,9 +69,9 @@ class Optimizer:
 class Recipe:
     """One training run.
 
-    `family` and `config` build the model (`zoo.create(family, **config)`); `l2` is the coefficient of
-    the sum of squares of the weights the model lists in `regularized_weights`; `ema_decay` 0 means no
-    averaging; `patience` counts validations without improvement, 0 means never stop early.
+    `family` and `config` build the model (`zoo.create(family, **config)`); `l2` is the coefficient
+    of the sum of squares of the weights the model lists in `regularized_weights`; `ema_decay` 0
+    means no averaging; `patience` counts validations without improvement, 0 means never stop early.
     """
 
     family: str
@@ -140,9 +140,9 @@ def from_dict(values: Mapping[str, Any]) -> Recipe:
 def override(recipe: Recipe, assignments: typing.Iterable[str]) -> Recipe:
     """The recipe with `path=value` assignments applied.
 
-    `optimizer.learning_rate=3e-4`, `max_epochs=5`, `config.num_couplings=6`, `horizontal_flips=false`:
-    values are JSON where they parse as JSON, else text. Raises ConfigError for a path that does not
-    exist, or a value of another type.
+    `optimizer.learning_rate=3e-4`, `max_epochs=5`, `config.num_couplings=6`,
+    `horizontal_flips=false`: values are JSON where they parse as JSON, else text. Raises
+    ConfigError for a path that does not exist, or a value of another type.
     """
     for assignment in assignments:
         path, separator, text = assignment.partition("=")

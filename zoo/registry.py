@@ -1,8 +1,8 @@
 """The table of models: name, family, recipe, paper. Importable without TensorFlow.
 
-Each system has one recipe that is the paper's; what is trained on two CPU cores is a `replace` of it.
-Weights are pinned by sha256 in the package data file `pins.json`; a name without pins has a recipe and
-an architecture, and no published weights.
+Each system has one recipe that is the paper's; what is trained on two CPU cores is a `replace` of
+it. Weights are pinned by sha256 in the package data file `pins.json`; a name without pins has a
+recipe and an architecture, and no published weights.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ __all__ = ["ENTRIES", "Entry", "get", "pins"]
 class Entry:
     """One named model.
 
-    paper_metric, paper_value: the figure to compare with, as `metrics.json` names it; empty and None
-    where no paper has one.
+    paper_metric, paper_value: the figure to compare with, as `metrics.json` names it; empty and
+    None where no paper has one.
     """
 
     name: str
@@ -81,7 +81,9 @@ NICE_MNIST_PAPER = Recipe(
     batch_size=200,
     max_epochs=1500,
     paper="arXiv:1410.8516, Sec. 5.1",
-    notes="The paper's beta2 = 0.01 is 1 - beta2 in today's convention. Its batch size is not stated.",
+    notes=(
+        "The paper's beta2 = 0.01 is 1 - beta2 in today's convention. Its batch size is not stated."
+    ),
 )
 
 NICE_CIFAR_PAPER = dataclasses.replace(
@@ -118,11 +120,14 @@ NICE_MNIST = dataclasses.replace(
         warmup_steps=200,
         schedule="cosine",
     ),
-    max_epochs=40,
+    max_epochs=28,
     ema_decay=0.999,
     conditioner_dtype="mixed_bfloat16",
     initialization_rows=5000,
-    notes="Data-dependent start of the scaling, dropout, averaged weights and a cosine: 40 epochs for 1500.",
+    notes=(
+        "Data-dependent start of the scaling, dropout, averaged weights and a cosine: "
+        "28 epochs for 1500."
+    ),
 )
 
 REALNVP_CIFAR_PAPER = Recipe(
@@ -150,7 +155,9 @@ REALNVP_CIFAR_PAPER = Recipe(
     l2=5e-5,
     horizontal_flips=True,
     paper="arXiv:1605.08803, Sec. 4.1",
-    notes="The paper states no training length; 100 epochs are those of a public re-implementation.",
+    notes=(
+        "The paper states no training length; 100 epochs are those of a public re-implementation."
+    ),
 )
 
 REALNVP_CIFAR = dataclasses.replace(
@@ -166,13 +173,16 @@ REALNVP_CIFAR = dataclasses.replace(
     },
     optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0, warmup_steps=300, schedule="cosine"),
     batch_size=16,
-    max_epochs=4,
+    max_epochs=3,
     validate_every=1000,
     validation_rows=1000,
     ema_decay=0.999,
     conditioner_dtype="mixed_bfloat16",
     initialization_rows=256,
-    notes="Conditioners of 1 block on squeezed pixels, activation norm, small batches: for 2 CPU cores.",
+    notes=(
+        "Conditioners of 1 block on squeezed pixels, activation norm, small batches: "
+        "for 2 CPU cores."
+    ),
 )
 
 REALNVP_MNIST = dataclasses.replace(
@@ -214,11 +224,11 @@ MAF_MNIST = dataclasses.replace(
     MAF_MNIST_PAPER,
     optimizer=Optimizer(learning_rate=5e-4, clip_norm=1000.0, warmup_steps=200, schedule="cosine"),
     batch_size=200,
-    max_epochs=16,
+    max_epochs=11,
     patience=0,
     ema_decay=0.995,
     conditioner_dtype="mixed_bfloat16",
-    notes="A higher rate on a cosine and averaged weights: 16 epochs.",
+    notes="A higher rate on a cosine and averaged weights: 11 epochs.",
 )
 
 MAF_MAGIC = Recipe(
@@ -236,7 +246,7 @@ MAF_MAGIC = Recipe(
         learning_rate=2e-3, weight_decay=0.01, clip_norm=20.0, warmup_steps=50, schedule="cosine"
     ),
     batch_size=256,
-    max_epochs=40,
+    max_epochs=24,
     ema_decay=0.99,
     jit_compile=True,
     initialization_rows=4096,
@@ -265,11 +275,17 @@ ENTRIES: dict[str, Entry] = {
             name="nice_mnist",
             family="nice",
             title="NICE on MNIST",
-            paper="Dinh, Krueger, Bengio: NICE: Non-linear Independent Components Estimation (2014)",
+            paper=(
+                "Dinh, Krueger, Bengio: NICE: Non-linear Independent Components Estimation (2014)"
+            ),
             arxiv="1410.8516",
             recipe=NICE_MNIST,
-            description="The paper's network: 4 additive couplings of 5 x 1000 units, one diagonal scaling.",
-            limitations="Additive couplings preserve volume; samples are rougher than later flows'.",
+            description=(
+                "The paper's network: 4 additive couplings of 5 x 1000 units, one diagonal scaling."
+            ),
+            limitations=(
+                "Additive couplings preserve volume; samples are rougher than later flows'."
+            ),
             metrics=("log_prob_paper", "bits_per_dim"),
             paper_metric="log_prob_paper",
             paper_value=1980.5,
@@ -279,10 +295,14 @@ ENTRIES: dict[str, Entry] = {
             name="nice_mnist_paper",
             family="nice",
             title="NICE on MNIST, the paper's recipe",
-            paper="Dinh, Krueger, Bengio: NICE: Non-linear Independent Components Estimation (2014)",
+            paper=(
+                "Dinh, Krueger, Bengio: NICE: Non-linear Independent Components Estimation (2014)"
+            ),
             arxiv="1410.8516",
             recipe=NICE_MNIST_PAPER,
-            description="1500 epochs of plain Adam, as published. A recipe without published weights.",
+            description=(
+                "1500 epochs of plain Adam, as published. A recipe without published weights."
+            ),
             limitations="About 17 hours on two CPU cores.",
             metrics=("log_prob_paper", "bits_per_dim"),
             paper_metric="log_prob_paper",
@@ -293,7 +313,9 @@ ENTRIES: dict[str, Entry] = {
             name="nice_cifar_paper",
             family="nice",
             title="NICE on CIFAR-10, the paper's recipe",
-            paper="Dinh, Krueger, Bengio: NICE: Non-linear Independent Components Estimation (2014)",
+            paper=(
+                "Dinh, Krueger, Bengio: NICE: Non-linear Independent Components Estimation (2014)"
+            ),
             arxiv="1410.8516",
             recipe=NICE_CIFAR_PAPER,
             description="ZCA, then 4 additive couplings of 4 x 2000 units. No published weights.",
@@ -307,7 +329,9 @@ ENTRIES: dict[str, Entry] = {
             name="nice_svhn_paper",
             family="nice",
             title="NICE on SVHN, the paper's recipe",
-            paper="Dinh, Krueger, Bengio: NICE: Non-linear Independent Components Estimation (2014)",
+            paper=(
+                "Dinh, Krueger, Bengio: NICE: Non-linear Independent Components Estimation (2014)"
+            ),
             arxiv="1410.8516",
             recipe=NICE_SVHN_PAPER,
             description="ZCA, then 4 additive couplings of 4 x 2000 units. No published weights.",
@@ -325,7 +349,9 @@ ENTRIES: dict[str, Entry] = {
             arxiv="1605.08803",
             recipe=REALNVP_CIFAR,
             description="Two scales, 10 affine couplings with small convolutional conditioners.",
-            limitations="A short training on two CPU cores: samples show colours and textures, not objects.",
+            limitations=(
+                "A short training on two CPU cores: samples show colours and textures, not objects."
+            ),
             metrics=("bits_per_dim",),
             paper_metric="bits_per_dim",
             paper_value=3.49,
@@ -338,7 +364,10 @@ ENTRIES: dict[str, Entry] = {
             paper="Dinh, Sohl-Dickstein, Bengio: Density estimation using Real NVP (2016)",
             arxiv="1605.08803",
             recipe=REALNVP_CIFAR_PAPER,
-            description="8 residual blocks of 64 maps, batch norm: the published size. No published weights.",
+            description=(
+                "8 residual blocks of 64 maps, batch norm: the published size. "
+                "No published weights."
+            ),
             limitations="About 1.8 PFLOP an epoch: for an accelerator.",
             metrics=("bits_per_dim",),
             paper_metric="bits_per_dim",
@@ -363,7 +392,10 @@ ENTRIES: dict[str, Entry] = {
             name="maf_mnist",
             family="maf",
             title="MAF(5) on MNIST",
-            paper="Papamakarios, Pavlakou, Murray: Masked Autoregressive Flow for Density Estimation (2017)",
+            paper=(
+                "Papamakarios, Pavlakou, Murray: "
+                "Masked Autoregressive Flow for Density Estimation (2017)"
+            ),
             arxiv="1705.07057",
             recipe=MAF_MNIST,
             description="The paper's network: 5 MADEs of 1024 x 2 units, batch norm between them.",
@@ -377,10 +409,15 @@ ENTRIES: dict[str, Entry] = {
             name="maf_mnist_paper",
             family="maf",
             title="MAF(5) on MNIST, the paper's recipe",
-            paper="Papamakarios, Pavlakou, Murray: Masked Autoregressive Flow for Density Estimation (2017)",
+            paper=(
+                "Papamakarios, Pavlakou, Murray: "
+                "Masked Autoregressive Flow for Density Estimation (2017)"
+            ),
             arxiv="1705.07057",
             recipe=MAF_MNIST_PAPER,
-            description="Adam at 1e-4 until 30 epochs bring no gain, as published. No published weights.",
+            description=(
+                "Adam at 1e-4 until 30 epochs bring no gain, as published. No published weights."
+            ),
             limitations="Hours on two CPU cores.",
             metrics=("log_prob_paper", "bits_per_dim"),
             paper_metric="log_prob_paper",
@@ -391,10 +428,16 @@ ENTRIES: dict[str, Entry] = {
             name="maf_magic",
             family="maf",
             title="MAF(5) on MAGIC",
-            paper="Papamakarios, Pavlakou, Murray: Masked Autoregressive Flow for Density Estimation (2017)",
+            paper=(
+                "Papamakarios, Pavlakou, Murray: "
+                "Masked Autoregressive Flow for Density Estimation (2017)"
+            ),
             arxiv="1705.07057",
             recipe=MAF_MAGIC,
-            description="Ten real features of gamma telescope events; trains in seconds, the one to try first.",
+            description=(
+                "Ten real features of gamma telescope events; "
+                "trains in seconds, the one to try first."
+            ),
             limitations="No published figure on this dataset; splits are this project's own.",
             metrics=("log_prob_paper", "log_prob"),
         ),
@@ -405,7 +448,9 @@ ENTRIES: dict[str, Entry] = {
             paper="Dinh, Sohl-Dickstein, Bengio: Density estimation using Real NVP (2016)",
             arxiv="1605.08803",
             recipe=REALNVP_MAGIC,
-            description="The vector form on ten real features: 10 couplings of two-layer perceptrons.",
+            description=(
+                "The vector form on ten real features: 10 couplings of two-layer perceptrons."
+            ),
             limitations="No published figure on this dataset; splits are this project's own.",
             metrics=("log_prob_paper", "log_prob"),
         ),
@@ -426,6 +471,9 @@ def get(name: str) -> Entry:
 
 @functools.cache
 def pins() -> dict[str, dict[str, Any]]:
-    """name -> {"version": int, "files": {file: {"sha256", "size"}}} of every published checkpoint."""
+    """name -> {"version": int, "files": files} of every published checkpoint.
+
+    files: {file: {"sha256", "size"}}.
+    """
     text = importlib.resources.files("zoo").joinpath("pins.json").read_text(encoding="utf-8")
     return json.loads(text)

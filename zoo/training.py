@@ -1,8 +1,8 @@
 """Training a recipe: one step, its full state on disk, and the loop around them.
 
 The step is a function of (batch, step number) and of the variables: every random number in it comes
-from (recipe.seed, step). With the data order a function of (seed, epoch), a run that is killed at any
-moment and resumed computes what the undisturbed run computes, bit for bit on a CPU.
+from (recipe.seed, step). With the data order a function of (seed, epoch), a run that is killed at
+any moment and resumed computes what the undisturbed run computes, bit for bit on a CPU.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ import tensorflow as tf
 
 from zoo import checkpointing
 from zoo.data import pipeline, sources
-from zoo.errors import DataError, FormatError, MissingCheckpointError, NonFiniteLossError, TrainingError
+from zoo.errors import (
+    DataError,
+    FormatError,
+    MissingCheckpointError,
+    NonFiniteLossError,
+    TrainingError,
+)
 from zoo.losses import l2_penalty, negative_log_likelihood
 from zoo.models import build
 from zoo.ops.units import bits_per_dim_from_nats
@@ -64,8 +70,9 @@ class TrainingResult:
 
 
 class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """rate * min(1, (step + 1) / warmup), times a half cosine from 1 to `final_fraction` if asked for.
+    """rate * min(1, (step + 1) / warmup), times a half cosine if asked for.
 
+    The half cosine goes from 1 to `final_fraction`.
     cosine: final + (1 - final) * (1 + cos(pi * step / total_steps)) / 2.
     """
 
@@ -108,11 +115,12 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class TrainingStep:
-    """One optimisation step of a recipe on a model: loss, gradient, clipping, Adam, weight averages.
+    """One optimisation step of a recipe on a model.
 
-    Calling it with (x, context or None, step) returns {"nats": [batch], "gradient_norm": scalar} and
-    updates `model`, `optimizer` and `averages`. If the loss or the gradient is not finite, the gradient is
-    replaced by zeros, so that the weights stay finite and the culprit can be named.
+    It is loss, gradient, clipping, Adam, weight averages.
+    Calling it with (x, context or None, step) returns {"nats": [batch], "gradient_norm": scalar}
+    and updates `model`, `optimizer` and `averages`. If the loss or the gradient is not finite, the
+    gradient is replaced by zeros, so that the weights stay finite and the culprit can be named.
     """
 
     def __init__(self, model: Any, recipe: Recipe, total_steps: int) -> None:
@@ -143,7 +151,8 @@ class TrainingStep:
             if recipe.ema_decay
             else []
         )
-        # Under XLA even where the network is not: a dozen elementwise passes over all weights become one.
+        # Under XLA even where the network is not: a dozen elementwise passes over all weights
+        # become one.
         self._compiled_update = tf.function(self._update, jit_compile=True, autograph=False)
         self.seeds_drawn_from_step: list[Any] = [
             layer.seed_generator
@@ -171,7 +180,10 @@ class TrainingStep:
         return {"nats": nats, "gradient_norm": norm}
 
     def _update(self, gradients: list[Any], loss: Any, step: Any) -> Any:
-        """Clipping, Adam and the averages; returns the gradient's norm. One fused pass over the weights."""
+        """Clipping, Adam and the averages; returns the gradient's norm.
+
+        One fused pass over the weights.
+        """
         recipe = self.recipe
         norm = tf.linalg.global_norm(gradients)
         finite = tf.math.is_finite(norm) & tf.math.is_finite(loss)
@@ -220,8 +232,8 @@ def train(
     """Trains the recipe; the best weights so far are in `out_dir` at every moment.
 
     Writes out_dir/config.json, recipe.json and model.weights.h5 (the averaged weights of the best
-    validation), history.csv, run.json, TensorBoard logs under logs/, and state.npz, the full state, every
-    few minutes and at the end. SIGTERM and SIGINT save the state and end the run.
+    validation), history.csv, run.json, TensorBoard logs under logs/, and state.npz, the full state,
+    every few minutes and at the end. SIGTERM and SIGINT save the state and end the run.
 
     resume: goes on from state.npz, whose recipe must be the same but for max_epochs and patience.
     max_seconds: of this call; the state is saved when they are over.
@@ -270,12 +282,14 @@ class _Run:
             )
         self.train_rows = sources.load_arrays(recipe.dataset, "train")
         self.validation_rows = sources.load_arrays(recipe.dataset, "validation")
-        self.validation_rows = self.validation_rows.take(recipe.validation_rows or self.validation_rows.rows)
+        self.validation_rows = self.validation_rows.take(
+            recipe.validation_rows or self.validation_rows.rows
+        )
         self.steps_per_epoch = pipeline.steps_per_epoch(self.train_rows.rows, recipe.batch_size)
         if not self.steps_per_epoch or not self.validation_rows.rows:
             raise DataError(
-                f"Expected at least one batch of {recipe.batch_size} rows to train on and one row to "
-                f"validate; got {self.train_rows.rows} and {self.validation_rows.rows}."
+                f"Expected at least one batch of {recipe.batch_size} rows to train on and one row "
+                f"to validate; got {self.train_rows.rows} and {self.validation_rows.rows}."
             )
         self.total_steps = self.steps_per_epoch * recipe.max_epochs
         keras.utils.set_random_seed(recipe.seed)
@@ -465,7 +479,8 @@ class _Run:
             total += float(np.sum(nats, dtype=np.float64))
             count += len(nats)
         mean = total / count
-        # A validation that is not finite is no gain; the step's own check stops a run that diverges.
+        # A validation that is not finite is no gain; the step's own check stops a run that
+        # diverges.
         return mean if math.isfinite(mean) else math.inf
 
     def _culprit(self, step: int, nats: float, norm: float, x: Any, context: Any) -> str:
@@ -485,9 +500,9 @@ class _Run:
             overflow = "the latents' density or a log-determinant"
             culprit = "the gradient" if math.isfinite(nats) else overflow
         return (
-            f"Step {step}: loss {nats:.6g} nats, gradient norm {norm:.6g}; the first value that is not finite "
-            f"comes from {culprit}. The last saved state is sound: lower optimizer.learning_rate or set "
-            "optimizer.clip_norm, and train again."
+            f"Step {step}: loss {nats:.6g} nats, gradient norm {norm:.6g}; the first value "
+            f"that is not finite comes from {culprit}. The last saved state is sound: lower "
+            "optimizer.learning_rate or set optimizer.clip_norm, and train again."
         )
 
     # State.
@@ -530,7 +545,8 @@ class _Run:
         different = [k for k in mine if k not in free and mine[k] != theirs.get(k)]
         if different:
             raise TrainingError(
-                f"{path} belongs to a recipe with other {', '.join(different)}; a run resumes under its own recipe."
+                f"{path} belongs to a recipe with other {', '.join(different)}; "
+                "a run resumes under its own recipe."
             )
         variables = self.step.state_variables()
         if [tuple(v.shape) for v in variables] != [a.shape for a in arrays]:

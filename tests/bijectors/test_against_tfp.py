@@ -22,7 +22,9 @@ def _normal(rng: np.random.Generator, *shape: int) -> tf.Tensor:
     return tf.constant(rng.normal(size=shape))
 
 
-def _assert_same(ours: tfb.Bijector, theirs: tfb.Bijector, z: tf.Tensor, event_ndims: int = 1) -> None:
+def _assert_same(
+    ours: tfb.Bijector, theirs: tfb.Bijector, z: tf.Tensor, event_ndims: int = 1
+) -> None:
     """Values and log-dets of both directions, each on its own copy of the tensors."""
     x = theirs.forward(z)
     assert_allclose(ours.forward(tf.identity(z)), x, rtol=1e-10, atol=1e-10)
@@ -30,8 +32,18 @@ def _assert_same(ours: tfb.Bijector, theirs: tfb.Bijector, z: tf.Tensor, event_n
     forward = theirs.forward_log_det_jacobian(tf.identity(z), event_ndims=event_ndims)
     inverse = theirs.inverse_log_det_jacobian(tf.identity(x), event_ndims=event_ndims)
     copies = (tf.identity(z), tf.identity(x))
-    assert_allclose(ours.forward_log_det_jacobian(copies[0], event_ndims=event_ndims), forward, rtol=1e-9, atol=1e-12)
-    assert_allclose(ours.inverse_log_det_jacobian(copies[1], event_ndims=event_ndims), inverse, rtol=1e-9, atol=1e-12)
+    assert_allclose(
+        ours.forward_log_det_jacobian(copies[0], event_ndims=event_ndims),
+        forward,
+        rtol=1e-9,
+        atol=1e-12,
+    )
+    assert_allclose(
+        ours.inverse_log_det_jacobian(copies[1], event_ndims=event_ndims),
+        inverse,
+        rtol=1e-9,
+        atol=1e-12,
+    )
 
 
 def _dense(rng: np.random.Generator, num_in: int, num_out: int):
@@ -57,7 +69,9 @@ def test_split_coupling_is_tfp_real_nvp(rng: np.random.Generator, additive: bool
     _assert_same(ours, theirs, _normal(rng, 5, SIZE))
 
 
-def test_split_coupling_on_the_second_part_is_tfp_real_nvp_reversed(rng: np.random.Generator) -> None:
+def test_split_coupling_on_the_second_part_is_tfp_real_nvp_reversed(
+    rng: np.random.Generator,
+) -> None:
     conditioner = _dense(rng, 4, 2)
     ours = SplitCoupling(2, conditioner, condition_on_first=False)
     order = tfb.Permute([2, 3, 4, 5, 0, 1])
@@ -79,7 +93,10 @@ def test_autoregressive_flow_is_tfp_masked_autoregressive_flow(rng: np.random.Ge
 
 
 def test_autoregressive_forward_survives_overflow_on_the_way() -> None:
-    """alpha_i = 100 (target_{i-1} - x_{i-1}): exp overflows until the coordinate before is right."""
+    """alpha_i = 100 (target_{i-1} - x_{i-1}).
+
+    exp overflows until the coordinate before is right.
+    """
     target = tf.constant([1.0, 2.0, -3.0, 0.5])
 
     def conditioner(x):
@@ -107,14 +124,18 @@ def test_autoregressive_forward_stops_when_nothing_changes() -> None:
 def test_diagonal_affine_is_shift_of_scale(rng: np.random.Generator) -> None:
     shift, log_scale = _normal(rng, SIZE), _normal(rng, SIZE)
     theirs = tfb.Shift(shift)(tfb.Scale(log_scale=log_scale))
-    _assert_same(DiagonalAffine(shift, log_scale, event_shape=(SIZE,)), theirs, _normal(rng, 5, SIZE))
+    _assert_same(
+        DiagonalAffine(shift, log_scale, event_shape=(SIZE,)), theirs, _normal(rng, 5, SIZE)
+    )
 
 
 def test_channelwise_affine_is_shift_of_scale(rng: np.random.Generator) -> None:
     shift, log_scale = _normal(rng, 3), _normal(rng, 3)
     full = [tf.broadcast_to(t, [2, 4, 3]) for t in (shift, log_scale)]
     theirs = tfb.Shift(full[0])(tfb.Scale(log_scale=full[1]))
-    _assert_same(DiagonalAffine(shift, log_scale, event_shape=(2, 4, 3)), theirs, _normal(rng, 5, 2, 4, 3), 3)
+    _assert_same(
+        DiagonalAffine(shift, log_scale, event_shape=(2, 4, 3)), theirs, _normal(rng, 5, 2, 4, 3), 3
+    )
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 6])
@@ -124,23 +145,31 @@ def test_permutations_are_tfps(rng: np.random.Generator, size: int) -> None:
     num_evens = (size + 1) // 2
     order = [i // 2 if i % 2 == 0 else num_evens + i // 2 for i in range(size)]
     _assert_same(Interleave(), tfb.Permute(order), z)
-    assert_array_equal(Interleave().inverse(tf.range(size)), [*range(0, size, 2), *range(1, size, 2)])
+    assert_array_equal(
+        Interleave().inverse(tf.range(size)), [*range(0, size, 2), *range(1, size, 2)]
+    )
 
 
 @pytest.mark.parametrize("alpha", [0.05, 1e-6])
 def test_logit_scaling_is_a_chain_of_tfps(rng: np.random.Generator, alpha: float) -> None:
     width = tf.constant((1.0 - 2.0 * alpha) / 256.0, tf.float64)
-    theirs = tfb.Chain([tfb.Invert(tfb.Shift(tf.constant(alpha, tf.float64))(tfb.Scale(width))), tfb.Sigmoid()])
+    theirs = tfb.Chain(
+        [tfb.Invert(tfb.Shift(tf.constant(alpha, tf.float64))(tfb.Scale(width))), tfb.Sigmoid()]
+    )
     ours = PixelScaling(num_levels=256, transform="logit", alpha=alpha, event_ndims=1)
     _assert_same(ours, theirs, _normal(rng, 5, SIZE))
 
 
-@pytest.mark.parametrize(("transform", "low", "high"), [("unit", 0.0, 1.0), ("symmetric", -1.0, 1.0)])
+@pytest.mark.parametrize(
+    ("transform", "low", "high"), [("unit", 0.0, 1.0), ("symmetric", -1.0, 1.0)]
+)
 def test_linear_scaling_maps_grey_levels_onto_the_interval(
     rng: np.random.Generator, transform: str, low: float, high: float
 ) -> None:
     ours = PixelScaling(num_levels=256, transform=transform, alpha=0.05, event_ndims=1)
-    assert_allclose(ours.inverse(tf.constant([[0.0, 128.0, 256.0]])), [[low, (low + high) / 2, high]])
+    assert_allclose(
+        ours.inverse(tf.constant([[0.0, 128.0, 256.0]])), [[low, (low + high) / 2, high]]
+    )
     scale = tf.constant(256.0 / (high - low), tf.float64)
     theirs = tfb.Scale(scale)(tfb.Shift(tf.constant(-low, tf.float64)))
     _assert_same(ours, theirs, _normal(rng, 5, SIZE))

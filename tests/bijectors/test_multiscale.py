@@ -36,7 +36,9 @@ def test_halves_of_squeezed_channels_are_rows_not_colours_of_the_checkerboard() 
 
 
 def test_factoring_out_transforms_the_kept_channels_alone(rng: np.random.Generator) -> None:
-    inner = tfb.Chain([DiagonalAffine(tf.constant([1.0]), tf.constant([0.5]), event_shape=(2, 2, 1))])
+    inner = tfb.Chain(
+        [DiagonalAffine(tf.constant([1.0]), tf.constant([0.5]), event_shape=(2, 2, 1))]
+    )
     z = tf.constant(rng.normal(size=(3, 2, 2, 3)), tf.float32)
     x, log_det = FactorOut(inner, num_kept=1).forward_and_log_det(z)
     assert_array_equal(x[..., 1:], z[..., 1:])
@@ -57,7 +59,9 @@ def test_batch_norm_is_equation_19_to_22(rng: np.random.Generator) -> None:
     )
     z, log_det = bijector.inverse_and_log_det(tf.constant(x))
     assert_allclose(z, (x - mean) / np.sqrt(variance + 1e-5) * np.exp(log_gamma) + beta, rtol=1e-10)
-    assert_allclose(log_det, np.full(8, (log_gamma - 0.5 * np.log(variance + 1e-5)).sum()), rtol=1e-10)
+    assert_allclose(
+        log_det, np.full(8, (log_gamma - 0.5 * np.log(variance + 1e-5)).sum()), rtol=1e-10
+    )
     assert_allclose(z.numpy().mean(0), beta, rtol=1e-6)
     assert_allclose(z.numpy().std(0), np.exp(log_gamma), rtol=1e-4)
 
@@ -70,7 +74,9 @@ def test_walks_pass_through_nested_chains_and_tfps_own_bijectors(rng: np.random.
     z = tf.constant(rng.normal(size=(3, 2, 2)))
     x, log_det = forward_and_log_det(chain, z, 2)
     assert_allclose(x, chain.forward(tf.identity(z)), rtol=1e-12)
-    assert_allclose(log_det, chain.forward_log_det_jacobian(tf.identity(z), event_ndims=2), rtol=1e-12)
+    assert_allclose(
+        log_det, chain.forward_log_det_jacobian(tf.identity(z), event_ndims=2), rtol=1e-12
+    )
     recovered, inverse_log_det = inverse_and_log_det(chain, x, 1)
     assert_allclose(recovered, z, rtol=1e-9)
     assert_allclose(inverse_log_det, -log_det, rtol=1e-9)

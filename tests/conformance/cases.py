@@ -1,5 +1,6 @@
-"""One tiny row for every bijector and model; the laws in the files beside this one run over all rows.
+"""One tiny row for every bijector and model.
 
+The laws in the files beside this one run over all rows.
 Weights are randomised, so that an identity initialisation hides nothing. What a row cannot do is
 declared in `cannot` with a reason, and the law then asserts that declaration.
 """
@@ -126,7 +127,9 @@ def shared_model(case: ModelCase, dtype: str = "float32") -> Any:
 # Conditioners with fixed random matrices: callables for bijectors, with no zoo network in them.
 
 
-def dense_conditioner(num_in: int, num_out: int, *, seed: int = 0, additive: bool = False) -> Callable[[Any], Any]:
+def dense_conditioner(
+    num_in: int, num_out: int, *, seed: int = 0, additive: bool = False
+) -> Callable[[Any], Any]:
     """[..., num_in] -> (shift, log_scale), each [..., num_out]."""
     w = np.random.default_rng(seed).normal(size=(num_in, 2 * num_out))
 
@@ -178,7 +181,9 @@ def _batch_norm(event_shape: tuple[int, ...], dtype: Any) -> Bijector:
 
 
 def _pixel_scaling(transform: Any, event_ndims: int) -> Callable[[Any], Bijector]:
-    return lambda _: PixelScaling(num_levels=256, transform=transform, alpha=0.05, event_ndims=event_ndims)
+    return lambda _: PixelScaling(
+        num_levels=256, transform=transform, alpha=0.05, event_ndims=event_ndims
+    )
 
 
 def zca_matrices(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -202,7 +207,9 @@ def _zca(event_shape: tuple[int, ...], dtype: Any) -> Bijector:
 
 def _factor_out(_: Any) -> Bijector:
     conditioner = image_conditioner((2, 2, 2))
-    couplings = [CheckerboardCoupling(checkerboard(2, 2, even_first=b), conditioner) for b in (True, False)]
+    couplings = [
+        CheckerboardCoupling(checkerboard(2, 2, even_first=b), conditioner) for b in (True, False)
+    ]
     return FactorOut(tfb.Chain(couplings), num_kept=2)
 
 
@@ -220,10 +227,12 @@ BIJECTORS: dict[str, BijectorCase] = {
         latent_shape=(5,),
     ),
     "split-channels": BijectorCase(
-        build=lambda _: SplitCoupling(2, dense_conditioner(2, 2), event_ndims=3), latent_shape=(2, 2, 4)
+        build=lambda _: SplitCoupling(2, dense_conditioner(2, 2), event_ndims=3),
+        latent_shape=(2, 2, 4),
     ),
     "checkerboard-even": BijectorCase(
-        build=lambda _: CheckerboardCoupling(checkerboard(2, 4), image_conditioner(IMAGE)), latent_shape=IMAGE
+        build=lambda _: CheckerboardCoupling(checkerboard(2, 4), image_conditioner(IMAGE)),
+        latent_shape=IMAGE,
     ),
     "checkerboard-odd": BijectorCase(
         build=lambda _: CheckerboardCoupling(
@@ -232,7 +241,9 @@ BIJECTORS: dict[str, BijectorCase] = {
         latent_shape=IMAGE,
     ),
     "diagonal-affine": BijectorCase(
-        build=lambda dtype: DiagonalAffine(_vector(4, 0, dtype), _vector(4, 1, dtype), event_shape=(4,)),
+        build=lambda dtype: DiagonalAffine(
+            _vector(4, 0, dtype), _vector(4, 1, dtype), event_shape=(4,)
+        ),
         latent_shape=(4,),
     ),
     "diagonal-affine-channels": BijectorCase(
@@ -251,7 +262,9 @@ BIJECTORS: dict[str, BijectorCase] = {
     "reverse": BijectorCase(build=lambda _: Reverse(), latent_shape=(5,)),
     "interleave-even": BijectorCase(build=lambda _: Interleave(), latent_shape=(6,)),
     "interleave-odd": BijectorCase(build=lambda _: Interleave(), latent_shape=(5,)),
-    "unsqueeze": BijectorCase(build=lambda _: Unsqueeze(), latent_shape=(2, 1, 8), data_shape=(4, 2, 2)),
+    "unsqueeze": BijectorCase(
+        build=lambda _: Unsqueeze(), latent_shape=(2, 1, 8), data_shape=(4, 2, 2)
+    ),
     "factor-out": BijectorCase(build=_factor_out, latent_shape=(2, 2, 3)),
     "pixels-unit": BijectorCase(build=_pixel_scaling("unit", 1), latent_shape=(3,)),
     "pixels-symmetric": BijectorCase(build=_pixel_scaling("symmetric", 3), latent_shape=IMAGE),
@@ -274,12 +287,22 @@ MODELS: dict[str, ModelCase] = {
     ),
     "nice-2d": ModelCase(
         family="nice",
-        config={"event_shape": (2,), "num_couplings": 4, "hidden_units": (8,), "log_scale_factor": 2.0},
+        config={
+            "event_shape": (2,),
+            "num_couplings": 4,
+            "hidden_units": (8,),
+            "log_scale_factor": 2.0,
+        },
         cannot=NO_CONTEXT,
     ),
     "nice-image": ModelCase(
         family="nice",
-        config={"event_shape": (3, 3, 1), "hidden_units": (8, 8), "num_couplings": 2, "dropout": 0.2},
+        config={
+            "event_shape": (3, 3, 1),
+            "hidden_units": (8, 8),
+            "num_couplings": 2,
+            "dropout": 0.2,
+        },
         cannot={**NO_CONTEXT, "replicas": "dropout draws other masks for a smaller batch"},
     ),
     "nice-zca": ModelCase(
@@ -352,7 +375,8 @@ MODELS: dict[str, ModelCase] = {
         },
         cannot={
             **NO_CONTEXT,
-            "replicas": "Keras' batch norm in the conditioners takes the moments of a replica's rows",
+            "replicas": "Keras' batch norm in the conditioners takes the moments of a "
+            "replica's rows",
         },
     ),
     "maf-vector": ModelCase(
@@ -385,27 +409,40 @@ MODELS: dict[str, ModelCase] = {
     "made-1d": ModelCase(
         family="made",
         config={"event_shape": (1,), "hidden_units": (4,)},
-        cannot={"gradient": "one coordinate depends on no input: the masks of its matrices are empty"},
+        cannot={
+            "gradient": "one coordinate depends on no input: the masks of its matrices are empty"
+        },
     ),
     "made-2d": ModelCase(
         family="made",
-        config={"event_shape": (2,), "hidden_units": (8,), "context_size": 2, "activation": "tanh", "log_scale_limit": 2.0},
+        config={
+            "event_shape": (2,),
+            "hidden_units": (8,),
+            "context_size": 2,
+            "activation": "tanh",
+            "log_scale_limit": 2.0,
+        },
     ),
     "made-pixel": ModelCase(
         family="made",
         config={"event_shape": (1, 1, 1), "hidden_units": (4,)},
-        cannot={"gradient": "one coordinate depends on no input: the masks of its matrices are empty"},
+        cannot={
+            "gradient": "one coordinate depends on no input: the masks of its matrices are empty"
+        },
     ),
 }
 
-ALL_BIJECTORS: dict[str, Any] = {**BIJECTORS, **{f"model-{name}": case for name, case in MODELS.items()}}
+ALL_BIJECTORS: dict[str, Any] = {
+    **BIJECTORS,
+    **{f"model-{name}": case for name, case in MODELS.items()},
+}
 
 
 def jacobians(function: Callable[[Any], Any], x: Any) -> np.ndarray:
     """d function(x)_i / d x_j by autodiff, flattened: [rows, D, D].
 
-    Each row is repeated D times and pulled back along one output each, so that one reverse pass does;
-    rows must not influence each other, which is a law of its own.
+    Each row is repeated D times and pulled back along one output each, so that one reverse pass
+    does; rows must not influence each other, which is a law of its own.
     """
     num_rows, size = x.shape[0], int(np.prod(x.shape[1:]))
     repeated = tf.repeat(x, size, axis=0)

@@ -45,4 +45,6 @@ def test_public_methods_trace_inside_a_graph(name: str) -> None:
     inside = tf.function(model.log_prob, input_signature=signature, autograph=False)
     arguments = [tf.constant(a) for a in (x, labels) if a is not None]
     assert_allclose(inside(*arguments), model.log_prob(x, labels), rtol=1e-4)
-    assert_allclose(model(x, labels) if labels is not None else model(x), model.log_prob(x, labels), rtol=1e-4)
+    assert_allclose(
+        model(x, labels) if labels is not None else model(x), model.log_prob(x, labels), rtol=1e-4
+    )

@@ -1,4 +1,7 @@
-"""Nothing escapes the laws: every class has a row, every entry builds, every pinned name has its files."""
+"""Nothing escapes the laws.
+
+Every class has a row, every entry builds, every pinned name has its files.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,14 @@ from zoo.models.base import DensityModel
 
 PACKAGES = ("zoo.ops", "zoo.bijectors", "zoo.networks", "zoo.models")
 CHECKPOINTS = Path(zoo.__file__).parent.parent / "checkpoints"
-REQUIRED_FILES = {"config.json", "recipe.json", "metrics.json", "model.weights.h5", "card.md", "SHA256SUMS"}
+REQUIRED_FILES = {
+    "config.json",
+    "recipe.json",
+    "metrics.json",
+    "model.weights.h5",
+    "card.md",
+    "SHA256SUMS",
+}
 
 
 def _classes(base: type) -> set[type]:
@@ -43,7 +53,9 @@ def test_every_bijector_has_a_row() -> None:
 
 
 def test_every_model_has_a_family_and_a_row() -> None:
-    published = {cls for cls in _classes(keras.Model) if not cls.__name__.startswith("_")} - {DensityModel}
+    published = {cls for cls in _classes(keras.Model) if not cls.__name__.startswith("_")} - {
+        DensityModel
+    }
     assert published == {models.model_class(family) for family in models.FAMILIES}
     assert {case.family for case in MODELS.values()} == set(models.FAMILIES)
     for family in models.FAMILIES:
@@ -56,14 +68,20 @@ def test_every_model_has_a_family_and_a_row() -> None:
 def test_every_config_field_takes_another_value_in_some_row() -> None:
     for family in models.FAMILIES:
         config_class = models.model_class(family).config_class
-        rows = [config_class.from_dict(dict(c.config)) for c in MODELS.values() if c.family == family]
+        rows = [
+            config_class.from_dict(dict(c.config)) for c in MODELS.values() if c.family == family
+        ]
         for field in dataclasses.fields(config_class):
             if field.name == "context_size" and all(row.context_size == 0 for row in rows):
                 continue  # declared in `cannot`, and asserted by the persistence laws
             default = field.default_factory() if field.name == "preprocessing" else field.default
             values = [getattr(row, field.name) for row in rows]
             if field.name == "preprocessing":
-                values = [c.config.get("preprocessing") or c.config["event_shape"][1:] or default for c in MODELS.values() if c.family == family]
+                values = [
+                    c.config.get("preprocessing") or c.config["event_shape"][1:] or default
+                    for c in MODELS.values()
+                    if c.family == family
+                ]
             assert any(value != default for value in values), f"{family}: {field.name}"
 
 

@@ -56,10 +56,17 @@ def test_samples_fall_where_the_density_is(name: str) -> None:
     """Counts in bins against the density integrated over each bin: Pearson's chi-squared."""
     case = MODELS[name]
     num_samples, num_bins, cells_per_bin = 20_000, 12, 24
-    samples = shared_model(case).sample(num_samples, seed=11, context=_labels(case, num_samples)).numpy()
+    samples = (
+        shared_model(case).sample(num_samples, seed=11, context=_labels(case, num_samples)).numpy()
+    )
     edges = [np.linspace(*np.quantile(column, [0.03, 0.97]), num_bins + 1) for column in samples.T]
-    fine = [np.interp(np.arange(num_bins * cells_per_bin + 1) / cells_per_bin, range(num_bins + 1), e) for e in edges]
-    probability = _density(shared_model(case, "float64"), case, fine) * np.prod([f[1] - f[0] for f in fine])
+    fine = [
+        np.interp(np.arange(num_bins * cells_per_bin + 1) / cells_per_bin, range(num_bins + 1), e)
+        for e in edges
+    ]
+    probability = _density(shared_model(case, "float64"), case, fine) * np.prod(
+        [f[1] - f[0] for f in fine]
+    )
     for axis in range(len(edges)):
         shape = [*probability.shape[:axis], num_bins, cells_per_bin, *probability.shape[axis + 1 :]]
         probability = probability.reshape(shape).sum(axis + 1)
@@ -104,7 +111,8 @@ def test_grey_levels_are_sampled_with_the_mass_of_their_bins() -> None:
     observed = np.append(counts[large], num_samples - counts[large].sum())
     expected = np.append(expected[large], num_samples - expected[large].sum())
     assert scipy.stats.chisquare(observed, expected).pvalue > P_VALUE
-    # Averaged over the noise, log_prob is at most the log of that mass, and close for smooth densities.
+    # Averaged over the noise, log_prob is at most the log of that mass, and close for smooth
+    # densities.
     pixel = np.full((1, 1, 1, 1), 128, "uint8")
     scores = np.array([model.log_prob(pixel, seed=seed).numpy()[0] for seed in range(64)])
     standard_error = scores.std() / math.sqrt(len(scores))
@@ -112,8 +120,12 @@ def test_grey_levels_are_sampled_with_the_mass_of_their_bins() -> None:
     assert abs(scores.mean() - math.log(probability[128])) < 4.5 * standard_error
 
 
-@pytest.mark.parametrize(("dtype", "alpha", "tolerance"), [("float64", 1e-13, 1e-10), ("float32", 1e-6, 1e-5)])
-def test_a_uniform_model_costs_eight_bits_a_dimension(dtype: str, alpha: float, tolerance: float) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "alpha", "tolerance"), [("float64", 1e-13, 1e-10), ("float32", 1e-6, 1e-5)]
+)
+def test_a_uniform_model_costs_eight_bits_a_dimension(
+    dtype: str, alpha: float, tolerance: float
+) -> None:
     """logit under a logistic base is the uniform density; a fresh NICE leaves it alone."""
     preprocessing = {"num_levels": 256, "transform": "logit", "alpha": alpha}
     model = models.create(
@@ -121,15 +133,22 @@ def test_a_uniform_model_costs_eight_bits_a_dimension(dtype: str, alpha: float, 
     )
     images = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 1)).astype("uint8")
     images[0], images[1] = 0, 255
-    np.testing.assert_allclose(model.bits_per_dim(images, seed=4), np.full(6, 8.0), rtol=0.0, atol=tolerance)
+    np.testing.assert_allclose(
+        model.bits_per_dim(images, seed=4), np.full(6, 8.0), rtol=0.0, atol=tolerance
+    )
 
 
-@pytest.mark.parametrize("name", [n for n, c in MODELS.items() if "context" not in c.cannot and c.labels() is not None])
+@pytest.mark.parametrize(
+    "name", [n for n, c in MODELS.items() if "context" not in c.cannot and c.labels() is not None]
+)
 def test_the_context_changes_the_density(name: str) -> None:
     case = MODELS[name]
     model = shared_model(case)
     x = case.rows(4)
-    scores = [model.log_prob(x, np.full(4, k, "int32")).numpy() for k in range(case.config["context_size"])]
+    scores = [
+        model.log_prob(x, np.full(4, k, "int32")).numpy()
+        for k in range(case.config["context_size"])
+    ]
     for i, first in enumerate(scores):
         for second in scores[i + 1 :]:
             assert (first != second).all()

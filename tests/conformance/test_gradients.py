@@ -27,7 +27,9 @@ def test_every_trainable_weight_gets_a_gradient(name: str) -> None:
         if gradient is None or not np.any(gradient)
     ]
     if "gradient" in case.cannot:
-        kernels = [v.path for v in model.trainable_variables if "kernel" in v.path or "hidden" in v.path]
+        kernels = [
+            v.path for v in model.trainable_variables if "kernel" in v.path or "hidden" in v.path
+        ]
         assert idle
         assert set(idle) <= set(kernels), case.cannot["gradient"]
     else:

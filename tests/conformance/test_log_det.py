@@ -28,7 +28,9 @@ def test_log_dets_match_the_autodiff_jacobian(name: str) -> None:
     forward_log_det = single.forward_log_det_jacobian(tf.identity(z), event_ndims=event_ndims)
     assert_allclose(forward_log_det, expected, rtol=1e-8, atol=1e-8)
     x = single.forward(z)
-    inverse_log_det = single.inverse_log_det_jacobian(tf.identity(x), event_ndims=len(case.event_shape))
+    inverse_log_det = single.inverse_log_det_jacobian(
+        tf.identity(x), event_ndims=len(case.event_shape)
+    )
     assert_allclose(inverse_log_det, -forward_log_det, rtol=1e-8, atol=1e-8)
     _, expected = np.linalg.slogdet(jacobians(bijector.inverse, tf.identity(x)))
     assert_allclose(inverse_log_det, expected, rtol=1e-8, atol=1e-8)
@@ -39,7 +41,9 @@ def test_log_dets_match_the_autodiff_jacobian(name: str) -> None:
 def test_log_dets_have_the_batch_shape(name: str, batch_shape: tuple[int, ...]) -> None:
     case = BIJECTORS[name]
     bijector = case.bijector()
-    z = tf.reshape(case.latents(int(np.prod(batch_shape, dtype=int))), [*batch_shape, *case.latent_shape])
+    z = tf.reshape(
+        case.latents(int(np.prod(batch_shape, dtype=int))), [*batch_shape, *case.latent_shape]
+    )
     x, forward_log_det = bijector.forward_and_log_det(z)
     recovered, inverse_log_det = bijector.inverse_and_log_det(x)
     assert tuple(x.shape) == (*batch_shape, *case.event_shape)
@@ -78,7 +82,11 @@ def test_log_prob_is_the_base_density_times_the_jacobian(name: str) -> None:
     if model.data_dtype == "uint8":
         y += tf.cast(hashed_uniform(tf.cast(x, tf.int32), tf.constant([0, 0])), tf.float64)
     z = model.bijector(labels).inverse(y).numpy()
-    base = scipy.stats.logistic if getattr(model.config, "base", "normal") == "logistic" else scipy.stats.norm
+    base = (
+        scipy.stats.logistic
+        if getattr(model.config, "base", "normal") == "logistic"
+        else scipy.stats.norm
+    )
     _, log_det = np.linalg.slogdet(jacobians(model.bijector(repeated_labels).inverse, y))
     expected = base.logpdf(z).sum(-1) + log_det
     assert_allclose(model.log_prob(x, labels), expected, rtol=1e-8)

@@ -43,7 +43,8 @@ NON_DEFAULT = {
     "num_layers": 3,
     "log_scale_limit": 2.25,
 }
-# conditioner_stride 2 and three scales ask for multiples of 8; "normalization" differs in its default.
+# conditioner_stride 2 and three scales ask for multiples of 8; "normalization" differs in its
+# default.
 CHANGES = {
     "realnvp": {"context_size": 0, "event_shape": (8, 8, 3), "conditioner_stride": 2},
     "nice": {"context_size": 0},
@@ -89,7 +90,9 @@ def test_config_round_trip_from_values_that_are_not_the_defaults(family: str) ->
 @pytest.mark.parametrize("family", models.FAMILIES)
 def test_a_model_built_of_its_keras_config_has_that_config(family: str) -> None:
     case = next(c for c in MODELS.values() if c.family == family)
-    model = models.build(family, shared_model(case).config, conditioner_dtype="mixed_bfloat16", name="other")
+    model = models.build(
+        family, shared_model(case).config, conditioner_dtype="mixed_bfloat16", name="other"
+    )
     again = type(model).from_config(json.loads(json.dumps(model.get_config())))
     assert again.config == model.config
     assert again.conditioner_dtype == "mixed_bfloat16"
@@ -118,7 +121,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, case in MODELS.items():
         shared_model(case).save(folder / f"{name}.keras")
         labels = case.labels()
-        np.savez(folder / f"{name}.npz", x=case.rows(), **({} if labels is None else {"labels": labels}))
+        np.savez(
+            folder / f"{name}.npz", x=case.rows(), **({} if labels is None else {"labels": labels})
+        )
     command = [sys.executable, "-c", FRESH_PROCESS, str(folder), json.dumps(list(MODELS))]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr[-4000:]

@@ -27,7 +27,10 @@ def _mean_nats_and_gradients(model, x, labels):
 
 
 def _differences(case, strategy: tf.distribute.Strategy) -> tuple[float, float, float]:
-    """Largest differences of loss, gradients (relative) and running moments between one replica and two."""
+    """Largest differences between one replica and two.
+
+    Of loss, gradients (relative) and running moments.
+    """
     x, labels = case.rows(NUM_ROWS), case.labels(NUM_ROWS)
     model = case.build("float64")
     loss, gradients = _mean_nats_and_gradients(model, tf.constant(x), labels)
@@ -38,7 +41,9 @@ def _differences(case, strategy: tf.distribute.Strategy) -> tuple[float, float, 
     half = NUM_ROWS // 2
 
     def shard(context: tf.distribute.ValueContext):
-        rows = slice(context.replica_id_in_sync_group * half, (context.replica_id_in_sync_group + 1) * half)
+        rows = slice(
+            context.replica_id_in_sync_group * half, (context.replica_id_in_sync_group + 1) * half
+        )
         return tf.constant(x[rows]), None if labels is None else tf.constant(labels[rows])
 
     values = strategy.experimental_distribute_values_from_function(shard)
@@ -55,7 +60,9 @@ def _differences(case, strategy: tf.distribute.Strategy) -> tuple[float, float, 
         worst = max(worst, float(difference / (1.0 + np.abs(one).max())))
     moments = [
         float(np.abs(one.numpy() - two.numpy()).max())
-        for one, two in zip(model.non_trainable_variables, mirrored.non_trainable_variables, strict=True)
+        for one, two in zip(
+            model.non_trainable_variables, mirrored.non_trainable_variables, strict=True
+        )
         if one.dtype != "int64"  # states of seed generators
     ]
     return abs(float(total - loss)), worst, max(moments, default=0.0)

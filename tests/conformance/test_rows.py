@@ -12,7 +12,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 def test_bijector_rows_are_independent(name: str) -> None:
     case = ALL_BIJECTORS[name]
     bijector, z = case.bijector(), case.latents(4)
-    together = (*bijector.forward_and_log_det(z), *bijector.inverse_and_log_det(bijector.forward(z)))
+    together = (
+        *bijector.forward_and_log_det(z),
+        *bijector.inverse_and_log_det(bijector.forward(z)),
+    )
     for i in range(4):
         x = bijector.forward(z[i : i + 1])
         alone = (*bijector.forward_and_log_det(z[i : i + 1]), *bijector.inverse_and_log_det(x))
@@ -32,7 +35,9 @@ def test_model_rows_are_independent(name: str) -> None:
     some = None if labels is None else labels[order]
     assert_allclose(model.log_prob(x[order], some), scores.numpy()[order], rtol=1e-10)
     assert_allclose(model.encode(x[order], some), latents.numpy()[order], rtol=1e-9, atol=1e-10)
-    assert_allclose(model.decode(latents.numpy()[order], some), decoded.numpy()[order], rtol=1e-9, atol=1e-9)
+    assert_allclose(
+        model.decode(latents.numpy()[order], some), decoded.numpy()[order], rtol=1e-9, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)

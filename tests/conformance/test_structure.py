@@ -32,7 +32,9 @@ def test_split_bijectors_leave_their_part_untouched(name: str, untouched: object
     assert_array_equal(bijector.inverse(tf.constant(x)).numpy()[untouched], x[untouched])
 
 
-@pytest.mark.parametrize(("name", "even"), [("checkerboard-even", True), ("checkerboard-odd", False)])
+@pytest.mark.parametrize(
+    ("name", "even"), [("checkerboard-even", True), ("checkerboard-odd", False)]
+)
 def test_checkerboard_coupling_leaves_its_colour_untouched(name: str, even: bool) -> None:
     case = BIJECTORS[name]
     bijector, z = case.bijector(), case.latents()

@@ -17,7 +17,9 @@ def _model(kind: str):
     if kind == "image":
         return models.create("nice", event_shape=(2, 3, 1), hidden_units=(4,), num_couplings=2)
     if kind == "conditional":
-        return models.create("maf", event_shape=(3,), hidden_units=(6,), num_layers=2, context_size=4)
+        return models.create(
+            "maf", event_shape=(3,), hidden_units=(6,), num_layers=2, context_size=4
+        )
     return models.create("realnvp", event_shape=(3,), hidden_units=(4,), num_couplings=2)
 
 
@@ -42,7 +44,11 @@ SCORES = ["log_prob", "bits_per_dim", "encode"]
         ("image", "an image", "Expected x of shape|got string"),
         ("image", [[1, 2], [3]], "not an array of numbers"),
         ("features", ROWS[0], r"Expected x of shape \[batch, 3\]; got \[3\]"),
-        ("features", np.zeros((2, 4), "float32"), r"Expected x of shape \[batch, 3\]; got \[2, 4\]"),
+        (
+            "features",
+            np.zeros((2, 4), "float32"),
+            r"Expected x of shape \[batch, 3\]; got \[2, 4\]",
+        ),
         ("features", 1.0, r"Expected x of shape \[batch, 3\]; got \[\]"),
         ("features", ROWS[:0], "empty batch"),
         ("features", ROWS + np.nan, "NaN or infinity"),
@@ -125,7 +131,9 @@ def test_numbers_of_samples_that_are_none(num_samples: object) -> None:
         _model("features").sample(num_samples)
 
 
-@pytest.mark.parametrize("temperature", [-0.1, float("nan"), float("inf"), "warm", None, [1.0, 2.0]], ids=repr)
+@pytest.mark.parametrize(
+    "temperature", [-0.1, float("nan"), float("inf"), "warm", None, [1.0, 2.0]], ids=repr
+)
 def test_temperatures_that_are_none(temperature: object) -> None:
     with pytest.raises(InvalidInputError, match="temperature must be a finite number >= 0"):
         _model("features").sample(2, temperature=temperature)
@@ -133,7 +141,10 @@ def test_temperatures_that_are_none(temperature: object) -> None:
 
 @pytest.mark.parametrize("seed", [1.5, "seed", (1, 2, 3), [[1, 2]], True, 2**70], ids=repr)
 def test_seeds_that_are_none(seed: object) -> None:
-    for call in (lambda: _model("features").sample(2, seed=seed), lambda: _model("image").log_prob(IMAGES, seed=seed)):
+    for call in (
+        lambda: _model("features").sample(2, seed=seed),
+        lambda: _model("image").log_prob(IMAGES, seed=seed),
+    ):
         with pytest.raises(InvalidInputError, match="seed must be an integer or a pair"):
             call()
 
@@ -174,12 +185,19 @@ def test_what_fit_refuses() -> None:
         ("made", {"event_shape": (4,), "hidden_units": ()}, "at least one layer"),
         ("made", {"event_shape": (4,), "log_scale_limit": 0.0}, "must be positive"),
         ("maf", {"event_shape": (4,), "preprocessing": {"num_levels": 256}}, "Integer data need"),
-        ("maf", {"event_shape": (4,), "preprocessing": {"num_levels": 1, "transform": "unit"}}, r"\[2, 256\]"),
+        (
+            "maf",
+            {"event_shape": (4,), "preprocessing": {"num_levels": 1, "transform": "unit"}},
+            r"\[2, 256\]",
+        ),
         ("maf", {"event_shape": (4,), "preprocessing": {"whitening": "pca"}}, "whitening must be"),
         ("maf", {"event_shape": (4,), "preprocessing": {"levels": 2}}, "cannot be built"),
         (
             "maf",
-            {"event_shape": (4,), "preprocessing": {"num_levels": 9, "transform": "logit", "alpha": 0.5}},
+            {
+                "event_shape": (4,),
+                "preprocessing": {"num_levels": 9, "transform": "logit", "alpha": 0.5},
+            },
             "alpha",
         ),
     ],
@@ -213,4 +231,6 @@ def test_good_input_of_other_kinds_is_taken() -> None:
         np.testing.assert_array_equal(_model("image").log_prob(x), expected)
     model = _model("conditional")
     assert model.sample(np.int64(3), context=2).shape == (3, 3)
-    np.testing.assert_array_equal(model.log_prob(ROWS, [1, 2]), model.log_prob(ROWS, np.array([1, 2], "int64")))
+    np.testing.assert_array_equal(
+        model.log_prob(ROWS, [1, 2]), model.log_prob(ROWS, np.array([1, 2], "int64"))
+    )

@@ -23,7 +23,12 @@ def test_zca_whitened_gaussian_has_the_density_of_scipys_gaussian(rng: np.random
     """A fresh flow under ZCA is the Gaussian of the rows' own mean and covariance."""
     x = _correlated(rng, 2000, 4)
     model = models.create(
-        "nice", event_shape=(4,), hidden_units=(5,), base="normal", preprocessing={"whitening": "zca"}, dtype="float64"
+        "nice",
+        event_shape=(4,),
+        hidden_units=(5,),
+        base="normal",
+        preprocessing={"whitening": "zca"},
+        dtype="float64",
     )
     model.adapt_whitening(x)
     expected = scipy.stats.multivariate_normal(x.mean(0), np.cov(x.T, bias=True)).logpdf(x[:20])
@@ -33,12 +38,18 @@ def test_zca_whitened_gaussian_has_the_density_of_scipys_gaussian(rng: np.random
 def test_standardised_gaussian_has_the_density_of_scipys_gaussian(rng: np.random.Generator) -> None:
     x = _correlated(rng, 2000, 4)
     model = models.create(
-        "realnvp", event_shape=(4,), hidden_units=(5,), preprocessing={"whitening": "standardise"}, dtype="float64"
+        "realnvp",
+        event_shape=(4,),
+        hidden_units=(5,),
+        preprocessing={"whitening": "standardise"},
+        dtype="float64",
     )
     model.adapt_whitening(x)
     expected = scipy.stats.norm(x.mean(0), x.std(0)).logpdf(x[:20]).sum(-1)
     assert_allclose(model.log_prob(x[:20]), expected, rtol=1e-9)
-    assert_allclose(model.paper_space_log_det(x[:2]), np.full(2, -np.log(x.std(0)).sum()), rtol=1e-9)
+    assert_allclose(
+        model.paper_space_log_det(x[:2]), np.full(2, -np.log(x.std(0)).sum()), rtol=1e-9
+    )
     assert not any("standardisation" in w.path for w in model.trainable_weights)
 
 
@@ -70,7 +81,9 @@ def test_noise_is_named_by_the_seed(rng: np.random.Generator) -> None:
 
 def test_grey_levels_may_be_fewer_than_256(rng: np.random.Generator) -> None:
     preprocessing = {"num_levels": 4, "transform": "unit"}
-    model = models.create("nice", event_shape=(2, 2, 1), hidden_units=(4,), preprocessing=preprocessing)
+    model = models.create(
+        "nice", event_shape=(2, 2, 1), hidden_units=(4,), preprocessing=preprocessing
+    )
     x = rng.integers(0, 4, (5, 2, 2, 1)).astype("uint8")
     assert_array_equal(model.decode(model.encode(x)), x)
     assert model.sample(50, seed=0, temperature=3.0).numpy().max() <= 3

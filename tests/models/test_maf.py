@@ -1,4 +1,7 @@
-"""MAF and MADE, weight for weight against a port to NumPy, written here from the paper's equations."""
+"""MAF and MADE, weight for weight against a port to NumPy.
+
+The port is written here from the paper's equations.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,9 @@ def _numpy_log_prob(model, x: np.ndarray, labels: np.ndarray | None) -> np.ndarr
     for i, layer in enumerate(model.networks):
         if i:
             u = u[:, ::-1]
-        made = NumpyMADE(layer, config.event_size, config.context_size, config.activation, config.log_scale_limit)
+        made = NumpyMADE(
+            layer, config.event_size, config.context_size, config.activation, config.log_scale_limit
+        )
         mu, alpha = made(u, one_hot)
         u, log_det = (u - mu) * np.exp(-alpha), log_det - alpha.sum(-1)
         if config.normalization == "batch_norm":
@@ -93,7 +98,9 @@ def test_maf_is_its_numpy_port(rng: np.random.Generator, config: dict) -> None:
 
 
 def test_sampling_is_the_sequential_recursion_of_equation_3(rng: np.random.Generator) -> None:
-    model = models.create("made", event_shape=(5,), hidden_units=(11,), context_size=2, dtype="float64")
+    model = models.create(
+        "made", event_shape=(5,), hidden_units=(11,), context_size=2, dtype="float64"
+    )
     _randomise(model, rng)
     made = NumpyMADE(model.network, 5, 2, "relu", model.config.log_scale_limit)
     z, labels = rng.normal(size=(4, 5)), np.array([0, 1, 1, 0], "int32")
@@ -111,7 +118,9 @@ def test_made_is_a_product_of_gaussian_conditionals(rng: np.random.Generator) ->
     made = NumpyMADE(model.network, 4, 0, "relu", model.config.log_scale_limit)
     x = rng.normal(size=(6, 4))
     mu, alpha = made(x, None)
-    assert_allclose(model.log_prob(x), scipy.stats.norm(mu, np.exp(alpha)).logpdf(x).sum(-1), rtol=1e-10)
+    assert_allclose(
+        model.log_prob(x), scipy.stats.norm(mu, np.exp(alpha)).logpdf(x).sum(-1), rtol=1e-10
+    )
 
 
 def test_batch_norm_is_evaluated_with_the_moments_that_were_set(rng: np.random.Generator) -> None:

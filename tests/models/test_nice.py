@@ -34,7 +34,13 @@ def _numpy_encode(model, x: np.ndarray) -> tuple[np.ndarray, float]:
 @pytest.mark.parametrize("size", [5, 6])
 def test_nice_is_its_numpy_port(rng: np.random.Generator, base: str, size: int) -> None:
     model = models.create(
-        "nice", event_shape=(size,), hidden_units=(7, 8), num_couplings=3, base=base, log_scale_factor=3.0, dtype="float64"
+        "nice",
+        event_shape=(size,),
+        hidden_units=(7, 8),
+        num_couplings=3,
+        base=base,
+        log_scale_factor=3.0,
+        dtype="float64",
     )
     for weight in model.trainable_weights:
         weight.assign(0.5 * rng.normal(size=weight.shape))
@@ -46,7 +52,9 @@ def test_nice_is_its_numpy_port(rng: np.random.Generator, base: str, size: int) 
 
 
 def test_couplings_preserve_volume(rng: np.random.Generator) -> None:
-    model = models.create("nice", event_shape=(6,), hidden_units=(7,), num_couplings=4, dtype="float64")
+    model = models.create(
+        "nice", event_shape=(6,), hidden_units=(7,), num_couplings=4, dtype="float64"
+    )
     for weight in model.trainable_weights:
         if "scaling" not in weight.path:
             weight.assign(rng.normal(size=weight.shape))
@@ -56,7 +64,9 @@ def test_couplings_preserve_volume(rng: np.random.Generator) -> None:
 
 
 def test_adapt_starts_the_scaling_at_the_deviation_of_the_data(rng: np.random.Generator) -> None:
-    model = models.create("nice", event_shape=(4,), hidden_units=(5,), log_scale_factor=20.0, dtype="float64")
+    model = models.create(
+        "nice", event_shape=(4,), hidden_units=(5,), log_scale_factor=20.0, dtype="float64"
+    )
     x = rng.normal(size=(800, 4)) * [0.1, 1.0, 5.0, 50.0]
     model.adapt(x)
     assert_allclose(model.encode(x).numpy().std(0), 1.0, rtol=1e-6)

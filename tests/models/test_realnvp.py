@@ -32,7 +32,9 @@ def _numpy_log_prob(model, x: np.ndarray) -> np.ndarray:
         joined = np.concatenate(halves, -1)
         if config.normalization == "batch_norm":
             variance = norm["variance"] + model.norms[i].epsilon
-            joined = (joined - norm["mean"]) / np.sqrt(variance) * np.exp(norm["log_gamma"]) + norm["beta"]
+            joined = (joined - norm["mean"]) / np.sqrt(variance) * np.exp(norm["log_gamma"]) + norm[
+                "beta"
+            ]
             log_det = log_det + (norm["log_gamma"] - 0.5 * np.log(variance)).sum()
         else:
             joined = (joined - norm["shift"]) * np.exp(-norm["raw_log_scale"])
@@ -43,7 +45,9 @@ def _numpy_log_prob(model, x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("normalization", ["activation_norm", "batch_norm"])
 @pytest.mark.parametrize("size", [5, 6])
-def test_vector_form_is_its_numpy_port(rng: np.random.Generator, normalization: str, size: int) -> None:
+def test_vector_form_is_its_numpy_port(
+    rng: np.random.Generator, normalization: str, size: int
+) -> None:
     model = models.create(
         "realnvp",
         event_shape=(size,),
@@ -62,8 +66,12 @@ def test_vector_form_is_its_numpy_port(rng: np.random.Generator, normalization: 
     assert_allclose(model.log_prob(x), _numpy_log_prob(model, x), rtol=1e-10)
 
 
-@pytest.mark.parametrize(("stride", "num_scales", "shape"), [(1, 1, (4, 6, 1)), (2, 2, (8, 4, 3)), (1, 3, (4, 8, 2))])
-def test_couplings_per_scale_are_those_asked_for(stride: int, num_scales: int, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("stride", "num_scales", "shape"), [(1, 1, (4, 6, 1)), (2, 2, (8, 4, 3)), (1, 3, (4, 8, 2))]
+)
+def test_couplings_per_scale_are_those_asked_for(
+    stride: int, num_scales: int, shape: tuple[int, ...]
+) -> None:
     model = models.create(
         "realnvp",
         event_shape=shape,
@@ -88,7 +96,9 @@ def test_couplings_per_scale_are_those_asked_for(stride: int, num_scales: int, s
 
 
 def test_log_scales_are_bounded_by_their_factor(rng: np.random.Generator) -> None:
-    model = models.create("realnvp", event_shape=(4,), hidden_units=(6,), num_couplings=1, dtype="float64")
+    model = models.create(
+        "realnvp", event_shape=(4,), hidden_units=(6,), num_couplings=1, dtype="float64"
+    )
     for weight in model.conditioners[0].weights:
         weight.assign(100.0 * rng.normal(size=weight.shape))
     model.log_scales[0].factor.assign([0.3, 0.7])
@@ -122,4 +132,6 @@ def test_weight_decay_acts_on_magnitudes_and_factors_alone() -> None:
     model = models.create("realnvp", event_shape=(4, 4, 1), filters=2, num_blocks=1)
     names = {w.path.rsplit("/", 1)[1] for w in model.regularized_weights}
     assert names == {"magnitude", "factor"}
-    assert sum(w.path.endswith("factor") for w in model.regularized_weights) == len(model.conditioners)
+    assert sum(w.path.endswith("factor") for w in model.regularized_weights) == len(
+        model.conditioners
+    )

@@ -57,7 +57,12 @@ def test_made_outputs_depend_on_all_earlier_inputs_and_no_other(
 ) -> None:
     size = 5
     network = MADE(
-        size, hidden_units, num_parameters=2, context_size=context_size, activation="tanh", dtype="float64"
+        size,
+        hidden_units,
+        num_parameters=2,
+        context_size=context_size,
+        activation="tanh",
+        dtype="float64",
     )
     network.build((None, size))
     _randomise(network, rng)
@@ -85,7 +90,10 @@ def test_weight_norm_convolution_is_scipys_correlation(rng: np.random.Generator)
     kernel = g * v / np.sqrt((v**2).sum((0, 1, 2)))
     expected = np.stack(
         [
-            sum(scipy.signal.correlate2d(x[0, ..., i], kernel[..., i, o], mode="same") for i in range(2))
+            sum(
+                scipy.signal.correlate2d(x[0, ..., i], kernel[..., i, o], mode="same")
+                for i in range(2)
+            )
             + layer.bias.numpy()[o]
             for o in range(3)
         ],
@@ -96,7 +104,9 @@ def test_weight_norm_convolution_is_scipys_correlation(rng: np.random.Generator)
     assert_allclose(norms, np.abs(g), rtol=1e-6)
 
 
-def test_residual_network_starts_at_zero_and_sees_its_neighbourhood(rng: np.random.Generator) -> None:
+def test_residual_network_starts_at_zero_and_sees_its_neighbourhood(
+    rng: np.random.Generator,
+) -> None:
     network = ConvResNet(2, filters=4, num_blocks=1)
     network.build((None, 9, 9, 1))
     x = tf.constant(rng.normal(size=(1, 9, 9, 1)), tf.float32)
@@ -119,7 +129,9 @@ def test_residual_network_shifts_with_its_input(rng: np.random.Generator, stride
     x[0, 8:10, 8:10] = rng.normal(size=(2, 2, 1))
     moved = np.roll(x, 2 * stride, axis=1)
     assert_allclose(
-        np.roll(network(x).numpy(), 2 * stride, axis=1)[:, 11:16], network(moved).numpy()[:, 11:16], atol=1e-5
+        np.roll(network(x).numpy(), 2 * stride, axis=1)[:, 11:16],
+        network(moved).numpy()[:, 11:16],
+        atol=1e-5,
     )
 
 
@@ -127,7 +139,10 @@ def test_residual_network_shifts_with_its_input(rng: np.random.Generator, stride
     ("layer", "input_shape"),
     [
         (MLP((3, 4), 2, activation="tanh", dropout=0.25, name="a"), (None, 5)),
-        (MADE(3, (4, 5), 2, context_size=2, activation="elu", output_scale=0.5, name="b"), (None, 3)),
+        (
+            MADE(3, (4, 5), 2, context_size=2, activation="elu", output_scale=0.5, name="b"),
+            (None, 3),
+        ),
         (MaskedDense(np.eye(3), kernel_scale=0.5, name="c"), (None, 3)),
         (WeightNormConv2D(2, kernel_size=1, magnitude=0.5, name="d"), (None, 4, 4, 3)),
         (
@@ -144,7 +159,12 @@ def test_residual_network_shifts_with_its_input(rng: np.random.Generator, stride
             ),
             (None, 4, 4, 1),
         ),
-        (AffineParameters((3,), use_shift=False, log_scale_factor=2.0, min_deviation=0.5, name="f"), None),
+        (
+            AffineParameters(
+                (3,), use_shift=False, log_scale_factor=2.0, min_deviation=0.5, name="f"
+            ),
+            None,
+        ),
         (RunningMoments(3, decay=0.5, epsilon=0.25, name="g"), None),
         (WhiteningMatrix(3, epsilon=0.5, name="h"), None),
     ],

@@ -15,7 +15,9 @@ def test_checkerboard_is_that_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize(("event_size", "context_size"), [(1, 0), (2, 0), (7, 0), (7, 3), (1, 2)])
-def test_hidden_degrees_are_sorted_and_cover_what_is_useful(event_size: int, context_size: int) -> None:
+def test_hidden_degrees_are_sorted_and_cover_what_is_useful(
+    event_size: int, context_size: int
+) -> None:
     degrees = hidden_degrees(50, event_size, context_size)
     lowest = 0 if context_size or event_size == 1 else 1
     assert_array_equal(np.unique(degrees), np.arange(lowest, max(event_size, lowest + 1)))
@@ -27,7 +29,8 @@ def test_hidden_degrees_are_sorted_and_cover_what_is_useful(event_size: int, con
 def test_made_masks_are_equations_12_and_13() -> None:
     degrees, hidden = np.array([1, 2, 3]), np.array([1, 2, 2])
     assert_array_equal(
-        made_mask(degrees, hidden, strict=False), [[True, True, True], [False, True, True], [False] * 3]
+        made_mask(degrees, hidden, strict=False),
+        [[True, True, True], [False, True, True], [False] * 3],
     )
     assert_array_equal(
         made_mask(hidden, degrees, strict=True),

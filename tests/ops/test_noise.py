@@ -62,9 +62,14 @@ def test_noise_of_a_row_does_not_depend_on_its_batch_or_the_compiler() -> None:
     x = _images(6)
     expected = hashed_uniform(x, SEED).numpy()
     assert_array_equal(hashed_uniform(x[4:5], SEED)[0], expected[4])
-    assert_array_equal(hashed_uniform(tf.reshape(x, [6, 8, 8, 1]), SEED).numpy().reshape(6, 64), expected)
+    assert_array_equal(
+        hashed_uniform(tf.reshape(x, [6, 8, 8, 1]), SEED).numpy().reshape(6, 64), expected
+    )
     for jit_compile in (False, True):
         compiled = tf.function(hashed_uniform, jit_compile=jit_compile)
         assert_array_equal(compiled(x, SEED), expected)
-    dynamic = tf.function(hashed_uniform, input_signature=[tf.TensorSpec([None, 64], tf.int32), tf.TensorSpec([2], tf.int32)])
+    dynamic = tf.function(
+        hashed_uniform,
+        input_signature=[tf.TensorSpec([None, 64], tf.int32), tf.TensorSpec([2], tf.int32)],
+    )
     assert_array_equal(dynamic(x, SEED), expected)

@@ -30,7 +30,9 @@ def test_logistic_log_prob_is_scipys() -> None:
 
 @given(st.integers(1, 100_000))
 def test_uniform_grey_levels_cost_exactly_eight_bits(event_size: int) -> None:
-    assert math.isclose(bits_per_dim_from_nats(-event_size * math.log(256.0), event_size), 8.0, rel_tol=1e-15)
+    assert math.isclose(
+        bits_per_dim_from_nats(-event_size * math.log(256.0), event_size), 8.0, rel_tol=1e-15
+    )
 
 
 def test_bits_per_dim_by_hand() -> None:

@@ -24,13 +24,14 @@ __all__ = ["AutoregressiveFlow", "Interleave", "Reverse"]
 class AutoregressiveFlow(tfb.MaskedAutoregressiveFlow):
     """`tfb.MaskedAutoregressiveFlow` with a one-pass inverse and a forward that stops early.
 
-    shift_and_log_scale_fn: x [..., D] -> (mu, alpha), each [..., D], autoregressive in the order 0..D-1.
+    shift_and_log_scale_fn: x [..., D] -> (mu, alpha), each [..., D], autoregressive in the order
+        0..D-1.
 
     TFP's forward always runs the network D times. The forward here iterates the same map
-    x <- z * exp(alpha(x)) + mu(x) (Jacobi's method on a triangular system): after k passes the first k
-    coordinates are exact, so D passes always suffice, and it stops as soon as a pass changes nothing.
-    Intermediate values may overflow in coordinates that are not yet right; they are replaced by 0, which
-    cannot touch the coordinates before them.
+    x <- z * exp(alpha(x)) + mu(x) (Jacobi's method on a triangular system): after k passes the
+    first k coordinates are exact, so D passes always suffice, and it stops as soon as a pass
+    changes nothing. Intermediate values may overflow in coordinates that are not yet right; they
+    are replaced by 0, which cannot touch the coordinates before them.
     """
 
     def __init__(

@@ -1,11 +1,12 @@
 """One-pass bijectors, and the walk that evaluates a chain of them once.
 
-TFP asks a bijector for `inverse` and for `inverse_log_det_jacobian` separately. A coupling would then
-run its conditioner twice, and its gradient twice. Here a bijector implements the pair
+TFP asks a bijector for `inverse` and for `inverse_log_det_jacobian` separately. A coupling would
+then run its conditioner twice, and its gradient twice. Here a bijector implements the pair
 
-    forward_and_log_det(z) -> (x, log|det dx/dz|)        inverse_and_log_det(x) -> (z, log|det dz/dx|)
+    forward_and_log_det(z) -> (x, log|det dx/dz|)      inverse_and_log_det(x) -> (z, log|det dz/dx|)
 
-and gets TFP's whole interface from it; `inverse_and_log_det(chain, x)` walks a `tfb.Chain` that way.
+and gets TFP's whole interface from it; `inverse_and_log_det(chain, x)` walks a `tfb.Chain` that
+way.
 """
 
 from __future__ import annotations
@@ -69,7 +70,10 @@ def _members(bijector: tfb.Bijector) -> list[tfb.Bijector]:
 
 
 def forward_and_log_det(bijector: tfb.Bijector, z: Any, event_ndims: int) -> tuple[Any, Any]:
-    """(x, log|det dx/dz|) with every member evaluated once.  z: [batch, *event], log-det: [batch]."""
+    """(x, log|det dx/dz|) with every member evaluated once.
+
+    z: [batch, *event], log-det: [batch].
+    """
     log_det = tf.zeros(tf.shape(z)[: z.shape.rank - event_ndims], z.dtype)
     for member in _members(bijector):
         if hasattr(member, "forward_and_log_det"):
@@ -84,7 +88,10 @@ def forward_and_log_det(bijector: tfb.Bijector, z: Any, event_ndims: int) -> tup
 
 
 def inverse_and_log_det(bijector: tfb.Bijector, x: Any, event_ndims: int) -> tuple[Any, Any]:
-    """(z, log|det dz/dx|) with every member evaluated once.  x: [batch, *event], log-det: [batch]."""
+    """(z, log|det dz/dx|) with every member evaluated once.
+
+    x: [batch, *event], log-det: [batch].
+    """
     log_det = tf.zeros(tf.shape(x)[: x.shape.rank - event_ndims], x.dtype)
     for member in reversed(_members(bijector)):
         if hasattr(member, "inverse_and_log_det"):

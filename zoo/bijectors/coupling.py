@@ -1,10 +1,10 @@
 """Coupling layers: part of the event conditions an elementwise map of the rest.
 
-    z = (z_a, z_b):   x_a = z_a,   x_b = z_b * exp(s(z_a)) + t(z_a)       log|det dx/dz| = sum s(z_a)
-                      z_a = x_a,   z_b = (x_b - t(x_a)) * exp(-s(x_a))    log|det dz/dx| = -sum s(x_a)
+    z = (z_a, z_b):   x_a = z_a,   x_b = z_b * exp(s(z_a)) + t(z_a)     log|det dx/dz| = sum s(z_a)
+                      z_a = x_a,   z_b = (x_b - t(x_a)) * exp(-s(x_a))  log|det dz/dx| = -sum s(x_a)
 
-NICE (arXiv:1410.8516, Sec. 3.2) has s = 0; RealNVP (arXiv:1605.08803, Eq. 7-9) has both. The papers'
-"forward" maps data to latents and is `inverse` here.
+NICE (arXiv:1410.8516, Sec. 3.2) has s = 0; RealNVP (arXiv:1605.08803, Eq. 7-9) has both. The
+papers' "forward" maps data to latents and is `inverse` here.
 """
 
 from __future__ import annotations

@@ -50,12 +50,14 @@ class DiagonalAffine(OnePassBijector):
 
 
 class BatchNorm(OnePassBijector):
-    """z = (x - m) / sqrt(v + eps) * exp(log_gamma) + beta;  log|det dz/dx| = sum log_gamma - log(v+eps)/2.
+    """z = (x - m) / sqrt(v + eps) * exp(log_gamma) + beta.
+
+    log|det dz/dx| = sum log_gamma - log(v+eps)/2
 
     MAF (arXiv:1705.07057, Eq. 19-22), RealNVP (arXiv:1605.08803, Sec. 3.7).
-    moments: x -> (m, v), each broadcasting against the event; the batch's own in training, those of the
-        training set otherwise. The log-det sums over the event's last axis, times `repeats` (the
-        number of pixels, for moments by channel).
+    moments: x -> (m, v), each broadcasting against the event; the batch's own in training, those of
+        the training set otherwise. The log-det sums over the event's last axis, times `repeats`
+        (the number of pixels, for moments by channel).
     forward: needs moments that do not depend on x, so it calls `moments(None)`.
     """
 

@@ -1,4 +1,7 @@
-"""Squeezing and factoring out: the multi-scale architecture of RealNVP (arXiv:1605.08803, Sec. 3.6)."""
+"""Squeezing and factoring out: the multi-scale architecture of RealNVP.
+
+arXiv:1605.08803, Sec. 3.6.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,9 @@ __all__ = ["FactorOut", "Unsqueeze"]
 
 
 class Unsqueeze(OnePassBijector):
-    """forward: [h, w, 4c] -> [2h, 2w, c];  inverse (the paper's squeeze): [2h, 2w, c] -> [h, w, 4c].
+    """forward: [h, w, 4c] -> [2h, 2w, c].
 
+    inverse (the paper's squeeze): [2h, 2w, c] -> [h, w, 4c].
     A permutation: log-det 0. Channel 4 blocks are the positions (0,0), (0,1), (1,0), (1,1) of each
     2 x 2 square, so that halves of the channels are rows, not the pixels of one colour of the
     checkerboard (the paper asks for a partition that is not redundant with it).

@@ -26,8 +26,8 @@ class PixelScaling(OnePassBijector):
                 log|dx/dy| = softplus(x) + softplus(-x) + log((1 - 2 alpha) / L)
 
     Sources: NICE Sec. 5.1; RealNVP Sec. 4.1; MAF Sec. 4.3. Deviation from RealNVP's text, which has
-    (1 - alpha) y / L: as in its authors' code and in MAF the interval is symmetric, so that the logit is
-    finite at y = L.
+    (1 - alpha) y / L: as in its authors' code and in MAF the interval is symmetric, so that the
+    logit is finite at y = L.
     """
 
     def __init__(
@@ -82,7 +82,8 @@ class PixelScaling(OnePassBijector):
 class ZCAWhitening(OnePassBijector):
     """z = W (x - mean),  W = C**(-1/2) symmetric;  log|det dz/dx| = log|det W|.
 
-    C is the covariance of the training rows. NICE (arXiv:1410.8516, Sec. 5.1) whitens CIFAR-10 and SVHN so.
+    C is the covariance of the training rows. NICE (arXiv:1410.8516, Sec. 5.1) whitens CIFAR-10 and
+    SVHN so.
     mean: [D].   matrix: W, [D, D].   inverse_matrix: W**-1, [D, D].   log_det: log|det W|, scalar.
     Events of any shape; they are flattened in C order.
     """

@@ -86,7 +86,7 @@ _MEAN_TOLERANCE = 1e-3  # standard deviations of the column
 _KEEL_SHA256 = "e9314b7ebd4b4b59a3b3d65f7316663963777b16a46786877651dbbaa640b36a"
 
 
-class Magic(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
+class Magic(tfds.core.GeneratorBasedBuilder):
     """TFDS builder: {"features": float32 [10], "class": 0 (gamma) or 1 (hadron)}."""
 
     VERSION = tfds.core.Version(VERSION)

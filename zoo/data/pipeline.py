@@ -102,7 +102,10 @@ def training_batches(
 def batches_in_memory(
     arrays: Arrays, *, batch_size: int, seed: int, epoch: int, skip_batches: int = 0
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """The batches of `training_batches` as NumPy arrays (x, context or None), with no thread behind them."""
+    """The batches of `training_batches` as NumPy arrays (x, context or None).
+
+    There is no thread behind them.
+    """
     order = epoch_order(arrays.rows, seed=seed, epoch=epoch)
     for batch in range(skip_batches, steps_per_epoch(arrays.rows, batch_size)):
         rows = order[batch * batch_size : (batch + 1) * batch_size]

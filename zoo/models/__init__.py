@@ -36,7 +36,10 @@ def model_class(family: str) -> type[DensityModel]:
 
 
 def build(family: str, config: Mapping[str, Any], **kwargs: Any) -> DensityModel:
-    """The family's model of exactly this config, with fresh weights; `kwargs` are the constructor's."""
+    """The family's model of exactly this config, with fresh weights.
+
+    `kwargs` are the constructor's.
+    """
     return model_class(family)(config, **kwargs)
 
 
@@ -46,8 +49,8 @@ def create(
     """A fresh model of the family for any event shape.
 
     `zoo.create("realnvp", event_shape=(32, 32, 3))`, `zoo.create("maf", event_shape=(10,),
-    hidden_units=(64, 64))`. Fields left out have the family's defaults; for events [h, w, c] without
-    `preprocessing` that is the paper's treatment of uint8 images, for vectors none at all.
+    hidden_units=(64, 64))`. Fields left out have the family's defaults; for events [h, w, c]
+    without `preprocessing` that is the paper's treatment of uint8 images, for vectors none at all.
 
     Raises UnknownModelError for no family, ConfigError for fields that do not fit.
     """

@@ -3,9 +3,9 @@
     data y --dequantise--> y + u --bijector.inverse--> z ~ base        (log_prob, encode)
     z ~ base --bijector.forward--> y + u --floor--> data               (sample, decode)
 
-log p(y) is reported in nats of the data as stored. For grey levels it is the density of y + u, u uniform
-in [0, 1): in expectation over u a lower bound on the log-probability of the integers (Theis et al. 2016,
-arXiv:1511.01844, Sec. 3.1), and what the flow papers report.
+log p(y) is reported in nats of the data as stored. For grey levels it is the density of y + u, u
+uniform in [0, 1): in expectation over u a lower bound on the log-probability of the integers (Theis
+et al. 2016, arXiv:1511.01844, Sec. 3.1), and what the flow papers report.
 """
 
 from __future__ import annotations
@@ -118,7 +118,8 @@ class ModelConfig:
         unknown = sorted(set(values) - known)
         if unknown:
             raise ConfigError(
-                f"{cls.__name__} has no {', '.join(unknown)}; its fields: {', '.join(sorted(known))}."
+                f"{cls.__name__} has no {', '.join(unknown)}; its fields: "
+                f"{', '.join(sorted(known))}."
             )
         converted = {name: _tuples(value) for name, value in values.items()}
         preprocessing = converted.get("preprocessing")
@@ -131,7 +132,10 @@ class ModelConfig:
 
     @classmethod
     def image_preprocessing(cls) -> Preprocessing:
-        """What the system's paper does to uint8 images: the default of `zoo.create` for [h, w, c] events."""
+        """What the system's paper does to uint8 images.
+
+        The default of `zoo.create` for [h, w, c] events.
+        """
         return Preprocessing(num_levels=256, transform="logit")
 
 
@@ -157,7 +161,10 @@ class _InitializingAffine(OnePassBijector):
 def activation_norm_bijector(
     layer: AffineParameters, event_shape: tuple[int, ...], *, fit: Fit = "nothing"
 ) -> OnePassBijector:
-    """x = z exp(log_scale) + shift with the layer's weights; `fit="all"` sets them from the data first."""
+    """x = z exp(log_scale) + shift with the layer's weights.
+
+    `fit="all"` sets them from the data first.
+    """
     if fit == "all":
         return _InitializingAffine(layer, event_shape)
     return DiagonalAffine(layer.shift, layer.log_scale, event_shape=event_shape, name=layer.name)
@@ -170,7 +177,10 @@ def batch_norm_bijector(
     training: bool = False,
     fit: Fit = "nothing",
 ) -> BatchNorm:
-    """The layer's batch norm: batch moments in training, else running ones, which `fit` sets first."""
+    """The layer's batch norm: batch moments in training, else running ones.
+
+    `fit` sets the running ones first.
+    """
 
     def initializing_moments(x: Any) -> tuple[Any, Any]:
         layer.initialize(x)
@@ -194,12 +204,13 @@ def batch_norm_bijector(
 class DensityModel(keras.Model):
     """A normalising flow as a Keras model. Subclasses create networks and say how they chain.
 
-    Subclassing: set `config_class` and `family`; create every layer in `_create_networks`; return the
-    flow in `_flow` (latent [D] -> model space [*event_shape]); override `_base_distribution` if the base
-    is not a standard normal.
+    Subclassing: set `config_class` and `family`; create every layer in `_create_networks`; return
+    the flow in `_flow` (latent [D] -> model space [*event_shape]); override `_base_distribution` if
+    the base is not a standard normal.
 
-    All randomness comes from seeds: `log_prob` without a seed uses a fixed one, and the noise of a row
-    depends on the row and the seed alone, so that scores are reproducible and independent of the batch.
+    All randomness comes from seeds: `log_prob` without a seed uses a fixed one, and the noise of a
+    row depends on the row and the seed alone, so that scores are reproducible and independent of
+    the batch.
     """
 
     config_class: ClassVar[type[ModelConfig]] = ModelConfig
@@ -210,15 +221,16 @@ class DensityModel(keras.Model):
     ) -> None:
         """config: the system's dataclass, or its plain values.
 
-        conditioner_dtype: dtype policy of the conditioner networks, such as "mixed_bfloat16"; empty for
-            the model's own. Densities and log-dets keep the model's dtype.
+        conditioner_dtype: dtype policy of the conditioner networks, such as "mixed_bfloat16"; empty
+            for the model's own. Densities and log-dets keep the model's dtype.
         """
         super().__init__(**kwargs)
         if isinstance(config, Mapping):
             config = self.config_class.from_dict(config)
         if not isinstance(config, self.config_class):
             raise ConfigError(
-                f"{type(self).__name__} needs a {self.config_class.__name__}; got {type(config).__name__}."
+                f"{type(self).__name__} needs a {self.config_class.__name__}; "
+                f"got {type(config).__name__}."
             )
         self.config = config
         self.conditioner_dtype = conditioner_dtype
@@ -331,12 +343,18 @@ class DensityModel(keras.Model):
     # The live TFP objects.
 
     def bijector(self, context: Any = None) -> tfb.Chain:
-        """latent [D] -> dequantised data [*event_shape], as a `tfb.Chain` over the current weights."""
+        """latent [D] -> dequantised data [*event_shape].
+
+        A `tfb.Chain` over the current weights.
+        """
         context = self._checked_context(context, rows=None)
         return self._chain(context=self._encoded_context(context))
 
     def distribution(self, context: Any = None) -> tfd.TransformedDistribution:
-        """The density of dequantised data, as a `tfd.TransformedDistribution` over the current weights."""
+        """The density of dequantised data.
+
+        A `tfd.TransformedDistribution` over the current weights.
+        """
         return tfd.TransformedDistribution(self._base_distribution(), self.bijector(context))
 
     def _chain(
@@ -359,11 +377,12 @@ class DensityModel(keras.Model):
 
         log p(x) = log base(z) + log|det dz/d(x+u)|,  z = bijector.inverse(x + u)
 
-        x: [batch, *event_shape]: uint8 grey levels, or real features.   context: int labels [batch].
+        x: [batch, *event_shape]: uint8 grey levels, or real features.
+        context: int labels [batch].
         seed: names the dequantisation noise; the default is one fixed draw a row.
         returns: [batch], the model's float dtype.
-        Raises InvalidInputError for other shapes and dtypes, NaN, infinities, empty batches, and a context
-        missing or not expected (values are checked in eager mode alone).
+        Raises InvalidInputError for other shapes and dtypes, NaN, infinities, empty batches, and a
+        context missing or not expected (values are checked in eager mode alone).
         """
         x = self._checked_data(x)
         context = self._checked_context(context, rows=x.shape[0])
@@ -418,7 +437,10 @@ class DensityModel(keras.Model):
     # Latents.
 
     def encode(self, x: Any, context: Any = None) -> Any:
-        """z = bijector.inverse(x), grey levels at the middle of their bin: x [batch, *event] -> z [batch, D]."""
+        """z = bijector.inverse(x): x [batch, *event] -> z [batch, D].
+
+        Grey levels are taken at the middle of their bin.
+        """
         x = self._checked_data(x)
         context = self._checked_context(context, rows=x.shape[0])
         return self._run("encode", self._encode, x, context)
@@ -431,7 +453,10 @@ class DensityModel(keras.Model):
         )[0]
 
     def decode(self, z: Any, context: Any = None) -> Any:
-        """x = bijector.forward(z), in data units and dtype: z [batch, D] -> x [batch, *event_shape]."""
+        """x = bijector.forward(z): z [batch, D] -> x [batch, *event_shape].
+
+        In data units and dtype.
+        """
         z = self._checked_latents(z)
         context = self._checked_context(context, rows=z.shape[0])
         return self._run("decode", self._decode, z, context)
@@ -450,12 +475,15 @@ class DensityModel(keras.Model):
     def sample(
         self, num_samples: int, seed: Any = None, temperature: float = 1.0, context: Any = None
     ) -> Any:
-        """x = bijector.forward(temperature * z), z ~ base: [num_samples, *event_shape], data units and dtype.
+        """x = bijector.forward(temperature * z), z ~ base: [num_samples, *event_shape].
+
+        In data units and dtype.
 
         seed: an int or a pair of ints makes the draw reproducible; None draws a fresh one.
         temperature: scales the latents; 0 gives the image of the base's mode.
         context: int labels [num_samples], or one label for all.
-        Raises InvalidInputError for num_samples < 1, a negative or non-finite temperature, a wrong context.
+        Raises InvalidInputError for num_samples < 1, a negative or non-finite temperature, a wrong
+        context.
         """
         if isinstance(num_samples, bool) or int(num_samples) != num_samples or num_samples < 1:
             raise InvalidInputError(
@@ -475,19 +503,19 @@ class DensityModel(keras.Model):
     # Fitting.
 
     def adapt(self, x: Any, context: Any = None) -> None:
-        """Fits whitening, and the data-dependent initialisation of normalising layers, to the rows x.
+        """Fits whitening, and the data-dependent start of normalising layers, to the rows x.
 
-        For fresh models, before training; a few hundred rows do for initialisation, whitening wants the
-        whole training set (`adapt_whitening`).   x: [batch, *event_shape] as for `log_prob`.
+        For fresh models, before training; a few hundred rows do for initialisation, whitening wants
+        the whole training set (`adapt_whitening`).   x: [batch, *event_shape] as for `log_prob`.
         """
         self.adapt_whitening(x)
         self._fit(x, context, "all")
 
     def adapt_batch_norm(self, x: Any, context: Any = None) -> None:
-        """Sets the running moments of every batch norm bijector to those of the rows x, layer by layer.
+        """Sets the running moments of every batch norm bijector to those of the rows x.
 
-        The MAF paper evaluates with the moments of the whole training set (Sec. 4.1); without batch norm
-        this does nothing.   x: [batch, *event_shape].
+        This goes layer by layer. The MAF paper evaluates with the moments of the whole training set
+        (Sec. 4.1); without batch norm this does nothing.   x: [batch, *event_shape].
         """
         if self.has_batch_norm:
             self._fit(x, context, "moments")
@@ -533,10 +561,14 @@ class DensityModel(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     def compile(self, optimizer: Any = "adam", *, loss: Any = None, **kwargs: Any) -> None:
-        """Keras' compile; the loss is the model's own, -log_prob in nats, so `loss` must stay None."""
+        """Keras' compile; `loss` must stay None.
+
+        The loss is the model's own, -log_prob in nats.
+        """
         if loss is not None:
             raise InvalidInputError(
-                f"{type(self).__name__} trains by maximum likelihood, -log_prob, and takes no loss; got {loss!r}."
+                f"{type(self).__name__} trains by maximum likelihood, -log_prob, and takes no "
+                f"loss; got {loss!r}."
             )
         super().compile(optimizer=optimizer, **kwargs)
 
@@ -607,8 +639,9 @@ class DensityModel(keras.Model):
         if levels:
             if not x.dtype.is_integer:
                 raise InvalidInputError(
-                    f"This model takes grey levels 0..{levels - 1} as integers (uint8), as the dataset stores "
-                    f"them; got {x.dtype.name}. For floats in [0, 1]: np.round(255 * x).astype('uint8')."
+                    f"This model takes grey levels 0..{levels - 1} as integers (uint8), as the "
+                    f"dataset stores them; got {x.dtype.name}. For floats in [0, 1]: "
+                    "np.round(255 * x).astype('uint8')."
                 )
             if x.dtype != tf.uint8 or levels < 256:
                 _check_range(x, levels)
@@ -643,7 +676,8 @@ class DensityModel(keras.Model):
         context = _as_tensor(context, "context", None)
         if not context.dtype.is_integer or context.shape.rank != 1:
             raise InvalidInputError(
-                f"Expected context as integer labels of shape [batch]; got {context.dtype.name} {_shape_text(context)}."
+                "Expected context as integer labels of shape [batch]; got "
+                f"{context.dtype.name} {_shape_text(context)}."
             )
         if rows is not None and context.shape[0] not in (rows, None):
             raise InvalidInputError(f"Expected one label a row: {rows}; got {context.shape[0]}.")
@@ -663,7 +697,8 @@ class DensityModel(keras.Model):
     def _run(self, name: str, function: Any, *args: Any) -> Any:
         """The function, as a graph over batches of any size when called eagerly.
 
-        The arguments are x or z, a context or None, and for scores a seed; all but the seed have a batch.
+        The arguments are x or z, a context or None, and for scores a seed; all but the seed have a
+        batch.
         """
         if not tf.executing_eagerly():
             return function(*args)
@@ -691,7 +726,10 @@ class DensityModel(keras.Model):
 
 
 def _as_tensor(value: Any, name: str, dtype: Any) -> Any:
-    """A tensor of the value; NumPy arrays and lists of floats are cast to `dtype`, if one is given."""
+    """A tensor of the value.
+
+    NumPy arrays and lists of floats are cast to `dtype`, if one is given.
+    """
     try:
         if not tf.is_tensor(value):
             value = np.asarray(value)

@@ -1,14 +1,18 @@
-"""Masked autoregressive flow, and MADE alone (Papamakarios, Pavlakou & Murray 2017, arXiv:1705.07057).
+"""Masked autoregressive flow, and MADE alone.
+
+Papamakarios, Pavlakou & Murray 2017, arXiv:1705.07057.
 
     x_i = z_i * exp(alpha_i) + mu_i,   (mu_i, alpha_i) = MADE(x_<i)       (Eq. 3-4)
     log p(x) = log base(z) - sum alpha                                    (Eq. 5)
 
-A MAF stacks `num_layers` of these, the order of the variables reversed from one to the next, each followed
-(towards the latent) by a batch norm bijector whose evaluation uses the moments of the training set
-(Sec. 4.1, Appendix B). MADE is one layer of it with a Gaussian base: the special case of Sec. 3.3.
-Class-conditional models give the label to the first hidden layer of every MADE (Sec. 3.4).
+A MAF stacks `num_layers` of these, the order of the variables reversed from one to the next, each
+followed (towards the latent) by a batch norm bijector whose evaluation uses the moments of the
+training set (Sec. 4.1, Appendix B). MADE is one layer of it with a Gaussian base: the special case
+of Sec. 3.3. Class-conditional models give the label to the first hidden layer of every MADE
+(Sec. 3.4).
 
-Density is one pass of the networks; sampling takes up to D of them (`zoo.bijectors.autoregressive`).
+Density is one pass of the networks; sampling takes up to D of them
+(`zoo.bijectors.autoregressive`).
 
 Deviations: hidden degrees are sorted, not random, which makes the masks block-triangular;
 log-scales pass through limit * tanh(./limit), which is inactive near 0 and keeps exp in float32;
@@ -79,7 +83,8 @@ class MAFConfig(MADEConfig):
             raise ConfigError(f"num_layers must be at least 1; got {self.num_layers}.")
         if self.normalization not in ("batch_norm", "activation_norm", "none"):
             raise ConfigError(
-                f"normalization must be batch_norm, activation_norm or none; got {self.normalization!r}."
+                "normalization must be batch_norm, activation_norm or none; "
+                f"got {self.normalization!r}."
             )
 
 

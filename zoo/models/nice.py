@@ -1,12 +1,14 @@
-"""NICE: non-linear independent components estimation (Dinh, Krueger & Bengio 2014, arXiv:1410.8516).
+"""NICE: non-linear independent components estimation.
+
+Dinh, Krueger & Bengio 2014, arXiv:1410.8516.
 
     additive coupling (Sec. 3.2):   z_a = x_a,  z_b = x_b + m(x_a)         log|det dz/dx| = 0
     diagonal scaling  (Sec. 3.3):   z = exp(s) * h                         log|det dz/dh| = sum s
     base              (Sec. 3.4):   standard logistic, or standard normal
 
 Couplings alternate between conditioning on the even and on the odd coordinates (Sec. 5.1).
-Direction: the paper's forward map is data -> latent, `inverse` here; shifts are subtracted there, which a
-network's sign absorbs.
+Direction: the paper's forward map is data -> latent, `inverse` here; shifts are subtracted there,
+which a network's sign absorbs.
 Deviations: optionally dropout in the coupling networks, a data-dependent start of s (`adapt`) and a
 factor on its learning rate; the paper's recipe uses none of them.
 """

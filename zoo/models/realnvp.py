@@ -2,20 +2,21 @@
 
 Dinh, Sohl-Dickstein & Bengio 2016, arXiv:1605.08803.
 
-    affine coupling (Eq. 7-9):  z_b = (x_b - t(x_a)) * exp(-s(x_a))       log|det dz/dx| = -sum s(x_a)
+    affine coupling (Eq. 7-9):  z_b = (x_b - t(x_a)) * exp(-s(x_a))     log|det dz/dx| = -sum s(x_a)
     s = scale * tanh(.), with a learned scale (Sec. 4.1)
 
-Images, at every scale (Sec. 3.6): `num_checkerboard` couplings with alternating checkerboard masks; squeeze
-2 x 2 pixels into channels; `num_channelwise` couplings on halves of the channels; half of the channels
-factored out as latents (Eq. 14-16). The last scale has `num_final` checkerboard couplings alone. Vectors: `num_couplings`
-couplings on alternating halves of the odd/even partition.
+Images, at every scale (Sec. 3.6): `num_checkerboard` couplings with alternating checkerboard masks;
+squeeze 2 x 2 pixels into channels; `num_channelwise` couplings on halves of the channels; half of
+the channels factored out as latents (Eq. 14-16). The last scale has `num_final` checkerboard
+couplings alone. Vectors: `num_couplings` couplings on alternating halves of the odd/even partition.
 
 Direction: the paper's f maps data to latents, `inverse` here.
 Deviations: normalization="activation_norm" replaces batch norm between the couplings (Sec. 3.7) by
-per-channel affine maps that start from the data (arXiv:1807.03039, Sec. 3.1): evaluation with running
-statistics is known to explode, and a row's density then does not depend on its batch. Conditioners are
-pre-activation residual networks; input concat(x, -x) without the mask as a channel. `conditioner_stride` 2 runs
-the checkerboard conditioners on squeezed pixels. Factored-out channels are the lower rows of the squares.
+per-channel affine maps that start from the data (arXiv:1807.03039, Sec. 3.1): evaluation with
+running statistics is known to explode, and a row's density then does not depend on its batch.
+Conditioners are pre-activation residual networks; input concat(x, -x) without the mask as a
+channel. `conditioner_stride` 2 runs the checkerboard conditioners on squeezed pixels. Factored-out
+channels are the lower rows of the squares.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ class RealNVPConfig(ModelConfig):
             raise ConfigError("RealNVP has no conditional form: context_size must be 0.")
         if self.normalization not in ("activation_norm", "batch_norm"):
             raise ConfigError(
-                f"normalization must be 'activation_norm' or 'batch_norm'; got {self.normalization!r}."
+                "normalization must be 'activation_norm' or 'batch_norm'; "
+                f"got {self.normalization!r}."
             )
         if self.event_size < 2:
             raise ConfigError("RealNVP needs at least 2 dimensions to couple.")
@@ -90,14 +92,18 @@ class RealNVPConfig(ModelConfig):
             height, width, _ = self.event_shape
             if self.num_scales < 1 or height % squares or width % squares:
                 raise ConfigError(
-                    f"Height and width must be multiples of {squares} for num_scales={self.num_scales} and "
+                    f"Height and width must be multiples of {squares} for "
+                    f"num_scales={self.num_scales} and "
                     f"conditioner_stride={self.conditioner_stride}; got {height} x {width}."
                 )
 
 
 @keras.saving.register_keras_serializable("zoo")
 class ScaledTanh(keras.layers.Layer):
-    """log_scale = factor * tanh(raw), one learned factor a channel: |log_scale| is bounded by it."""
+    """log_scale = factor * tanh(raw), one learned factor a channel.
+
+    |log_scale| is bounded by the factor.
+    """
 
     def __init__(self, num_channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -133,7 +139,10 @@ class RealNVP(DensityModel):
 
     @property
     def regularized_weights(self) -> list[Any]:
-        """The weight-norm magnitudes and the factors of tanh: what the paper's L2 of 5e-5 acts on."""
+        """The weight-norm magnitudes and the factors of tanh.
+
+        They are what the paper's L2 of 5e-5 acts on.
+        """
         magnitudes = [
             m for net in self.conditioners if isinstance(net, ConvResNet) for m in net.magnitudes
         ]

@@ -1,7 +1,8 @@
 """MADE: the masked autoencoder that makes one network pass autoregressive.
 
-Germain et al. 2015, arXiv:1502.03509. Hidden unit j of degree m(j) sees the inputs of degree at most m(j);
-output d sees the hidden units of degree below d, so that it depends on the inputs before d alone.
+Germain et al. 2015, arXiv:1502.03509. Hidden unit j of degree m(j) sees the inputs of degree at
+most m(j); output d sees the hidden units of degree below d, so that it depends on the inputs before
+d alone.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class MaskedDense(keras.layers.Layer):
     """y = x (W * M) + b with a fixed 0/1 mask M of shape [in, out].
 
     Units sorted by degree make M block-triangular: the columns are multiplied in up to `MAX_BLOCKS`
-    blocks, each with only the rows that its mask lets through, about half the multiplications in all.
-    Masked weights start at 0 and stay there, since their gradient is masked.
+    blocks, each with only the rows that its mask lets through, about half the multiplications in
+    all. Masked weights start at 0 and stay there, since their gradient is masked.
     """
 
     def __init__(self, mask: Any, *, kernel_scale: float = 1.0, **kwargs: Any) -> None:
@@ -85,10 +86,11 @@ def _column_blocks(mask: np.ndarray) -> list[tuple[int, int, int]]:
 
 @keras.saving.register_keras_serializable("zoo")
 class MADE(keras.layers.Layer):
-    """x [..., D] -> parameters [..., D, num_parameters]; those of coordinate i depend on x_<i alone.
+    """x [..., D] -> parameters [..., D, num_parameters].
 
-    context [..., C], if `context_size` is C > 0, reaches every unit of the first hidden layer through
-    an unmasked matrix (MAF, arXiv:1705.07057, Sec. 3.4).
+    Those of coordinate i depend on x_<i alone.
+    context [..., C], if `context_size` is C > 0, reaches every unit of the first hidden layer
+    through an unmasked matrix (MAF, arXiv:1705.07057, Sec. 3.4).
     """
 
     def __init__(

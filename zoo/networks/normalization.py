@@ -81,8 +81,8 @@ class AffineParameters(keras.layers.Layer):
 class RunningMoments(keras.layers.Layer):
     """log_gamma, beta (trainable) and running mean and variance of a batch norm bijector.
 
-    Moments are those of the last axis; all other axes are averaged. Under `tf.distribute` the moments
-    of the global batch are used (synchronised batch norm).
+    Moments are those of the last axis; all other axes are averaged. Under `tf.distribute` the
+    moments of the global batch are used (synchronised batch norm).
     """
 
     def __init__(
@@ -145,8 +145,9 @@ class RunningMoments(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("zoo")
 class WhiteningMatrix(keras.layers.Layer):
-    """Mean, ZCA matrix, its inverse and its log-determinant, fitted to the training rows by `initialize`.
+    """Mean, ZCA matrix, its inverse and its log-determinant.
 
+    `initialize` fits them to the training rows.
     W = U (S + eps I)**(-1/2) U^T of the covariance U S U^T; eps keeps constant directions finite.
     """
 

@@ -12,9 +12,10 @@ __all__ = ["ConvResNet", "WeightNormConv2D"]
 
 @keras.saving.register_keras_serializable("zoo")
 class WeightNormConv2D(keras.layers.Layer):
-    """A 3 x 3 convolution with kernel g * v / ||v||, one magnitude g a filter, stride 1, same padding.
+    """A 3 x 3 convolution with kernel g * v / ||v||, one magnitude g a filter.
 
-    Salimans & Kingma 2016, arXiv:1602.07868, Eq. 2. `magnitude` is g; a recipe's `l2` acts on it alone.
+    Stride 1, same padding. Salimans & Kingma 2016, arXiv:1602.07868, Eq. 2. `magnitude` is g; a
+    recipe's `l2` acts on it alone.
     [batch, h, w, in] -> [batch, h, w, filters].
     """
 
@@ -41,7 +42,8 @@ class WeightNormConv2D(keras.layers.Layer):
     def call(self, x: Any) -> Any:
         """[batch, h, w, in] -> [batch, h, w, filters]."""
         direction = tf.cast(self.direction, tf.float32)
-        # The sum of squares of a trained direction is far above 1e-12; that only guards all-zero weights.
+        # The sum of squares of a trained direction is far above 1e-12; that only guards all-zero
+        # weights.
         norm = tf.sqrt(tf.reduce_sum(tf.square(direction), [0, 1, 2]) + 1e-12)
         kernel = tf.cast(direction * (tf.cast(self.magnitude, tf.float32) / norm), x.dtype)
         return tf.nn.conv2d(x, kernel, strides=1, padding="SAME") + tf.cast(self.bias, x.dtype)
@@ -60,10 +62,11 @@ class WeightNormConv2D(keras.layers.Layer):
 class ConvResNet(keras.layers.Layer):
     """Pre-activation residual network: image [batch, h, w, in] -> [batch, h, w, out_channels].
 
-        h = conv(concat(x, -x));  h += conv(act(conv(act(h))))  num_blocks times;  out = conv(act(sum of skips))
+        h = conv(concat(x, -x));  h += conv(act(conv(act(h))))  num_blocks times;
+        out = conv(act(sum of skips))
 
-    stride: 2 works on 2 x 2 squares of pixels moved into channels (space to depth, and back at the end),
-        which at equal cost sees twice as far; 1 is the paper's.
+    stride: 2 works on 2 x 2 squares of pixels moved into channels (space to depth, and back at the
+        end), which at equal cost sees twice as far; 1 is the paper's.
     weight_norm, batch_norm: as in the paper; without batch norm nothing depends on the batch.
     skip_connections: the output sees the sum of every block's 1 x 1 projection, as in the paper.
     """
@@ -140,7 +143,7 @@ class ConvResNet(keras.layers.Layer):
         convolutions = [self.stem, *(c for pair in self.blocks for c in pair), *self.skips]
         return [c.magnitude for c in convolutions] if self.weight_norm else []
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         """Creates every weight for images of `input_shape` [batch, h, w, in]."""
         channels = 2 * input_shape[-1] * self.stride**2
         inner = (None, None, None, self.filters)

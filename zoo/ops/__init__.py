@@ -1,1 +1,4 @@
-"""Pure tensor functions: no variables, no layers. Each that changes a variable states its log-det."""
+"""Pure tensor functions: no variables, no layers.
+
+Each that changes a variable states its log-det.
+"""

@@ -19,8 +19,8 @@ def checkerboard(height: int, width: int, *, even_first: bool = True) -> np.ndar
 def hidden_degrees(num_units: int, event_size: int, context_size: int = 0) -> np.ndarray:
     """Degrees of a hidden layer, sorted and spread evenly over 1..D-1.  MADE Sec. 4.1.
 
-    A unit of degree m may depend on the inputs of degree 1..m. Deviation: the paper draws degrees at
-    random; sorted ones make every mask block-triangular. With a context, degree 0 is used too
+    A unit of degree m may depend on the inputs of degree 1..m. Deviation: the paper draws degrees
+    at random; sorted ones make every mask block-triangular. With a context, degree 0 is used too
     (units that see the context alone), and so is it for D = 1.
     returns: int [num_units].
     """
@@ -30,8 +30,9 @@ def hidden_degrees(num_units: int, event_size: int, context_size: int = 0) -> np
 
 
 def made_mask(in_degrees: np.ndarray, out_degrees: np.ndarray, *, strict: bool) -> np.ndarray:
-    """M[i, j] = out_degrees[j] >= in_degrees[i], or > if `strict` (the output layer).  MADE Eq. 12-13.
+    """M[i, j] = out_degrees[j] >= in_degrees[i], or > if `strict` (the output layer).
 
+    MADE Eq. 12-13.
     returns: bool [len(in_degrees), len(out_degrees)], laid out as a Keras kernel.
     """
     inputs, outputs = in_degrees[:, None], out_degrees[None, :]

@@ -1,9 +1,9 @@
 """Uniform noise as a function of (seed, row, position), equal in eager mode, graphs and XLA.
 
-`tf.random.stateless_uniform` draws other numbers under XLA than in a graph, and a row's numbers depend
-on its place in the batch. Dequantisation needs neither: here the noise of a row is a hash of the
-row's own values, so that a row's log-density does not depend on its batch mates, on the number of
-replicas or on the compiler.
+`tf.random.stateless_uniform` draws other numbers under XLA than in a graph, and a row's numbers
+depend on its place in the batch. Dequantisation needs neither: here the noise of a row is a hash of
+the row's own values, so that a row's log-density does not depend on its batch mates, on the number
+of replicas or on the compiler.
 """
 
 from __future__ import annotations

@@ -12,11 +12,15 @@ __all__ = ["logistic_log_prob", "soft_clip"]
 def soft_clip(x: Any, limit: float) -> Any:
     """limit * tanh(x / limit): the identity near 0, never beyond +-limit.
 
-    A log-scale that passes through it keeps exp(log_scale) within float32 whatever the network says.
+    A log-scale that passes through it keeps exp(log_scale) within float32 whatever the network
+    says.
     """
     return limit * tf.tanh(x / limit)
 
 
 def logistic_log_prob(z: Any) -> Any:
-    """log of the standard logistic density: -softplus(z) - softplus(-z), finite for every finite z."""
+    """log of the standard logistic density: -softplus(z) - softplus(-z).
+
+    Finite for every finite z.
+    """
     return -tf.nn.softplus(z) - tf.nn.softplus(-z)

@@ -1,0 +1,210 @@
+"""Recipes: overrides, the round trip through JSON, and the models of every registered one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+
+import pytest
+
+from zoo import models, recipes, registry
+from zoo.errors import ConfigError
+from zoo.recipes import Dataset, Optimizer, Recipe
+
+RECIPE = Recipe(
+    family="maf",
+    config={"event_shape": [3], "hidden_units": [8, 8], "preprocessing": {"whitening": "none"}},
+    dataset=Dataset(name="toy", version="1.0.0", train="train", validation="valid", test="test"),
+    optimizer=Optimizer(learning_rate=0.1, schedule="cosine"),
+    batch_size=4,
+    max_epochs=2,
+)
+EVENT_SHAPES = {
+    "mnist": (28, 28, 1),
+    "fashion_mnist": (28, 28, 1),
+    "cifar10": (32, 32, 3),
+    "magic": (10,),
+}
+LARGEST_BUILT = ("nice_mnist", "realnvp_cifar", "realnvp_mnist", "maf_mnist", "maf_magic")
+
+
+# Overrides.
+
+
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("max_epochs=5", dataclasses.replace(RECIPE, max_epochs=5)),
+        ("horizontal_flips=true", dataclasses.replace(RECIPE, horizontal_flips=True)),
+        ("l2=1", dataclasses.replace(RECIPE, l2=1.0)),
+        ("notes=free text = kept", dataclasses.replace(RECIPE, notes="free text = kept")),
+        ('notes="42"', dataclasses.replace(RECIPE, notes="42")),
+        (
+            "conditioner_dtype=mixed_bfloat16",
+            dataclasses.replace(RECIPE, conditioner_dtype="mixed_bfloat16"),
+        ),
+        (
+            "optimizer.learning_rate=3e-4",
+            dataclasses.replace(RECIPE, optimizer=Optimizer(learning_rate=3e-4, schedule="cosine")),
+        ),
+        (
+            "optimizer.schedule=constant",
+            dataclasses.replace(RECIPE, optimizer=Optimizer(learning_rate=0.1)),
+        ),
+        (
+            "dataset.train=train[:10]",
+            dataclasses.replace(
+                RECIPE, dataset=dataclasses.replace(RECIPE.dataset, train="train[:10]")
+            ),
+        ),
+        (
+            "config.hidden_units=[5]",
+            dataclasses.replace(RECIPE, config={**RECIPE.config, "hidden_units": [5]}),
+        ),
+        (
+            "config.preprocessing.whitening=standardise",
+            dataclasses.replace(
+                RECIPE, config={**RECIPE.config, "preprocessing": {"whitening": "standardise"}}
+            ),
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_override_assigns_one_value(assignment: str, expected: Recipe) -> None:
+    before = recipes.to_dict(RECIPE)
+    changed = recipes.override(RECIPE, [assignment])
+    assert changed == expected
+    assert type(changed.l2) is float
+    assert recipes.to_dict(RECIPE) == before  # the original is a value
+
+
+def test_overrides_apply_in_order() -> None:
+    changed = recipes.override(RECIPE, ["seed=1", "batch_size=8", "seed=2"])
+    assert (changed.seed, changed.batch_size) == (2, 8)
+    assert recipes.override(RECIPE, []) is RECIPE
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("max_epochs", "Expected PATH=VALUE"),
+        ("max_epoch=3", "No field 'max_epoch' in a recipe: 'max_epoch' is none of family, config"),
+        ("=3", "No field ''"),
+        ("optimizer.rate=3", "'rate' is none of learning_rate"),
+        ("optimizer.learning_rate.x=3", "0.1 is a plain value and has no fields"),
+        ("seed.x=3", "0 is a plain value and has no fields"),
+        ("config.hidden_units.0=3", "[8, 8] is a plain value and has no fields"),
+        ("max_epochs=2.5", "max_epochs must be of type int; got 2.5"),
+        ("max_epochs=two", "max_epochs must be of type int; got 'two'"),
+        ("max_epochs=true", "max_epochs must be of type int; got True"),
+        ("l2=true", "l2 must be of type float; got True"),
+        ("horizontal_flips=1", "horizontal_flips must be of type bool; got 1"),
+        ("notes=42", "notes must be of type str; got 42"),
+        ("optimizer=3", "optimizer must be of type Optimizer; got 3"),
+        ("config=3", "config must be of type Mapping; got 3"),
+        ("optimizer.schedule=linear", "must be one of ('constant', 'cosine'); got 'linear'"),
+        ("conditioner_dtype=float16", "must be one of ('float32', 'mixed_bfloat16')"),
+        ("batch_size=0", "batch_size >= 1"),
+        ("max_epochs=-1", "max_epochs >= 1"),
+        ("ema_decay=1", "ema_decay in [0, 1)"),
+        ("l2=-1e-3", "l2 must be a finite number of 0 or more"),
+        ("seed=-1", "seed must be a finite number of 0 or more"),
+        ("optimizer.learning_rate=NaN", "learning_rate must be a finite number of 0 or more"),
+        ("optimizer.clip_norm=-1", "clip_norm must be a finite number of 0 or more"),
+        ("optimizer.beta_2=1", "beta_1, beta_2 in [0, 1)"),
+        ("optimizer.epsilon=0", "epsilon > 0"),
+    ],
+)
+def test_override_refuses(assignment: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        recipes.override(RECIPE, [assignment])
+
+
+def test_a_config_field_that_no_model_has_is_refused_where_the_model_is_built() -> None:
+    recipe = recipes.override(RECIPE, ["config.num_couplngs=6"])
+    with pytest.raises(ConfigError, match="MAFConfig has no num_couplngs; its fields: activation"):
+        models.build(recipe.family, recipe.config)
+
+
+# Plain values and back.
+
+
+def test_recipe_survives_json() -> None:
+    text = json.dumps(recipes.to_dict(RECIPE))
+    assert recipes.from_dict(json.loads(text)) == RECIPE
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_sise": 3}, "batch_sise"),
+        ({"dataset": {"name": "toy"}}, "missing"),
+        ({"optimizer": {"rate": 1.0}}, "rate"),
+        ({"batch_size": "many"}, "not supported between"),
+    ],
+    ids=["unknown field", "missing field", "unknown field inside", "text for a number"],
+)
+def test_from_dict_refuses_what_is_no_recipe(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"Not a recipe of this version: .*{message}"):
+        recipes.from_dict({**recipes.to_dict(RECIPE), **change})
+
+
+def test_from_dict_needs_a_dataset() -> None:
+    values = recipes.to_dict(RECIPE)
+    del values["dataset"]
+    with pytest.raises(ConfigError, match=r"Not a recipe of this version: 'dataset'\."):
+        recipes.from_dict(values)
+
+
+# The registered ones.
+
+
+@pytest.mark.parametrize("name", registry.ENTRIES)
+def test_registered_recipe_survives_json(name: str) -> None:
+    recipe = registry.get(name).recipe
+    assert recipes.from_dict(json.loads(json.dumps(recipes.to_dict(recipe)))) == recipe
+
+
+@pytest.mark.parametrize("name", registry.ENTRIES)
+def test_registered_recipe_has_a_config_of_its_dataset(name: str) -> None:
+    entry = registry.get(name)
+    assert entry.recipe.family == entry.family
+    config = models.model_class(entry.family).config_class.from_dict(entry.recipe.config)
+    assert config.event_shape == EVENT_SHAPES[entry.recipe.dataset.name]
+    is_image = len(config.event_shape) == 3
+    assert config.preprocessing.num_levels == (256 if is_image else 0)
+    # What the recipe says is what the config is; the rest are the family's defaults.
+    values = config.to_dict()
+    for key, value in entry.recipe.config.items():
+        found = {k: values[key][k] for k in value} if isinstance(value, dict) else values[key]
+        assert found == value
+
+
+@pytest.mark.parametrize("name", registry.ENTRIES)
+def test_registered_recipe_validates_on_train_rows_that_it_does_not_train_on(name: str) -> None:
+    dataset = registry.get(name).recipe.dataset
+    assert dataset.test == "test"
+    assert "test" not in dataset.train + dataset.validation
+    if dataset.name == "magic":  # our own builder has a split for it
+        assert (dataset.train, dataset.validation) == ("train", "validation")
+        return
+    train = re.fullmatch(r"train\[:(\d+)\]", dataset.train)
+    validation = re.fullmatch(r"train\[(\d+):\]", dataset.validation)
+    assert train is not None
+    assert validation is not None
+    assert train[1] == validation[1]
+
+
+def test_models_without_a_paper_recipe_in_their_name_are_built_below() -> None:
+    assert {name for name in registry.ENTRIES if not name.endswith("_paper")} == set(LARGEST_BUILT)
+
+
+@pytest.mark.parametrize("name", LARGEST_BUILT)
+def test_registered_recipe_builds_its_model(name: str) -> None:
+    recipe = registry.get(name).recipe
+    model = models.build(recipe.family, recipe.config, name=name)
+    assert model.built
+    assert model.config.event_shape == EVENT_SHAPES[recipe.dataset.name]
+    assert model.data_dtype == ("float32" if recipe.dataset.name == "magic" else "uint8")
+    assert model.count_params() > 10_000
