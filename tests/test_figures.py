@@ -150,13 +150,14 @@ class TestConsole:
         [
             (3.51234, 0.0123, "3.512 ± 0.012"),
             (1980.512, 1.93, "1980.5 ± 1.9"),
-            (-1270.2, 25.0, "-1270 ± 25"),
+            (-1270.2, 25.0, "-1270.2 ± 25.0"),
+            (1929.947, 10.29, "1929.9 ± 10.3"),
             (4.0, 0.0995, "4.00 ± 0.10"),
             (4.36254, None, "4.36254"),
             (4.36254, 0.0, "4.36254"),
         ],
     )
-    def test_a_figure_has_two_digits_of_its_error(self, value, error, text: str) -> None:
+    def test_a_figure_has_two_digits_of_its_error_or_more(self, value, error, text: str) -> None:
         assert console.figure({"value": value, "two_standard_errors": error}) == text
 
     def test_columns(self) -> None:

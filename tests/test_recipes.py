@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 
+import numpy as np
 import pytest
 
 from zoo import models, recipes, registry
@@ -24,9 +25,11 @@ EVENT_SHAPES = {
     "mnist": (28, 28, 1),
     "fashion_mnist": (28, 28, 1),
     "cifar10": (32, 32, 3),
+    "svhn_cropped": (32, 32, 3),
     "magic": (10,),
 }
-LARGEST_BUILT = ("nice_mnist", "realnvp_cifar", "realnvp_mnist", "maf_mnist", "maf_magic")
+# The papers' own sizes take longer to build than the rest of the file; their configs are read.
+BUILT = [name for name in registry.ENTRIES if not name.endswith("_paper")]
 
 
 # Overrides.
@@ -196,15 +199,11 @@ def test_registered_recipe_validates_on_train_rows_that_it_does_not_train_on(nam
     assert train[1] == validation[1]
 
 
-def test_models_without_a_paper_recipe_in_their_name_are_built_below() -> None:
-    assert {name for name in registry.ENTRIES if not name.endswith("_paper")} == set(LARGEST_BUILT)
-
-
-@pytest.mark.parametrize("name", LARGEST_BUILT)
+@pytest.mark.parametrize("name", BUILT)
 def test_registered_recipe_builds_its_model(name: str) -> None:
     recipe = registry.get(name).recipe
     model = models.build(recipe.family, recipe.config, name=name)
     assert model.built
     assert model.config.event_shape == EVENT_SHAPES[recipe.dataset.name]
     assert model.data_dtype == ("float32" if recipe.dataset.name == "magic" else "uint8")
-    assert model.count_params() > 10_000
+    assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) > 10_000

@@ -31,11 +31,11 @@ def columns(
 
 
 def figure(metric: Mapping[str, Any]) -> str:
-    """A metric of metrics.json as text, to the digits that its error leaves: "3.512 ± 0.012"."""
+    """A metric of metrics.json as text, to two digits of its error or more: "3.512 ± 0.012"."""
     value, error = float(metric["value"]), float(metric.get("two_standard_errors") or 0.0)
     if not error:
         return f"{value:.6g}"
-    decimals = 0
+    decimals = 1  # never rounded past the decimals that papers print
     while decimals < 6 and error * 10**decimals < 9.5:  # two digits of the error
         decimals += 1
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"

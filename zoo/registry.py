@@ -173,7 +173,7 @@ REALNVP_CIFAR = dataclasses.replace(
     },
     optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0, warmup_steps=300, schedule="cosine"),
     batch_size=16,
-    max_epochs=3,
+    max_epochs=5,
     validate_every=1000,
     validation_rows=1000,
     ema_decay=0.999,
@@ -195,7 +195,7 @@ REALNVP_MNIST = dataclasses.replace(
     },
     dataset=MNIST,
     horizontal_flips=False,
-    max_epochs=5,
+    max_epochs=4,
     paper="arXiv:1605.08803; run on MNIST by arXiv:1810.01367",
 )
 

@@ -12,6 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import zoo
 from zoo import models
+from zoo.networks.made import MADE
+from zoo.networks.mlp import MLP
 
 
 def _correlated(rng: np.random.Generator, num_rows: int, size: int) -> np.ndarray:
@@ -56,9 +58,10 @@ def test_standardised_gaussian_has_the_density_of_scipys_gaussian(rng: np.random
 def test_bijector_and_distribution_are_live_tfp_objects(rng: np.random.Generator) -> None:
     model = models.create("maf", event_shape=(3,), hidden_units=(6,), num_layers=2)
     x = rng.normal(size=(5, 3)).astype("float32")
-    assert isinstance(model.bijector(), tfp.bijectors.Chain)
+    assert isinstance(model.bijector(), tfp.bijectors.Bijector)
+    assert len(model.bijector().bijectors) == 5
     distribution = model.distribution()
-    assert isinstance(distribution, tfp.distributions.TransformedDistribution)
+    assert isinstance(distribution, tfp.distributions.Distribution)
     assert distribution.event_shape == (3,)
     assert_allclose(distribution.log_prob(x), model.log_prob(x), rtol=1e-5)
     assert distribution.sample(7, seed=1).shape == (7, 3)
@@ -142,3 +145,38 @@ def test_conditioners_in_bfloat16_leave_densities_in_float32(rng: np.random.Gene
     assert_allclose(low.log_prob(x), model.log_prob(x), rtol=2e-2)
     assert (low.log_prob(x).numpy() != model.log_prob(x).numpy()).any()
     assert_allclose(low.decode(low.encode(x)), x, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_scoring_runs_every_conditioner_once(
+    family: str, rng: np.random.Generator, monkeypatch
+) -> None:
+    """`inverse` and its log-det share one pass; TFP alone would ask for them one by one."""
+    calls: list[str] = []
+    for layer in (MLP, MADE):
+        original = layer.call
+
+        def counting(self, *args, original=original, **kwargs):
+            calls.append(self.name)
+            return original(self, *args, **kwargs)
+
+        monkeypatch.setattr(layer, "call", counting)
+    model = models.create(family, event_shape=(3,), hidden_units=(4,))
+    x = tf.constant(rng.normal(size=(2, 3)), tf.float32)
+    model._log_prob(x, None, tf.constant([0, 0]))
+    networks = [layer for layer in model._flatten_layers() if isinstance(layer, MLP | MADE)]
+    assert sorted(calls) == sorted(layer.name for layer in networks)
+
+
+def test_a_training_pass_moves_running_moments_once(rng: np.random.Generator) -> None:
+    """Couplings of a fresh RealNVP are the identity, so its first moments are those of the data."""
+    model = models.create(
+        "realnvp", event_shape=(3,), hidden_units=(4,), normalization="batch_norm", dtype="float64"
+    )
+    x = rng.normal(2.0, 3.0, size=(50, 3))
+    model._log_prob(tf.constant(x), None, tf.constant([0, 0]), training=True)
+    ordered, norm = x[:, [0, 2, 1]], model.norms[0]
+    assert_allclose(norm.mean.numpy(), (1.0 - norm.decay) * ordered.mean(0), rtol=1e-9)
+    assert_allclose(
+        norm.variance.numpy(), norm.decay + (1.0 - norm.decay) * ordered.var(0), rtol=1e-9
+    )

@@ -104,7 +104,7 @@ def test_log_scales_are_bounded_by_their_factor(rng: np.random.Generator) -> Non
     model.log_scales[0].factor.assign([0.3, 0.7])
     x = rng.normal(size=(50, 4))
     log_det = model.log_prob(x).numpy() - scipy.stats.norm.logpdf(model.encode(x).numpy()).sum(-1)
-    assert np.abs(log_det).max() <= 1.0 + 1e-9
+    assert np.abs(log_det).max() <= 1.0 + 1e-5
     assert np.abs(log_det).max() > 0.5
 
 

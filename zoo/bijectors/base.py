@@ -18,7 +18,7 @@ import tensorflow_probability as tfp
 
 tfb = tfp.bijectors
 
-__all__ = ["OnePassBijector", "forward_and_log_det", "inverse_and_log_det"]
+__all__ = ["FlowChain", "OnePassBijector", "forward_and_log_det", "inverse_and_log_det"]
 
 
 class OnePassBijector(tfb.Bijector):
@@ -62,9 +62,21 @@ class OnePassBijector(tfb.Bijector):
         return {}
 
 
+# `tfb.Chain(...)` of members that are no composite tensors builds this base class of it.
+_CHAIN = tfb.Chain.__mro__[1]
+
+
+class FlowChain(tfb.Chain):
+    """A `tfb.Chain` whatever its members are.
+
+    TFP's constructor returns its private base class where a member is no composite tensor, as ours
+    are not; `isinstance(bijector, tfb.Chain)` would then be false.
+    """
+
+
 def _members(bijector: tfb.Bijector) -> list[tfb.Bijector]:
     """The chain's members in the order in which `forward` applies them."""
-    if isinstance(bijector, tfb.Chain):
+    if isinstance(bijector, _CHAIN):
         return [m for b in reversed(bijector.bijectors) for m in _members(b)]
     return [bijector]
 

@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from zoo.bijectors.base import OnePassBijector, forward_and_log_det, inverse_and_log_det
+from zoo.bijectors.base import FlowChain, OnePassBijector, forward_and_log_det, inverse_and_log_det
 from zoo.bijectors.elementwise import BatchNorm, DiagonalAffine
 from zoo.bijectors.preprocessing import PixelScaling, ZCAWhitening
 from zoo.errors import ConfigError, InvalidInputError
@@ -364,7 +364,7 @@ class DensityModel(keras.Model):
             *self._preprocessing(),
             *self._flow(training=training, fit=fit, context=context),
         ]
-        return tfb.Chain(members, name=self.family or "flow")
+        return FlowChain(members, name=self.family or "flow")
 
     # Scoring.
 
@@ -485,11 +485,11 @@ class DensityModel(keras.Model):
         Raises InvalidInputError for num_samples < 1, a negative or non-finite temperature, a wrong
         context.
         """
-        if isinstance(num_samples, bool) or int(num_samples) != num_samples or num_samples < 1:
+        if not _is_real(num_samples) or num_samples < 1 or int(num_samples) != num_samples:
             raise InvalidInputError(
                 f"num_samples must be an integer of at least 1; got {num_samples!r}."
             )
-        if not np.isfinite(temperature) or temperature < 0.0:
+        if not _is_real(temperature) or temperature < 0.0:
             raise InvalidInputError(
                 f"temperature must be a finite number >= 0; got {temperature!r}."
             )
@@ -497,8 +497,10 @@ class DensityModel(keras.Model):
             context = np.full([num_samples], context)
         context = self._checked_context(context, rows=num_samples)
         seed = _as_seed(seed, default=None)
-        z = self._base_distribution().sample(num_samples, seed=seed)
-        return self._run("decode", self._decode, tf.cast(temperature, z.dtype) * z, context)
+        z = self._base_distribution().sample(int(num_samples), seed=seed)
+        return self._run(
+            "decode", self._decode, tf.constant(float(temperature), z.dtype) * z, context
+        )
 
     # Fitting.
 
@@ -743,6 +745,12 @@ def _as_tensor(value: Any, name: str, dtype: Any) -> Any:
         if isinstance(error, InvalidInputError):
             raise
         raise InvalidInputError(f"{name} is not an array of numbers: {error}") from error
+
+
+def _is_real(value: Any) -> bool:
+    """Whether the value is one finite number, and no truth value."""
+    number = np.asarray(value)
+    return number.ndim == 0 and number.dtype.kind in "iuf" and bool(np.isfinite(number))
 
 
 def _is_eager(x: Any) -> bool:

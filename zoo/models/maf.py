@@ -108,8 +108,10 @@ class _Autoregressive(DensityModel):
         return network
 
     def _layer(self, network: MADE, context: Any) -> AutoregressiveFlow:
+        bound = network.bind(context)
+
         def shift_and_log_scale(x: Any) -> tuple[Any, Any]:
-            parameters = tf.cast(network(x, context=context), x.dtype)  # [..., D, 2]
+            parameters = tf.cast(bound(x), x.dtype)  # [..., D, 2]
             shift, log_scale = tf.unstack(parameters, axis=-1)
             return shift, soft_clip(log_scale, self.config.log_scale_limit)
 

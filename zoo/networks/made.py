@@ -8,7 +8,7 @@ d alone.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -56,16 +56,27 @@ class MaskedDense(keras.layers.Layer):
         self.bias = self.add_weight(shape=(self.mask.shape[1],), initializer="zeros", name="bias")
         self.built = True
 
-    def call(self, x: Any) -> Any:
-        """[..., in] -> [..., out]."""
-        kernel = tf.convert_to_tensor(self.kernel) * tf.cast(self.mask, self.compute_dtype)
+    def bind(self) -> Callable[[Any], Any]:
+        """x [..., in] -> y [..., out] with the masked kernel computed now, once for every call.
+
+        A sampling loop calls the network hundreds of times; the mask is then applied outside it.
+        """
+        dtype = self.compute_dtype
+        kernel = tf.cast(self.kernel, dtype) * tf.cast(self.mask, dtype)
+        bias = tf.cast(self.bias, dtype)
         # One split has one concatenation as its gradient; slices would have a padded kernel each.
         blocks = tf.split(kernel, [stop - start for _, start, stop in self.blocks], axis=1)
-        columns = [
-            tf.matmul(x[..., :rows], block[:rows])
-            for block, (rows, _, _) in zip(blocks, self.blocks, strict=True)
-        ]
-        return tf.concat(columns, -1) + tf.convert_to_tensor(self.bias)
+        blocks = [block[:rows] for block, (rows, _, _) in zip(blocks, self.blocks, strict=True)]
+
+        def apply(x: Any) -> Any:
+            columns = [tf.matmul(x[..., : block.shape[0]], block) for block in blocks]
+            return tf.concat(columns, -1) + bias
+
+        return apply
+
+    def call(self, x: Any) -> Any:
+        """[..., in] -> [..., out]."""
+        return self.bind()(x)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor; the mask as nested lists."""
@@ -141,18 +152,28 @@ class MADE(keras.layers.Layer):
             self.context_layer.build((*input_shape[:-1], self.context_size))
         self.built = True
 
+    def bind(self, context: Any = None) -> Callable[[Any], Any]:
+        """x [..., D] -> parameters [..., D, num_parameters], with masks and context applied now."""
+        activation = keras.activations.get(self.activation)
+        hidden = [layer.bind() for layer in self.hidden]
+        output = self.output_layer.bind()
+        shift = 0.0
+        if self.context_layer is not None:
+            shift = self.context_layer(tf.cast(context, self.compute_dtype))
+
+        def apply(x: Any) -> Any:
+            x = tf.cast(x, self.compute_dtype)
+            for i, layer in enumerate(hidden):
+                x = activation(layer(x) + shift if i == 0 else layer(x))
+            x = output(x)
+            shape = tf.concat([tf.shape(x)[:-1], [self.event_size, self.num_parameters]], 0)
+            return tf.reshape(x, shape)
+
+        return apply
+
     def call(self, x: Any, context: Any = None) -> Any:
         """[..., D] (and context [..., C]) -> [..., D, num_parameters]."""
-        activation = keras.activations.get(self.activation)
-        for i, layer in enumerate(self.hidden):
-            x = layer(x)
-            if i == 0 and self.context_layer is not None:
-                x += self.context_layer(context)
-            x = activation(x)
-        x = self.output_layer(x)
-        return tf.reshape(
-            x, tf.concat([tf.shape(x)[:-1], [self.event_size, self.num_parameters]], 0)
-        )
+        return self.bind(context)(x)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
