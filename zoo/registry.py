@@ -195,7 +195,7 @@ REALNVP_MNIST = dataclasses.replace(
     },
     dataset=MNIST,
     horizontal_flips=False,
-    max_epochs=4,
+    max_epochs=3,
     paper="arXiv:1605.08803; run on MNIST by arXiv:1810.01367",
 )
 

@@ -18,6 +18,7 @@ import tensorflow_probability as tfp
 
 from zoo import models
 from zoo.bijectors.autoregressive import AutoregressiveFlow, Interleave, Reverse
+from zoo.bijectors.base import FlowChain
 from zoo.bijectors.coupling import CheckerboardCoupling, SplitCoupling
 from zoo.bijectors.elementwise import BatchNorm, DiagonalAffine
 from zoo.bijectors.multiscale import FactorOut, Unsqueeze
@@ -205,6 +206,11 @@ def _zca(event_shape: tuple[int, ...], dtype: Any) -> Bijector:
     )
 
 
+def _flow_chain(dtype: Any) -> Bijector:
+    affine = DiagonalAffine(_vector(5, 0, dtype), _vector(5, 1, dtype), event_shape=(5,))
+    return FlowChain([affine, Reverse(), SplitCoupling(3, dense_conditioner(3, 2))])
+
+
 def _factor_out(_: Any) -> Bijector:
     conditioner = image_conditioner((2, 2, 2))
     couplings = [
@@ -265,6 +271,7 @@ BIJECTORS: dict[str, BijectorCase] = {
     "unsqueeze": BijectorCase(
         build=lambda _: Unsqueeze(), latent_shape=(2, 1, 8), data_shape=(4, 2, 2)
     ),
+    "flow-chain": BijectorCase(build=_flow_chain, latent_shape=(5,)),
     "factor-out": BijectorCase(build=_factor_out, latent_shape=(2, 2, 3)),
     "pixels-unit": BijectorCase(build=_pixel_scaling("unit", 1), latent_shape=(3,)),
     "pixels-symmetric": BijectorCase(build=_pixel_scaling("symmetric", 3), latent_shape=IMAGE),
