@@ -113,7 +113,7 @@ def test_every_recipe_builds_its_config(name: str) -> None:
 
 @pytest.mark.parametrize("name", registry.ENTRIES)
 def test_every_recipe_builds_its_model(name: str) -> None:
-    """The recipe's own structure, with as many weights as its card says."""
+    """The recipe's own structure, at its own size."""
     recipe = registry.ENTRIES[name].recipe
     model = models.build(recipe.family, recipe.config, conditioner_dtype=recipe.conditioner_dtype)
     assert model.family == recipe.family

@@ -153,14 +153,23 @@ def test_scoring_runs_every_conditioner_once(
 ) -> None:
     """`inverse` and its log-det share one pass; TFP alone would ask for them one by one."""
     calls: list[str] = []
-    for layer in (MLP, MADE):
-        original = layer.call
+    run_mlp, bind_made = MLP.call, MADE.bind
 
-        def counting(self, *args, original=original, **kwargs):
-            calls.append(self.name)
-            return original(self, *args, **kwargs)
+    def counted(name: str, function):
+        def run(*args, **kwargs):
+            calls.append(name)
+            return function(*args, **kwargs)
 
-        monkeypatch.setattr(layer, "call", counting)
+        return run
+
+    monkeypatch.setattr(
+        MLP,
+        "call",
+        lambda self, *args, **kwargs: counted(self.name, run_mlp)(self, *args, **kwargs),
+    )
+    monkeypatch.setattr(
+        MADE, "bind", lambda self, *args: counted(self.name, bind_made(self, *args))
+    )
     model = models.create(family, event_shape=(3,), hidden_units=(4,))
     x = tf.constant(rng.normal(size=(2, 3)), tf.float32)
     model._log_prob(x, None, tf.constant([0, 0]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
+import operator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ FAMILIES = {
 
 def model_class(family: str) -> type[DensityModel]:
     """The family's class. Raises UnknownModelError, with close matches, for no family."""
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         close = difflib.get_close_matches(str(family), FAMILIES, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise UnknownModelError(
@@ -41,6 +42,19 @@ def build(family: str, config: Mapping[str, Any], **kwargs: Any) -> DensityModel
     `kwargs` are the constructor's.
     """
     return model_class(family)(config, **kwargs)
+
+
+def _event_shape(shape: Any) -> tuple[int, ...]:
+    """The shape as a tuple of Python integers; one integer is a vector's size."""
+    try:
+        sizes = [shape] if not hasattr(shape, "__iter__") else list(shape)
+        if isinstance(shape, str | bytes):
+            raise TypeError("text")
+        return tuple(operator.index(n) for n in sizes)
+    except TypeError as error:
+        raise ConfigError(
+            f"event_shape must hold integers, such as (32, 32, 3) or (10,); got {shape!r}."
+        ) from error
 
 
 def create(
@@ -59,8 +73,7 @@ def create(
         raise ConfigError(
             f"zoo.create({family!r}, ...) needs event_shape=, such as (32, 32, 3) or (10,)."
         )
-    shape = config["event_shape"]
-    config["event_shape"] = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    config["event_shape"] = _event_shape(config["event_shape"])
     if "preprocessing" not in config and len(config["event_shape"]) == 3:
         config["preprocessing"] = cls.config_class.image_preprocessing()
     if dataclasses.is_dataclass(config.get("preprocessing")):

@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 EVALUATION_SEED = (0, 0)
+MAX_TEMPERATURE = 1e6  # beyond it latents of any flow leave float32
 
 # What evaluating a chain's inverse also sets from the data: nothing; every data-dependent weight;
 # or the moments of batch norm alone.
@@ -97,10 +98,13 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that are no sizes."""
-        if not self.event_shape or any(not isinstance(n, int) or n < 1 for n in self.event_shape):
+        _check_types(self)
+        if not self.event_shape or any(n < 1 for n in self.event_shape):
             raise ConfigError(f"event_shape must hold positive integers; got {self.event_shape!r}.")
         if self.context_size < 0:
             raise ConfigError(f"context_size must be 0 or more; got {self.context_size}.")
+        if any(n < 1 for n in getattr(self, "hidden_units", ())):
+            raise ConfigError("hidden_units must be positive integers.")
 
     @property
     def event_size(self) -> int:
@@ -137,6 +141,32 @@ class ModelConfig:
         The default of `zoo.create` for [h, w, c] events.
         """
         return Preprocessing(num_levels=256, transform="logit")
+
+
+def _check_types(config: ModelConfig) -> None:
+    """Raises ConfigError for a field that is not of its declared type."""
+    hints = typing.get_type_hints(type(config))
+    for item in dataclasses.fields(config):
+        hint, value = hints[item.name], getattr(config, item.name)
+        origin = typing.get_origin(hint)
+        if origin is tuple:
+            integers = isinstance(value, tuple) and all(_is_integer(n) for n in value)
+            fits, expected = integers, "a tuple of integers"
+        elif origin is Literal:
+            fits, expected = value in typing.get_args(hint), f"one of {typing.get_args(hint)}"
+        elif hint is int:
+            fits, expected = _is_integer(value), "an integer"
+        elif hint is float:
+            fits = isinstance(value, int | float) and not isinstance(value, bool)
+            expected = "a number"
+        else:
+            fits, expected = isinstance(value, hint), f"a {hint.__name__}"
+        if not fits:
+            raise ConfigError(f"{item.name} must be {expected}; got {value!r}.")
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _tuples(value: Any) -> Any:
@@ -370,6 +400,8 @@ class DensityModel(keras.Model):
 
     def call(self, x: Any, context: Any = None, training: bool = False) -> Any:  # noqa: FBT001, FBT002 (Keras)
         """`log_prob(x, context)`."""
+        x = self._checked_data(x)
+        context = self._checked_context(context, rows=x.shape[0])
         return self._log_prob(x, context, tf.constant(EVALUATION_SEED, tf.int32), training=training)
 
     def log_prob(self, x: Any, context: Any = None, *, seed: Any = None) -> Any:
@@ -489,12 +521,14 @@ class DensityModel(keras.Model):
             raise InvalidInputError(
                 f"num_samples must be an integer of at least 1; got {num_samples!r}."
             )
-        if not _is_real(temperature) or temperature < 0.0:
+        if not _is_real(temperature) or not 0.0 <= temperature <= MAX_TEMPERATURE:
             raise InvalidInputError(
-                f"temperature must be a finite number >= 0; got {temperature!r}."
+                f"temperature must be a number in [0, {MAX_TEMPERATURE:g}]; got {temperature!r}."
             )
-        if context is not None and np.ndim(context) == 0:
-            context = np.full([num_samples], context)
+        if context is not None:
+            context = _as_tensor(context, "context", None)
+            if context.shape.rank == 0:
+                context = tf.fill([int(num_samples)], context)
         context = self._checked_context(context, rows=num_samples)
         seed = _as_seed(seed, default=None)
         z = self._base_distribution().sample(int(num_samples), seed=seed)
@@ -577,10 +611,7 @@ class DensityModel(keras.Model):
     @property
     def metrics(self) -> list[Any]:
         """The loss in nats; Keras resets it every epoch."""
-        return [
-            self._loss_tracker_nats,
-            *[m for m in super().metrics if m is not self._loss_tracker_nats],
-        ]
+        return [self._loss_tracker_nats]
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of maximum likelihood on x, or (x, context)."""
@@ -592,7 +623,10 @@ class DensityModel(keras.Model):
             loss = tf.reduce_mean(nats) / tf.distribute.get_strategy().num_replicas_in_sync
             loss = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        # A loss that is not finite shows in the history and leaves the weights as they are.
+        finite = tf.math.is_finite(loss)
+        gradients = [tf.where(finite, g, tf.zeros_like(g)) for g in tape.gradient(loss, variables)]
+        self.optimizer.apply(gradients, variables)
         self._loss_tracker_nats.update_state(nats)
         return self._results()
 
@@ -646,12 +680,13 @@ class DensityModel(keras.Model):
                     "np.round(255 * x).astype('uint8')."
                 )
             if x.dtype != tf.uint8 or levels < 256:
-                _check_range(x, levels)
+                x = _with_range(x, levels, "Grey levels")
             return tf.cast(x, tf.uint8)
-        if _is_eager(x) and not np.isfinite(x.numpy()).all():
-            raise InvalidInputError(
-                "x holds NaN or infinity; the density is defined for finite features."
-            )
+        message = "x holds NaN or infinity; the density is defined for finite features."
+        if not _is_eager(x):
+            return _asserting(x, tf.reduce_all(tf.math.is_finite(x)), message)
+        if not np.isfinite(x.numpy()).all():
+            raise InvalidInputError(message)
         return x
 
     def _checked_latents(self, z: Any) -> Any:
@@ -683,13 +718,7 @@ class DensityModel(keras.Model):
             )
         if rows is not None and context.shape[0] not in (rows, None):
             raise InvalidInputError(f"Expected one label a row: {rows}; got {context.shape[0]}.")
-        if _is_eager(context):
-            labels = context.numpy()
-            if labels.size and (labels.min() < 0 or labels.max() >= size):
-                raise InvalidInputError(
-                    f"Labels must be in 0..{size - 1}; got {labels.min()}..{labels.max()}."
-                )
-        return tf.cast(context, tf.int32)
+        return tf.cast(_with_range(context, size, "Labels"), tf.int32)
 
     def _encoded_context(self, context: Any) -> Any:
         if context is None:
@@ -765,36 +794,50 @@ def _shape_text(x: Any) -> str:
     )
 
 
-def _check_range(x: Any, levels: int) -> None:
-    if _is_eager(x):
-        values = x.numpy()
-        if values.min() < 0 or values.max() >= levels:
-            raise InvalidInputError(
-                f"Grey levels must be in 0..{levels - 1}; got {values.min()}..{values.max()}."
-            )
+def _with_range(x: Any, size: int, what: str) -> Any:
+    """x, whose values must be in 0..size-1: raises eagerly, asserts in a graph."""
+    if not _is_eager(x):
+        inside = tf.reduce_all((x >= tf.zeros_like(x)) & (tf.cast(x, tf.int64) < size))
+        return _asserting(x, inside, f"{what} must be in 0..{size - 1}.")
+    values = x.numpy()
+    if values.size and (values.min() < 0 or values.max() >= size):
+        raise InvalidInputError(
+            f"{what} must be in 0..{size - 1}; got {values.min()}..{values.max()}."
+        )
+    return x
+
+
+def _asserting(x: Any, condition: Any, message: str) -> Any:
+    """x, after an assertion in the graph (XLA drops assertions)."""
+    with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
+        return tf.identity(x)
 
 
 def _as_seed(seed: Any, default: tuple[int, int] | None) -> Any:
-    """int32 [2] from an int, a pair, a tensor, or the default; a fresh draw if both are None."""
-    if seed is None:
-        seed = (
-            default
-            if default is not None
-            else np.random.SeedSequence().generate_state(2).astype(np.int32)
-        )
+    """int32 [2] from an int of up to 64 bits, a pair, a tensor, or the default.
+
+    Where both are None it is a fresh draw, at every execution inside a graph too.
+    """
+    if seed is None and default is None:
+        if not tf.executing_eagerly():
+            return tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
+        seed = np.random.SeedSequence().generate_state(2)
+    elif seed is None:
+        seed = default
+    message = f"seed must be an integer or a pair of integers; got {seed!r}."
     if tf.is_tensor(seed):
+        if not seed.dtype.is_integer or seed.shape.rank not in (0, 1):
+            raise InvalidInputError(message)
         seed = tf.cast(seed, tf.int32)
-    else:
-        values = np.asarray(seed)
-        if values.dtype.kind not in "iu":
-            raise InvalidInputError(f"seed must be an integer or a pair of integers; got {seed!r}.")
-        seed = tf.constant(
-            (values.astype(np.int64) & 0xFFFFFFFF).astype(np.uint32).astype(np.int32)
-        )
-    if seed.shape.rank == 0:
-        seed = tf.stack([tf.zeros_like(seed), seed])
-    if seed.shape != (2,):
-        raise InvalidInputError(
-            f"seed must be an integer or a pair of integers; got shape {_shape_text(seed)}."
-        )
-    return seed
+        if seed.shape.rank == 0:
+            seed = tf.stack([tf.zeros_like(seed), seed])
+        if seed.shape[0] not in (2, None):
+            raise InvalidInputError(message)
+        return tf.ensure_shape(seed, [2])
+    values = np.asarray(seed)
+    if values.dtype.kind not in "iu" or values.shape not in ((), (2,)):
+        raise InvalidInputError(message)
+    words = values.astype(np.int64).reshape(-1)
+    if words.size == 1:  # the high and the low half of the integer
+        words = np.array([words[0] >> 32, words[0]])
+    return tf.constant((words & 0xFFFFFFFF).astype(np.uint32).astype(np.int32))
