@@ -29,7 +29,7 @@ def test_published_models_load_and_score_real_rows(name: str, require_checkpoint
     info = zoo.info(name)
     assert info.num_parameters == model.count_params()
     assert info.event_shape == model.config.event_shape
-    rows = samples.samples(info.dataset.partition(":")[0])[:8]
+    rows = samples(info.dataset.partition(":")[0])[:8]
     scores = np.asarray(model.log_prob(rows))
     assert scores.shape == (8,)
     assert np.isfinite(scores).all()

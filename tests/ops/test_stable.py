@@ -17,7 +17,7 @@ from zoo.ops.units import bits_per_dim_from_nats
 def test_soft_clip_is_bounded_odd_and_the_identity_near_zero(x: float, limit: float) -> None:
     value = float(soft_clip(tf.constant(x, tf.float64), limit))
     assert abs(value) <= limit
-    assert abs(value) <= abs(x)
+    assert abs(value) <= abs(x) * (1.0 + 1e-15)  # a rounding above, for the tiniest x
     assert value == -float(soft_clip(tf.constant(-x, tf.float64), limit))
     assert_allclose(soft_clip(tf.constant(1e-6, tf.float64), limit), 1e-6, rtol=1e-9)
 

@@ -523,7 +523,8 @@ class DensityModel(keras.Model):
             )
         if not _is_real(temperature) or not 0.0 <= temperature <= MAX_TEMPERATURE:
             raise InvalidInputError(
-                f"temperature must be a number in [0, {MAX_TEMPERATURE:g}]; got {temperature!r}."
+                f"temperature must be a finite number >= 0, at most {MAX_TEMPERATURE:g}; got "
+                f"{temperature!r}."
             )
         if context is not None:
             context = _as_tensor(context, "context", None)

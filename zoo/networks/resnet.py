@@ -41,11 +41,12 @@ class WeightNormConv2D(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         """[batch, h, w, in] -> [batch, h, w, filters]."""
-        direction = tf.cast(self.direction, tf.float32)
+        wide = tf.float64 if self.compute_dtype == "float64" else tf.float32
+        direction = tf.cast(self.direction, wide)
         # The sum of squares of a trained direction is far above 1e-12; that only guards all-zero
         # weights.
         norm = tf.sqrt(tf.reduce_sum(tf.square(direction), [0, 1, 2]) + 1e-12)
-        kernel = tf.cast(direction * (tf.cast(self.magnitude, tf.float32) / norm), x.dtype)
+        kernel = tf.cast(direction * (tf.cast(self.magnitude, wide) / norm), x.dtype)
         return tf.nn.conv2d(x, kernel, strides=1, padding="SAME") + tf.cast(self.bias, x.dtype)
 
     def get_config(self) -> dict[str, Any]:
