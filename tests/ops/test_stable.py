@@ -5,7 +5,7 @@ import math
 import numpy as np
 import scipy.stats
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
@@ -13,6 +13,7 @@ from zoo.ops.stable import logistic_log_prob, soft_clip
 from zoo.ops.units import bits_per_dim_from_nats
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.floats(-1e6, 1e6), st.floats(0.1, 50.0))
 def test_soft_clip_is_bounded_odd_and_the_identity_near_zero(x: float, limit: float) -> None:
     value = float(soft_clip(tf.constant(x, tf.float64), limit))
@@ -28,10 +29,11 @@ def test_logistic_log_prob_is_scipys() -> None:
     assert np.isfinite(logistic_log_prob(tf.constant([-1e30, 1e30], tf.float32))).all()
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.integers(1, 100_000))
 def test_uniform_grey_levels_cost_exactly_eight_bits(event_size: int) -> None:
     assert math.isclose(
-        bits_per_dim_from_nats(-event_size * math.log(256.0), event_size), 8.0, rel_tol=1e-15
+        bits_per_dim_from_nats(-event_size * math.log(256.0), event_size), 8.0, rel_tol=4e-16
     )
 
 
