@@ -8,18 +8,18 @@ STAMP := .venv/.installed
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: setup test lint slow demo cards lock clean
+.PHONY: setup test lint slow browser-test load-test demo cards lock clean
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=..."'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[dev,magic]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
 	touch $@
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not browser"
 
 lint: setup
 	$(BIN)/ruff check .
@@ -31,6 +31,18 @@ lint: setup
 slow: setup
 	$(BIN)/python -m pytest -m slow
 
+# Needs a Chromium of the system's; nothing of it is downloaded here.
+browser-test: setup
+	@command -v chromium chromium-browser google-chrome google-chrome-stable > /dev/null || \
+	  echo 'No browser was found, so these tests skip: apt-get install chromium'
+	$(BIN)/python -m pip install --quiet --editable '.[browser]' --constraint constraints.txt
+	ZOO_SCREENSHOTS=build/screenshots $(BIN)/python -m pytest -m browser tests/browser
+
+# 8 clients, 2,000 requests of every kind to `zoo serve`; MODELS='...' chooses others.
+MODELS ?= nice_mnist maf_magic
+load-test: setup
+	$(BIN)/python tools/load_test.py $(MODELS)
+
 demo: setup
 	$(BIN)/python tools/demo.py
 
@@ -38,7 +50,7 @@ cards: setup
 	$(BIN)/python tools/render_cards.py
 
 lock:
-	{ head -2 constraints.txt; uv pip compile pyproject.toml --quiet --extra dev --extra magic --no-header --no-annotate --no-emit-index-url; } > constraints.new
+	{ head -2 constraints.txt; uv pip compile pyproject.toml --quiet --extra dev --extra browser --no-header --no-annotate --no-emit-index-url; } > constraints.new
 	mv constraints.new constraints.txt
 
 clean:

@@ -5,24 +5,40 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tiny_checkpoints
+import tiny_steps
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 import zoo
-from zoo import checkpointing, cli, diagnosis, figures, registry
-from zoo.errors import InvalidInputError
+from zoo import checkpointing, cli, diagnosis, figures, golden, registry
+from zoo.cli import train as train_command
+from zoo.errors import ExportError, InvalidInputError
 
 SUFFIXES = (".npy", ".npz", ".png")
-COMMANDS = ("list", "info", "sample", "score", "train", "evaluate", "export", "verify", "doctor")
+COMMANDS = (
+    "list",
+    "info",
+    "sample",
+    "score",
+    "train",
+    "evaluate",
+    "export",
+    "serve",
+    "publish",
+    "verify",
+    "doctor",
+)
 
 
 @pytest.fixture(scope="session")
@@ -380,6 +396,52 @@ class TestTrain:
         assert "time limit after step 1 " in text
         assert Path("elsewhere/state.npz").is_file()
 
+    def test_from_the_weights_of_another_run(self, data) -> None:
+        run_ok("train", "tiny_recipe", "--set", "max_epochs=1", "--out", "first")
+        starts = []
+        for start in ("first", "first/model.weights.h5"):
+            out = Path(f"second-{len(starts)}")
+            run_ok(
+                "train", "tiny_recipe", "--set", "max_epochs=1", "--set",
+                "optimizer.learning_rate=0", "--set", "ema_decay=0", "--from", start, "--out", out,
+            )  # fmt: skip
+            starts.append((out / checkpointing.WEIGHTS_FILE).read_bytes())
+        assert starts == [Path("first", checkpointing.WEIGHTS_FILE).read_bytes()] * 2
+        assert "no published weights" in refused(
+            1, "train", "tiny_recipe", "--from", "tiny_recipe", "--out", "third"
+        )
+
+    def test_a_step_goes_out_and_its_run_comes_back(self, data, images: np.ndarray) -> None:
+        pytest.importorskip("jax", reason="the extra 'portable' is not installed")
+        if not tiny_steps.RUNNER.is_file():
+            pytest.skip("tools/ is not part of an installation")
+        text = run_ok(
+            "train", "tiny_recipe", "--set", "max_epochs=1", "--export-step", "step",
+            "--platforms", "cpu, cuda", "--reference-steps", 2, "--part-size", "0.0005",
+        )  # fmt: skip
+        assert text == "step\n"
+        manifest = json.loads(Path("step/manifest.json").read_text())
+        assert manifest["platforms"] == ["cpu", "cuda"]
+        assert len(manifest["reference"]) == 2
+        assert [part["size"] for part in manifest["data"]["train"]["parts"]] == [500, 12]
+        command = [sys.executable, str(tiny_steps.RUNNER), "step", "--out", "back"]
+        subprocess.run(command, check=True, env={**os.environ, "JAX_PLATFORMS": "cpu"})
+        text = run_ok("train", "tiny_recipe", "--import-step", "back")
+        assert "finished after step 4 (epoch 1)" in text
+        np.save("a.npy", images)
+        assert "mean" in run_ok("score", "runs/tiny_recipe", "a.npy")
+        assert "is a run of tiny_recipe" in refused(
+            1, "train", "tiny_images", "--import-step", "back"
+        )
+
+    def test_out_and_back_at_once_are_refused(self) -> None:
+        both = ("--export-step", "step", "--import-step", "back")
+        assert "not both" in refused(2, "train", "tiny_recipe", *both)
+        assert "leave out --set" in refused(
+            2, "train", "tiny_recipe", "--import-step", "back", "--set", "seed=1"
+        )
+        assert "its --out" in refused(1, "train", "tiny_recipe", "--import-step", "back")
+
     def test_bad_overrides_and_nothing_to_resume(self, data) -> None:
         assert "No field 'batch'" in refused(2, "train", "tiny_recipe", "--set", "batch=3")
         assert "must be of type int" in refused(
@@ -408,8 +470,8 @@ class TestTrain:
 
     def test_without_a_terminal_a_line_a_minute(self, monkeypatch, capsys) -> None:
         now = 100.0
-        monkeypatch.setattr(cli.time, "monotonic", lambda: now)
-        with cli._training_display("name") as progress:
+        monkeypatch.setattr(train_command.time, "monotonic", lambda: now)
+        with train_command._training_display("name") as progress:
             for step in range(1, 200):
                 now = 100.0 + step
                 progress(step, 500, {"nats": 2.5, "gradient_norm": 3.0})
@@ -418,9 +480,9 @@ class TestTrain:
         assert lines[0] == "name: step 1 of 500, nats 2.5, gradient norm 3"
 
     def test_on_a_terminal_a_bar_on_stderr(self, monkeypatch, capsys) -> None:
-        monkeypatch.setattr(cli, "interactive", lambda: True)
+        monkeypatch.setattr(train_command, "interactive", lambda: True)
         monkeypatch.setattr("zoo.console.interactive", lambda: True)
-        with cli._training_display("name") as progress:
+        with train_command._training_display("name") as progress:
             progress(500, 500, {"nats": 2.5})
         captured = capsys.readouterr()
         assert captured.out == ""
@@ -437,6 +499,12 @@ class TestEvaluate:
         assert "tiny_images on mnist:3.0.1, test, 16 rows" in text
         assert "paper: 1.25 bits_per_dim (table 1)" in text
         assert text.splitlines()[-1] == "written to metrics.json"
+
+    def test_certify(self, data) -> None:
+        text = run_ok("evaluate", "tiny_images", "--certify")
+        assert "float32 conditioners: max |x - g(f(x))| " in text
+        assert "bfloat16 conditioners: " in text
+        assert "uniform noise (64): " in text
 
     def test_json_split_and_limit(self, data) -> None:
         options = ("--split", "validation", "--limit", 3, "--json")
@@ -459,31 +527,56 @@ class TestEvaluate:
 class TestExport:
     @pytest.fixture
     def exported(self, monkeypatch) -> list[tuple]:
+        """(name, path, version, format, overwrite) of every export asked for; files appear."""
         from zoo import exporting
 
         calls: list[tuple] = []
 
-        def export(name: str, path: str, version: int) -> str:
-            calls.append((name, path, version))
-            return f"{path}/{name}/{version}"
+        def export(name: str, path: str, version: int, *, format: str, overwrite: bool) -> str:
+            calls.append((name, path, version, format, overwrite))
+            if name == "broken":
+                raise ExportError("no space left")
+            folder = Path(path, name, str(version))
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "saved_model.pb").touch()
+            return str(folder)
 
         monkeypatch.setattr(exporting, "export", export)
         return calls
 
-    def test_one_model(self, exported, master) -> None:
+    def test_one_model(self, exported) -> None:
         assert run_ok("export", "tiny_images") == "export/tiny_images/1\n"
-        run_ok("export", "tiny_images", "--path", "base", "--version", 4)
-        assert exported == [("tiny_images", "export", 1), ("tiny_images", "base", 4)]
+        run_ok("export", "tiny_images", "--path", "base", "--version", 4, "--overwrite")
+        assert exported == [
+            ("tiny_images", "export", 1, "savedmodel", False),
+            ("tiny_images", "base", 4, "savedmodel", True),
+        ]
 
-    def test_all_have_the_version_of_their_weights(self, exported, monkeypatch) -> None:
+    def test_the_configuration_of_a_server_lies_beside_the_models(self, exported, tmp_path) -> None:
+        run_ok("export", "tiny_images", "--path", tmp_path)
+        run_ok("export", "tiny_labels", "--path", tmp_path)
+        (tmp_path / "README.md").write_text("mine")
+        refused(2, "export", "broken", "--path", tmp_path)
+        config = (tmp_path / "models.config").read_text()
+        assert re.findall(r'name: "(\w+)"', config) == ["tiny_images", "tiny_labels"]
+        assert (tmp_path / "docker-compose.yml").is_file()
+        assert (tmp_path / "README.md").read_text() == "mine"
+
+    @pytest.mark.parametrize("format", ["tflite", "onnx"])
+    def test_other_formats(self, exported, tmp_path, format: str) -> None:
+        run_ok("export", "tiny_images", "--path", tmp_path, "--format", format)
+        assert exported == [("tiny_images", str(tmp_path), 1, format, False)]
+        assert not (tmp_path / "models.config").exists()
+
+    def test_all_have_the_version_of_their_weights(self, exported, monkeypatch, tmp_path) -> None:
         pins = {**registry.pins()}
         pins["tiny_labels"] = {**pins["tiny_labels"], "version": 3}
         monkeypatch.setattr(registry, "pins", lambda: pins)
-        run_ok("export", "--all")
-        assert exported == [
-            ("tiny_features", "export", 1),
-            ("tiny_images", "export", 1),
-            ("tiny_labels", "export", 3),
+        run_ok("export", "--all", "--path", tmp_path)
+        assert [call[::2] for call in exported] == [
+            ("tiny_features", 1, False),
+            ("tiny_images", 1, False),
+            ("tiny_labels", 3, False),
         ]
 
     def test_a_name_or_all(self, exported) -> None:
@@ -500,7 +593,8 @@ class TestVerify:
             "tiny_images",
             "tiny_labels",
         ]
-        assert all(line.endswith("  ok") for line in lines[1:])
+        assert lines[0].split() == ["name", "bytes", "files", "load", "golden"]
+        assert all(line.split()[2:] == ["ok"] * 3 for line in lines[1:])
 
     @pytest.mark.parametrize("file", ["model.weights.h5", "card.md"])
     def test_a_flipped_byte_fails_and_the_others_are_still_checked(self, published, file) -> None:
@@ -508,7 +602,7 @@ class TestVerify:
         result = run("verify", "--json", "--no-load")
         assert result.exit_code == 1
         found = {row["name"]: row for row in json.loads(result.stdout)}
-        assert f"{file} has the SHA-256" in found["tiny_features"]["error"]
+        assert f"{file} has the SHA-256" in found["tiny_features"]["checks"][0]["detail"]
         assert [found[name]["ok"] for name in sorted(found)] == [False, True, True]
 
     def test_files_as_pinned_that_do_not_load_fail(self, published, monkeypatch) -> None:
@@ -529,6 +623,40 @@ class TestVerify:
         assert result.exit_code == 1
         assert "no published weights" in result.stdout
         assert "No model named" in refused(2, "verify", "tiny")
+        assert "names, or --all" in refused(2, "verify", "tiny_images", "--all")
+        assert "files alone" in refused(2, "verify", "--full", "--no-load")
+
+    def test_other_answers_than_golden_fail(self, published, monkeypatch) -> None:
+        folder = published / "tiny_images"
+        answers = golden.read(folder)
+        answers["log_prob"] = answers["log_prob"] * 1.01
+        golden.write(folder, answers)
+        files = checkpointing.write_sha256sums(folder)
+        monkeypatch.setattr(
+            registry, "pins", lambda: {"tiny_images": {"version": 1, "files": files}}
+        )
+        result = run("verify")
+        assert result.exit_code == 1
+        assert "tiny_images, golden failed: largest error" in result.stdout
+
+    def test_figures_and_export_come_again(self, published, data, monkeypatch) -> None:
+        folder = published / "tiny_images"
+        zoo.evaluate("tiny_images", out=folder / "metrics.json")
+
+        def pins() -> dict[str, Any]:
+            files = checkpointing.write_sha256sums(folder)
+            return {"tiny_images": {"version": 1, "files": files}}
+
+        monkeypatch.setattr(registry, "pins", pins)
+        lines = run_ok("verify", "--all").splitlines()
+        assert lines[0].split()[2:] == ["files", "load", "golden", "metrics", "export"]
+        assert lines[1].split()[2:] == ["ok"] * 5
+        stored = json.loads((folder / "metrics.json").read_text())
+        stored["metrics"]["bits_per_dim"]["value"] += 0.1
+        (folder / "metrics.json").write_text(json.dumps(stored))
+        result = run("verify", "tiny_images", "--full")
+        assert result.exit_code == 1
+        assert "tiny_images, metrics failed: largest change" in result.stdout
 
     def test_nothing_is_published(self, monkeypatch) -> None:
         monkeypatch.setattr(registry, "pins", dict)

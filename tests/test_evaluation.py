@@ -233,6 +233,19 @@ def test_limit_takes_the_first_rows(tiny_nice: Any, images: sources.Arrays) -> N
     assert evaluation.evaluate("tiny", model=tiny_nice, limit=1000)["count"] == NUM_ROWS
 
 
+def test_certified_rows_are_few_where_a_direction_is_slow(
+    arrays: sources.Arrays, register: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register("maf")
+    model = models.build("maf", tiny_runs.RECIPES["maf"].config)
+    monkeypatch.setattr(evaluation, "SLOW_ROWS", 5)
+    result = evaluation.evaluate("tiny", model=model, certify=True)
+    assert result["slow_direction"] == "sampling"
+    assert result["certificate"]["rows"] == 5
+    assert result["certificate"]["float32"]["invertibility"] < 1e-3
+    assert "certificate" not in evaluation.evaluate("tiny", model=model)
+
+
 def test_the_batch_size_does_not_matter_and_the_seed_does(tiny_nice: Any) -> None:
     figures = [
         evaluation.evaluate("tiny", model=tiny_nice, **options)["metrics"]["log_prob"]["value"]

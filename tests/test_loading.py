@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import http.server
 import json
 import os
 import shutil
 import threading
-from collections import Counter
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from hosts import Host
 
 import zoo
 from zoo import checkpointing, loading, registry
@@ -284,42 +283,13 @@ class TestRefusals:
             zoo.load(NAME, weights=tmp_path / "weights.pkl")
 
 
-class Host:
-    """Files over HTTP on the loopback interface; counts what is asked for."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.requests: Counter[str] = Counter()
-        counter = self.requests
-
-        class Handler(http.server.SimpleHTTPRequestHandler):
-            def do_GET(self) -> None:
-                counter[self.path] += 1
-                super().do_GET()
-
-            def log_message(self, *arguments) -> None:
-                """Silent."""
-
-        handler = functools.partial(Handler, directory=str(root))
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
 @pytest.fixture
 def host(master: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     shutil.copytree(master, tmp_path / "host" / NAME)
-    host = Host(tmp_path / "host")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("ZOO_BASE_URL", host.url + "/")
-    yield host
-    host.close()
+    with Host(tmp_path / "host") as host:
+        monkeypatch.setenv("ZOO_BASE_URL", host.url + "/")
+        yield host
 
 
 def cached() -> Path:

@@ -7,7 +7,7 @@ import pytest
 
 import zoo
 from zoo import checkpointing, loading, registry
-from zoo.data import samples
+from zoo.data import sample_labels, samples
 
 
 def test_every_pinned_name_has_an_entry_and_a_sound_pin() -> None:
@@ -29,7 +29,8 @@ def test_published_models_load_and_score_real_rows(name: str, require_checkpoint
     info = zoo.info(name)
     assert info.num_parameters == model.count_params()
     assert info.event_shape == model.config.event_shape
-    rows = samples(info.dataset.partition(":")[0])[:8]
-    scores = np.asarray(model.log_prob(rows))
+    dataset = info.dataset.partition(":")[0]
+    labels = sample_labels(dataset)[:8] if model.config.context_size else None
+    scores = np.asarray(model.log_prob(samples(dataset)[:8], labels))
     assert scores.shape == (8,)
     assert np.isfinite(scores).all()

@@ -27,6 +27,8 @@ EVENT_SHAPES = {
     "cifar10": (32, 32, 3),
     "svhn_cropped": (32, 32, 3),
     "magic": (10,),
+    "spoken_digit": (6144,),
+    "ljspeech": (7680,),
 }
 # The papers' own sizes take longer to build than the rest of the file; their configs are read.
 BUILT = [name for name in registry.ENTRIES if not name.endswith("_paper")]
@@ -107,7 +109,7 @@ def test_overrides_apply_in_order() -> None:
         ("optimizer=3", "optimizer must be of type Optimizer; got 3"),
         ("config=3", "config must be of type Mapping; got 3"),
         ("optimizer.schedule=linear", "must be one of ('constant', 'cosine'); got 'linear'"),
-        ("conditioner_dtype=float16", "must be one of ('float32', 'mixed_bfloat16')"),
+        ("conditioner_dtype=float16", "must be one of ('float32', 'tensorfloat32',"),
         ("batch_size=0", "batch_size >= 1"),
         ("max_epochs=-1", "max_epochs >= 1"),
         ("ema_decay=1", "ema_decay in [0, 1)"),
@@ -187,6 +189,14 @@ def test_registered_recipe_has_a_config_of_its_dataset(name: str) -> None:
 @pytest.mark.parametrize("name", registry.ENTRIES)
 def test_registered_recipe_validates_on_train_rows_that_it_does_not_train_on(name: str) -> None:
     dataset = registry.get(name).recipe.dataset
+    if dataset.name == "spoken_digit":  # by the number of the recording
+        assert (dataset.train, dataset.validation) == ("recordings[7:]", "recordings[5:7]")
+        assert dataset.test == "recordings[:5]"
+        return
+    if dataset.name == "ljspeech":  # one split, three slices of it
+        slices = (dataset.test, dataset.validation, dataset.train)
+        assert slices == ("train[:500]", "train[500:1000]", "train[1000:]")
+        return
     assert dataset.test == "test"
     assert "test" not in dataset.train + dataset.validation
     if dataset.name == "magic":  # our own builder has a split for it
@@ -205,5 +215,6 @@ def test_registered_recipe_builds_its_model(name: str) -> None:
     model = models.build(recipe.family, recipe.config, name=name)
     assert model.built
     assert model.config.event_shape == EVENT_SHAPES[recipe.dataset.name]
-    assert model.data_dtype == ("float32" if recipe.dataset.name == "magic" else "uint8")
+    dtypes = {"magic": "float32", "spoken_digit": "int16", "ljspeech": "int16"}
+    assert model.data_dtype == dtypes.get(recipe.dataset.name, "uint8")
     assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) > 10_000

@@ -35,6 +35,8 @@ from zoo.errors import (
 )
 from zoo.models import build
 from zoo.recipes import Optimizer, Recipe
+from zoo.training.run import Run
+from zoo.training.state import STATE_VERSION
 
 DRIVER = Path(tiny_runs.__file__)
 TIMES = ("seconds", "rows_per_second")  # all that may differ between two runs of one recipe
@@ -354,7 +356,7 @@ def test_a_damaged_state_is_refused(how: str, finished: SimpleNamespace, tmp_pat
 def test_a_newer_state_is_refused(finished: SimpleNamespace, tmp_path: Path) -> None:
     with np.load(finished.folder / "state.npz") as file:
         arrays = {key: file[key] for key in file.files}
-    meta = {**json.loads(bytes(arrays["meta"])), "version": training.STATE_VERSION + 1}
+    meta = {**json.loads(bytes(arrays["meta"])), "version": STATE_VERSION + 1}
     arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
     np.savez(tmp_path / "state.npz", **arrays)
     with pytest.raises(FormatError, match="state version 2; this zoo reads 1"):
@@ -391,12 +393,12 @@ def test_nan_in_a_weight_stops_the_run_and_leaves_sound_files(
 
     def poison(step: int, *_: Any) -> None:
         if step == 23:
-            monkeypatch.setattr(training, "SAVE_SECONDS", 1000.0)
+            monkeypatch.setattr("zoo.training.run.SAVE_SECONDS", 1000.0)
             bias = models[0].shift_networks[1].output_layer.bias
             bias.assign(np.full(bias.shape, np.nan))
 
-    monkeypatch.setattr(training, "build", remembered)
-    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("zoo.training.run.build", remembered)
+    monkeypatch.setattr("zoo.training.run.SAVE_SECONDS", 0.0)
     folder = tmp_path / "run"
     with pytest.raises(NonFiniteLossError, match=r"Step 23: loss nan nats.*bijector 'coupling_1'"):
         training.train(SHORT, folder, progress=poison)
@@ -431,7 +433,7 @@ def test_nan_in_the_data_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return arrays
 
     monkeypatch.setattr(sources, "load_arrays", with_a_hole)
-    monkeypatch.setattr(training._Run, "_initialize", lambda *_: None)  # whitening would see it
+    monkeypatch.setattr(Run, "_initialize", lambda *_: None)  # whitening would see it
     with pytest.raises(NonFiniteLossError, match=r"Step 3: .*comes from the data"):
         training.train(recipe, tmp_path)
 

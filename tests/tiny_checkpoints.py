@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import checkpointing, loading, registry
+from zoo import checkpointing, golden, loading, registry
 from zoo.recipes import Dataset, Recipe
 
 CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -104,6 +104,7 @@ def publish(root: Path) -> dict[str, dict[str, Any]]:
         folder = root / name
         checkpointing.save_checkpoint(folder, model, family=family, recipe=entry(name).recipe)
         checkpointing.write_json_atomic(folder / "metrics.json", metrics(name))
+        golden.write(folder, golden.golden(model, DATASETS[name]))
         checkpointing.write_text_atomic(folder / "card.md", f"# {name}\n")
         pins[name] = {"version": 1, "files": checkpointing.write_sha256sums(folder)}
     return pins

@@ -121,14 +121,15 @@ def load_arrays(dataset: Dataset, split: str, **unused_options: object) -> sourc
 def main(folder: Path) -> None:
     """Trains every recipe in its subfolder of `folder`."""
     from zoo import training
+    from zoo.training import run, state
 
     sources.load_arrays = load_arrays
-    training.SAVE_SECONDS = 0.05  # some steps are lost at every kill, as in a real run
+    run.SAVE_SECONDS = 0.05  # some steps are lost at every kill, as in a real run
     for name, recipe in RECIPES.items():
         result = training.train(
             recipe,
             folder / name,
-            resume=(folder / name / training.STATE_FILE).exists(),
+            resume=(folder / name / state.STATE_FILE).exists(),
             progress=lambda step, *_, name=name: print(name, step, flush=True),
         )
         print(name, result.reason, flush=True)

@@ -1,4 +1,4 @@
-"""Build hook: wheels carry the published checkpoints, editable installs use the checkout's own."""
+"""Build hook: what wheels carry beside the package; editable installs use the checkout's own."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class CheckpointsHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Maps `checkpoints/` to `zoo/_checkpoints` in a standard wheel."""
+class CheckoutHook(BuildHookInterface):  # type: ignore[type-arg]
+    """Maps `checkpoints/` to `zoo/_checkpoints`, and the files of `export/` to `zoo/_export`."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Adds the folder where it exists; `version` is "editable" for `pip install -e`."""
-        folder = Path(self.root, "checkpoints")
-        if version == "standard" and folder.is_dir():
-            build_data["force_include"][str(folder)] = "zoo/_checkpoints"
+        """Adds what exists to a standard wheel; `version` is "editable" for `pip install -e`."""
+        if version != "standard":
+            return
+        checkpoints, export = Path(self.root, "checkpoints"), Path(self.root, "export")
+        if checkpoints.is_dir():
+            build_data["force_include"][str(checkpoints)] = "zoo/_checkpoints"
+        for path in sorted(export.iterdir()) if export.is_dir() else ():
+            if path.is_file():  # exported models are folders
+                build_data["force_include"][str(path)] = f"zoo/_export/{path.name}"

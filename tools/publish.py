@@ -3,11 +3,12 @@
 Stores its weights under `checkpoints/<name>`, evaluates them as stored, pins the files.
 
     python tools/publish.py nice_mnist runs/nice_mnist --storage float16
+    python tools/publish.py nice_mnist checkpoints/nice_mnist      the same weights, evaluated again
 
 Writes config.json, recipe.json, model.weights.h5, history.csv, run.json, metrics.json (by
-`zoo.evaluate`, on the stored weights), samples.png for images, card.md, SHA256SUMS, and the name's
-entry in `zoo/pins.json`. Published weights are immutable: other weights under a released version
-need `--version`.
+`zoo.evaluate`, on the stored weights), golden.npz, samples.png for images, card.md, SHA256SUMS, and
+the name's entry in `zoo/pins.json`. Published weights are immutable: other weights under a released
+version need `--version`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,34 +37,42 @@ def main() -> None:
 
 def publish(name: str, run: Path, *, storage: str, version: int) -> None:
     """Stores, pins, evaluates, describes, and pins again what evaluation and card have added."""
-    from zoo import checkpointing, evaluation, recipes, registry
+    from zoo import checkpointing, evaluation, golden, loading, recipes, registry
     from zoo.models import build
 
     entry = registry.get(name)
     config = checkpointing.read_config(run)
     recipe = recipes.from_dict(checkpointing.read_json(run / checkpointing.RECIPE_FILE))
-    model = build(config["family"], config["config"], name=name)
-    checkpointing.load_weights(model, run / checkpointing.WEIGHTS_FILE)
     folder = ROOT / "checkpoints" / name
-    checkpointing.save_checkpoint(
-        folder, model, family=entry.family, recipe=recipe, storage_dtype=storage
-    )
-    for file in ("history.csv", "run.json"):
-        shutil.copyfile(run / file, folder / file)
-    for stale in ("metrics.json", "card.md", "samples.png", "samples.csv"):
+    if run.resolve() != folder:  # else a published folder is evaluated and described again
+        model = build(config["family"], config["config"], name=name)
+        checkpointing.load_weights(model, run / checkpointing.WEIGHTS_FILE)
+        checkpointing.save_checkpoint(
+            folder, model, family=entry.family, recipe=recipe, storage_dtype=storage
+        )
+        for file in ("history.csv", "run.json"):
+            shutil.copyfile(run / file, folder / file)
+    stale_files = ("metrics.json", "card.md", "samples.png", "samples.csv", "samples.wav")
+    for stale in (*stale_files, golden.GOLDEN_FILE):
         (folder / stale).unlink(missing_ok=True)
     pin(name, folder, version)
-    metrics = evaluation.evaluate(name, out=folder / "metrics.json")
+    metrics = evaluation.evaluate(name, certify=True, out=folder / "metrics.json")
+    golden.write(folder, golden.golden(loading.load(name), entry.recipe.dataset.name))
     print(json.dumps(metrics["metrics"], indent=2))
-    extension = "png" if len(model.config.event_shape) == 3 else "csv"
-    count = "16" if entry.family in ("maf", "made") else "64"
-    out = str(folder / f"samples.{extension}")
-    subprocess.run(
-        [sys.executable, "-m", "zoo.cli", "sample", name, "-n", count, "--seed", "0", "-o", out],
-        check=True,
-    )
+    subprocess.run(sampling_command(entry, folder), check=True)
     subprocess.run([sys.executable, str(ROOT / "tools" / "render_cards.py")], check=True)
     pin(name, folder, version)
+
+
+def sampling_command(entry: Any, folder: Path) -> list[str]:
+    """What draws the card's samples of a registry's entry."""
+    if entry.recipe.dataset.feature == "audio":
+        script = str(ROOT / "tools" / "audio_samples.py")
+        return [sys.executable, script, entry.name, "--folder", str(folder)]
+    extension = "png" if len(entry.recipe.config["event_shape"]) == 3 else "csv"
+    count = "16" if entry.family in ("maf", "made") else "64"
+    command = ["sample", entry.name, "-n", count, "--seed", "0"]
+    return [sys.executable, "-m", "zoo.cli", *command, "-o", str(folder / f"samples.{extension}")]
 
 
 def pin(name: str, folder: Path, version: int) -> None:

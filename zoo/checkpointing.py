@@ -17,6 +17,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,16 +38,20 @@ __all__ = [
     "RECIPE_FILE",
     "SUMS_FILE",
     "WEIGHTS_FILE",
+    "apply_umask",
     "load_weights",
     "read_config",
     "read_json",
+    "read_sha256sums",
     "replacing",
     "save_checkpoint",
     "save_weights",
     "sha256_of",
     "software_versions",
+    "verify_fetched",
     "verify_files",
     "verify_folder",
+    "verify_listed",
     "verify_sha256sums",
     "write_json_atomic",
     "write_sha256sums",
@@ -70,6 +75,13 @@ _SOFTWARE = ("tensorflow", "keras", "tensorflow-probability", "numpy", "h5py")
 # --- files, whole or not at all
 
 
+def apply_umask(path: Path) -> None:
+    """Gives a temporary file or folder, which is made private, the permissions of any new one."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without an error."""
@@ -79,9 +91,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp's 0600 would make published files private
+        apply_umask(temporary)
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -203,6 +213,30 @@ def verify_files(folder: str | os.PathLike[str], files: Mapping[str, Mapping[str
             )
 
 
+def read_sha256sums(folder: str | os.PathLike[str]) -> dict[str, str]:
+    """{file name: SHA-256} of a folder's `SHA256SUMS`.
+
+    Raises:
+        MissingCheckpointError: There is none.
+        FormatError: A line is not a hash and a plain file name, or a name is there twice.
+    """
+    path = Path(folder) / SUMS_FILE
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise MissingCheckpointError(f"{SUMS_FILE} is missing in {path.parent}.") from error
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path} is not text ({error}).") from error
+    digests: dict[str, str] = {}
+    for line in lines:
+        digest, _, name = line.partition("  ")
+        plain = Path(name).name == name and name not in ("", "..", SUMS_FILE)
+        if not plain or name in digests or not re.fullmatch("[0-9a-f]{64}", digest):
+            raise FormatError(f"{path} has a line that is no 'hash  file name': {line!r}.")
+        digests[name] = digest
+    return digests
+
+
 def verify_sha256sums(folder: str | os.PathLike[str]) -> bool:
     """Checks a folder against its own `SHA256SUMS`; False where there is none.
 
@@ -212,21 +246,41 @@ def verify_sha256sums(folder: str | os.PathLike[str]) -> bool:
         IntegrityError: A hash is another one.
     """
     folder = Path(folder)
-    sums = folder / SUMS_FILE
-    if not sums.is_file():
+    if not (folder / SUMS_FILE).is_file():
         return False
-    for line in sums.read_text(encoding="utf-8").splitlines():
-        digest, separator, name = line.partition("  ")
-        if not separator or len(digest) != 64 or Path(name).name != name:
-            raise FormatError(f"{sums} has a line that is no 'hash  file name': {line!r}.")
-        path = folder / name
-        if not path.is_file():
-            raise MissingCheckpointError(f"{name} is missing in {folder}; {SUMS_FILE} lists it.")
-        if sha256_of(path) != digest:
-            raise IntegrityError(
-                f"{path} is not the file that {SUMS_FILE} lists ({digest[:16]}…): restore it."
-            )
+    for name, digest in read_sha256sums(folder).items():
+        verify_listed(folder / name, digest)
     return True
+
+
+def verify_listed(path: Path, digest: str) -> None:
+    """Checks one file against its line in the `SHA256SUMS` beside it.
+
+    Raises:
+        MissingCheckpointError: It is absent.
+        IntegrityError: Its hash is another one.
+    """
+    if not path.is_file():
+        raise MissingCheckpointError(
+            f"{path.name} is missing in {path.parent}; {SUMS_FILE} lists it."
+        )
+    if sha256_of(path) != digest:
+        raise IntegrityError(
+            f"{path} is not the file that {SUMS_FILE} lists ({digest[:16]}…): restore it."
+        )
+
+
+def verify_fetched(path: Path, digest: str, source: str) -> None:
+    """Checks what was just read from `source`; a digest "" takes anything.
+
+    Raises:
+        IntegrityError: Its hash is another one.
+    """
+    if digest and (found := sha256_of(path)) != digest:
+        raise IntegrityError(
+            f"{source} is not the pinned file: it has the SHA-256 {found[:16]}…, {digest[:16]}… is "
+            "expected. Nothing was kept. Check the address and the hash."
+        )
 
 
 # --- weights

@@ -13,6 +13,9 @@
     │   └── OfflineError (ConnectionError)  a download is needed and not allowed or not possible
     ├── DataError (ValueError)              a dataset that is absent, or not the one pinned
     ├── ExportError (ValueError)            a model or a path that cannot be exported
+    ├── ServingError (ValueError)           a model or a port that cannot be served
+    ├── PublishError (ValueError)           a checkpoint or an address that cannot be published to
+    ├── MissingExtraError (ImportError)     an optional library that is not installed
     └── TrainingError (RuntimeError)
         └── NonFiniteLossError (ArithmeticError)   NaN or infinity, with the step and the culprit
 
@@ -70,6 +73,18 @@ class DataError(ZooError, ValueError):
 
 class ExportError(ZooError, ValueError):
     """A model or a path that cannot be exported."""
+
+
+class ServingError(ZooError, ValueError):
+    """A model that cannot be served, or a port that cannot be listened on."""
+
+
+class PublishError(ZooError, ValueError):
+    """A checkpoint that cannot be published, or an address that it cannot be published to."""
+
+
+class MissingExtraError(ZooError, ImportError):
+    """An optional library is not installed; the message says how to."""
 
 
 class TrainingError(ZooError, RuntimeError):

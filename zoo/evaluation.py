@@ -7,6 +7,8 @@ Metrics, each with two standard errors of its mean over the rows:
     log_prob_paper   nats in the space in which the paper quotes them (`space` says which), higher
                      is better
     log_prob         nats of the data as stored; the figure of models of real features
+    bits_per_sample, bits_per_sample_mu_law, recognised
+                     of audio: `zoo.audio_evaluation`
 
 A lower bits_per_dim is better. Noise is named by (seed, row): the same seed gives the same figures.
 """
@@ -16,21 +18,23 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from zoo import checkpointing, loading, registry
+from zoo import certification, checkpointing, loading, registry
+from zoo.audio_evaluation import AUDIO_METRICS, audio_metrics
 from zoo.data import sources
 from zoo.errors import InvalidInputError
 from zoo.ops.units import bits_per_dim_from_nats
 
 __all__ = ["evaluate", "mean_with_error"]
 
-METRICS = ("bits_per_dim", "log_prob_paper", "log_prob")
+METRICS = ("bits_per_dim", "log_prob_paper", "log_prob", *AUDIO_METRICS)
+SLOW_ROWS = 100  # certified where a direction takes D network passes
 
 
 def evaluate(
@@ -41,6 +45,7 @@ def evaluate(
     limit: int = 0,
     batch_size: int = 200,
     seed: int = 0,
+    certify: bool = False,
     out: str | os.PathLike[str] = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -51,6 +56,9 @@ def evaluate(
     model: evaluates this model of the same family in place of the published weights.
     split: "train", "validation" or "test".   limit: only the first rows; 0 for all.
     seed: of the dequantisation noise.   out: also writes the result there, as JSON.
+    certify: also measures invertibility and log-determinants on the split's rows (on the first
+        hundred where one direction is slow), and what the model says of other data
+        (`zoo.certification`).
     progress: called after every batch with (rows done, rows in all).
 
     Raises UnknownModelError, DataError, CheckpointError; InvalidInputError for sizes that are none.
@@ -66,6 +74,57 @@ def evaluate(
         model = loading.load(name)
     rows = sources.load_arrays(entry.recipe.dataset, split)
     rows = rows.take(limit or rows.rows)
+    if model.data_dtype == "int16":
+        metrics = audio_metrics(
+            model,
+            rows,
+            entry.metrics,
+            distillation=entry.recipe.distillation,
+            seed=seed,
+            progress=progress,
+        )
+    else:
+        metrics = _density_metrics(
+            model, rows, entry.metrics, batch_size=batch_size, seed=seed, progress=progress
+        )
+    dataset = entry.recipe.dataset
+    result: dict[str, Any] = {
+        "name": name,
+        "version": registry.pins().get(name, {}).get("version", 1) if published else 0,
+        "dataset": f"{dataset.name}:{dataset.version}",
+        "split": split,
+        "count": rows.rows,
+        "protocol": _protocol(model, seed),
+        "metrics": metrics,
+        "paper": _paper(entry),
+        "software": checkpointing.software_versions(),
+        "hardware": f"{os.cpu_count()} CPU cores",
+        "wall_seconds": round(time.monotonic() - started, 1),
+    }
+    if certify and model.data_dtype != "int16":
+        count = rows.rows if model.slow_direction == "none" else SLOW_ROWS
+        certified = rows.take(min(count, rows.rows))
+        labels = certified.context if model.config.context_size else None
+        result["certificate"] = certification.certificate(model, certified.x, labels)
+        result["slow_direction"] = model.slow_direction
+        result["other_data"] = certification.other_data(model, seed=seed)
+    if published:
+        result["train_hours"] = _train_hours(loading.resolve(name))
+    if out:
+        checkpointing.write_json_atomic(out, result)
+    return result
+
+
+def _density_metrics(
+    model: Any,
+    rows: sources.Arrays,
+    names: Sequence[str],
+    *,
+    batch_size: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Any]:
+    """The named metrics on all rows, a batch at a time."""
     log_probs, paper_log_dets = [], []
     for start in range(0, rows.rows, batch_size):
         stop = min(start + batch_size, rows.rows)
@@ -84,28 +143,10 @@ def evaluate(
         "log_prob_paper": log_prob_paper,
         "log_prob": log_prob,
     }
-    metrics = {metric: mean_with_error(values[metric]) for metric in entry.metrics}
+    metrics = {metric: mean_with_error(values[metric]) for metric in names}
     if "log_prob_paper" in metrics:
         metrics["log_prob_paper"]["space"] = model.paper_space
-    dataset = entry.recipe.dataset
-    result: dict[str, Any] = {
-        "name": name,
-        "version": registry.pins().get(name, {}).get("version", 1) if published else 0,
-        "dataset": f"{dataset.name}:{dataset.version}",
-        "split": split,
-        "count": rows.rows,
-        "protocol": _protocol(model, seed),
-        "metrics": metrics,
-        "paper": _paper(entry),
-        "software": checkpointing.software_versions(),
-        "hardware": f"{os.cpu_count()} CPU cores",
-        "wall_seconds": round(time.monotonic() - started, 1),
-    }
-    if published:
-        result["train_hours"] = _train_hours(loading.resolve(name))
-    if out:
-        checkpointing.write_json_atomic(out, result)
-    return result
+    return metrics
 
 
 def mean_with_error(values: np.ndarray) -> dict[str, Any]:

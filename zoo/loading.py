@@ -12,7 +12,8 @@ one used, and every pinned file of it is hashed on every load:
     5. a download from `$ZOO_BASE_URL/<name>/<file>` into the cache, unless `ZOO_OFFLINE=1`
 
 Weights are immutable: from version 2 on, the cache and the host name the folder
-`<name>.v<version>`.
+`<name>.v<version>`. What lies at an address instead (hf://, gs://, https://) is loaded by
+`zoo.addresses`.
 """
 
 from __future__ import annotations
@@ -20,15 +21,14 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import checkpointing, registry
+from zoo import addresses, checkpointing, downloads, registry, remotes
+from zoo.downloads import cache_dir
 from zoo.errors import (
-    IntegrityError,
     InvalidInputError,
     MissingCheckpointError,
     OfflineError,
@@ -48,10 +48,6 @@ __all__ = [
     "local_folder",
     "resolve",
 ]
-
-_TRUE = {"1", "on", "yes", "true"}
-_LOCK_SECONDS = 600  # another process may be downloading 100 MB over a slow line
-_TIMEOUT_SECONDS = 30  # of one silent connection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,25 +199,51 @@ def create(family: str, **config: Any) -> DensityModel:
 def load(
     name: str | os.PathLike[str],
     weights: bool | str | os.PathLike[str] = True,  # noqa: FBT001, FBT002  # as in Keras
+    *,
+    revision: str = "",
+    sha256: str = "",
 ) -> DensityModel:
-    """A model of the registry as a `keras.Model`, by default with its published weights.
+    """A model as a `keras.Model`: one of the registry, of a checkpoint folder, or of an address.
 
     Args:
-        name: One of `zoo.list_models()`, or the path of a checkpoint folder such as `zoo train`
-            writes: the model is then built from the folder's own config.
+        name: One of `zoo.list_models()`; or the path of a checkpoint folder such as `zoo train`
+            writes; or the address of one that `zoo publish` wrote: "hf://user/repository[/folder]",
+            "gs://bucket/path", "https://host/path". Of a folder or an address, the model is built
+            from the config there.
         weights: True for the published weights, False for fresh ones, or the path of a checkpoint
             folder or of a `.weights.h5` file.
+        revision: A branch, tag or commit of an hf:// address.
+        sha256: The SHA-256 of the `SHA256SUMS` behind an address, or in a folder, and through it of
+            config and weights; `zoo publish` prints it. An address needs it, as its content can
+            change, unless `revision` is a full commit hash: what a commit holds is then the Hub's
+            word. Names of the registry are pinned by the installed package.
+
+    Of an address nothing but `SHA256SUMS`, `config.json` and `model.weights.h5` is downloaded, and
+    nothing of it is executed.
 
     Raises:
         UnknownModelError: No such name; close ones are named.
+        InvalidInputError: An address of an unknown kind or without sha256, a malformed sha256, or
+            one that does not apply.
         MissingCheckpointError: The model has no published weights, or its files are nowhere.
+        MissingExtraError: The library for this kind of address is not installed.
         IntegrityError: A file is not the pinned one.
         FormatError: A file is truncated, damaged or of a newer format version.
         WeightsMismatchError: Weights or a config of another shape.
         OfflineError: A download is needed, and is forbidden or not possible.
     """
-    if _is_folder(name):
-        return _load_folder(Path(name), weights=weights)
+    if remotes.is_address(name):
+        folder = addresses.resolve(str(name), revision=revision, sha256=sha256)
+        return _build(folder, weights=weights)
+    if revision:
+        raise InvalidInputError(f"revision goes with an hf:// address; got it for {str(name)!r}.")
+    if is_folder(name):
+        return _load_folder(Path(name), weights=weights, sha256=sha256)
+    if sha256:
+        raise InvalidInputError(
+            f"sha256 goes with an address or a folder; the files of {str(name)!r} are pinned by "
+            "the installed zoo."
+        )
     name = str(name)
     entry = registry.get(name)
     if weights is True:
@@ -232,7 +254,7 @@ def load(
     return _with_given(_fresh(entry), weights=weights)
 
 
-def _is_folder(name: str | os.PathLike[str]) -> bool:
+def is_folder(name: str | os.PathLike[str]) -> bool:
     """Whether `name` is a path: anything with a separator, or a folder that holds a checkpoint."""
     if isinstance(name, os.PathLike) or os.sep in name:
         return True
@@ -243,10 +265,19 @@ def _fresh(entry: Any) -> DensityModel:
     return create(entry.family, **entry.recipe.config)
 
 
-def _load_folder(folder: Path, *, weights: bool | str | os.PathLike[str]) -> DensityModel:
+def _load_folder(
+    folder: Path, *, weights: bool | str | os.PathLike[str], sha256: str
+) -> DensityModel:
+    if sha256:
+        addresses.verify(folder, addresses.checked_sha256(sha256))
+    checkpointing.verify_sha256sums(folder)
+    return _build(folder, weights=weights)
+
+
+def _build(folder: Path, *, weights: bool | str | os.PathLike[str]) -> DensityModel:
+    """The model that a folder's config describes; its hashes have been checked."""
     from zoo import models
 
-    checkpointing.verify_sha256sums(folder)
     values = checkpointing.read_config(folder)
     model = models.build(values["family"], values["config"])
     if weights is True:
@@ -260,6 +291,8 @@ def _with_given(model: DensityModel, *, weights: bool | str | os.PathLike[str]) 
     """The model with the weights of a folder or a file that the caller named."""
     if isinstance(weights, bool) or not isinstance(weights, str | os.PathLike):
         raise InvalidInputError(f"weights is True, False or a path; got {weights!r}.")
+    if remotes.is_address(weights):
+        raise InvalidInputError(f"weights takes a path; an address is loaded whole: {weights}.")
     path = Path(weights)
     if path.is_dir():
         checkpointing.verify_sha256sums(path)
@@ -294,15 +327,6 @@ def _with_weights(model: DensityModel, path: Path, folder: Path | None) -> Densi
 
 
 # --- files
-
-
-def cache_dir() -> Path:
-    """`$ZOO_CACHE`, else `$XDG_CACHE_HOME/zoo`, else `~/.cache/zoo`; not created."""
-    if chosen := os.environ.get("ZOO_CACHE"):
-        return Path(chosen).expanduser()
-    if home := os.environ.get("XDG_CACHE_HOME"):
-        return Path(home).expanduser() / "zoo"
-    return Path.home() / ".cache" / "zoo"
 
 
 def local_folder(name: str) -> Path | None:
@@ -368,13 +392,11 @@ def _is_complete(folder: Path, pins: Mapping[str, Any]) -> bool:
 
 
 def _download(name: str, pins: Mapping[str, Any]) -> Path:
-    """Fetches what the cache lacks: a temporary file, its hash, then its place; under a lock."""
-    import filelock
-
+    """Fetches what the cache lacks."""
     remote = _versioned(name, pins)
     folder = cache_dir() / remote
     base = os.environ.get("ZOO_BASE_URL", "").rstrip("/")
-    if os.environ.get("ZOO_OFFLINE", "").lower() in _TRUE:
+    if downloads.is_offline():
         raise OfflineError(
             f"The files of {name} are not on this machine and ZOO_OFFLINE forbids a download. "
             f"Looked in {_places(name, folder)}. Copy the folder to one of them, or unset "
@@ -386,56 +408,15 @@ def _download(name: str, pins: Mapping[str, Any]) -> Path:
             "Point ZOO_CHECKPOINTS at a folder that holds them, or ZOO_BASE_URL at a host that "
             "serves them."
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder.with_name(f"{remote}.lock"), timeout=_LOCK_SECONDS):
-            for file, pin in pins["files"].items():
-                if not (folder / file).is_file():
-                    _fetch(f"{base}/{remote}/", file, pin, folder)
-    except filelock.Timeout as error:
-        raise OfflineError(
-            f"Another process has been downloading {name} for {_LOCK_SECONDS} s "
-            f"({error.lock_file}). Wait for it, or end it."
-        ) from error
-    except OSError as error:
-        if isinstance(error, OfflineError | MissingCheckpointError):
-            raise
-        raise MissingCheckpointError(
-            f"{name} has to be downloaded, and {folder} cannot be written ({error}). Set ZOO_CACHE "
-            "to a folder that can be, or ZOO_CHECKPOINTS to one that holds the files."
-        ) from error
+    url = f"{base}/{remote}/"
+    with downloads.filling(folder, what=name):
+        for file, pin in pins["files"].items():
+            if not (folder / file).is_file():
+                downloads.fetch(
+                    url, file, sha256=pin["sha256"], folder=folder, origin="ZOO_BASE_URL"
+                )
     return folder
 
 
 def _places(name: str, cached: Path) -> str:
     return ", ".join(str(folder) for folder in [*_folders(name), cached])
-
-
-def _fetch(base: str, file: str, pin: Mapping[str, Any], folder: Path) -> None:
-    import pooch
-    import requests
-
-    pooch.get_logger().setLevel("WARNING")
-    progress = sys.stderr.isatty() and os.environ.get("ZOO_PROGRESS") != "0"
-    source = pooch.Pooch(
-        path=folder,
-        base_url=base,
-        registry={file: f"sha256:{pin['sha256']}"},
-        retry_if_failed=1,
-    )
-    fetcher = pooch.HTTPDownloader(progressbar=progress, timeout=_TIMEOUT_SECONDS)
-    try:
-        source.fetch(file, downloader=fetcher)
-    except requests.HTTPError as error:
-        status = error.response.status_code
-        kind = MissingCheckpointError if status in (403, 404, 410) else OfflineError
-        raise kind(f"{base}{file} answered {status}. Check ZOO_BASE_URL.") from error
-    except requests.RequestException as error:
-        raise OfflineError(
-            f"{base}{file} cannot be reached ({error}). Check the network and ZOO_BASE_URL, or "
-            f"copy the files to {folder}."
-        ) from error
-    except ValueError as error:  # what pooch raises for another hash; the file is then deleted
-        raise IntegrityError(
-            f"{base}{file} is not the pinned file ({error}). Nothing was kept. Check ZOO_BASE_URL."
-        ) from error

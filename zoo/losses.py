@@ -15,9 +15,11 @@ __all__ = ["l2_penalty", "negative_log_likelihood"]
 def negative_log_likelihood(model: Any, x: Any, context: Any, seed: Any, *, training: bool) -> Any:
     """-log p(x [| context]) in nats of the data as stored, [batch].
 
+    Of a model that is distilled it is the distillation's loss instead.
+
     seed: int32 [2], names the dequantisation noise.   training: batch moments and dropout.
     """
-    return -model._log_prob(x, context, seed, training=training)
+    return model._loss_nats(x, context, seed, training=training)
 
 
 def l2_penalty(weights: Any, coefficient: float) -> Any:

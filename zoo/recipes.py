@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from zoo.errors import ConfigError
 
-__all__ = ["Dataset", "Optimizer", "Recipe", "from_dict", "override", "to_dict"]
+__all__ = ["Dataset", "Distillation", "Optimizer", "Recipe", "from_dict", "override", "to_dict"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,18 +66,52 @@ class Optimizer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """How a student learns from a teacher (`zoo.distillation`); a weight of 0 leaves a term out.
+
+    teacher: a registered name.   divergence: "sampled" averages the cross-entropy over
+    `num_samples` draws a step; "gaussian" is ClariNet's closed form, log-scales at least
+    `log_scale_floor`, with `scale_weight` on the squared difference of log-scales.
+    contrastive: gamma of the term that a wrong label has.   power: of the power loss.
+    perceptual: of the style loss on a classifier's features.
+    """
+
+    teacher: str
+    divergence: Literal["sampled", "gaussian"] = "sampled"
+    num_samples: int = 8
+    log_scale_floor: float = -7.0
+    scale_weight: float = 4.0
+    contrastive: float = 0.0
+    power: float = 0.0
+    perceptual: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for settings that cannot be run."""
+        _check_numbers(self, ("scale_weight", "contrastive", "power", "perceptual"))
+        if self.num_samples < 1 or self.divergence not in ("sampled", "gaussian"):
+            raise ConfigError(
+                "Expected num_samples >= 1 and divergence 'sampled' or 'gaussian'; got "
+                f"{self.num_samples} and {self.divergence!r}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One training run.
 
     `family` and `config` build the model (`zoo.create(family, **config)`); `l2` is the coefficient
     of the sum of squares of the weights the model lists in `regularized_weights`; `ema_decay` 0
     means no averaging; `patience` counts validations without improvement, 0 means never stop early.
+    `conditioner_dtype` is the precision of the networks; densities and log-dets are float32 always.
+    "tensorfloat32" lets an accelerator round the factors of matrix products and convolutions, to
+    TF32's 10 bits on a GPU; on a CPU it is float32.
     """
 
     family: str
     config: Mapping[str, Any]
     dataset: Dataset
     optimizer: Optimizer = field(default_factory=Optimizer)
+    distillation: Distillation | None = None
     batch_size: int
     max_epochs: int
     validate_every: int = 0  # steps between validations; 0 for once an epoch
@@ -85,10 +119,11 @@ class Recipe:
     ema_decay: float = 0.0
     l2: float = 0.0
     horizontal_flips: bool = False
-    conditioner_dtype: Literal["float32", "mixed_bfloat16"] = "float32"
+    conditioner_dtype: Literal["float32", "tensorfloat32", "mixed_bfloat16"] = "float32"
     jit_compile: bool = False
     initialization_rows: int = 0  # rows for the data-dependent initialisation; 0 for none
     validation_rows: int = 0  # rows used by each validation; 0 for all
+    bucket_size: int = 0  # clips: batches of like lengths, cut at a multiple of this; 0: whole rows
     seed: int = 0
     paper: str = ""
     notes: str = ""
@@ -104,6 +139,7 @@ class Recipe:
                 "l2",
                 "initialization_rows",
                 "validation_rows",
+                "bucket_size",
                 "seed",
             ),
         )
@@ -132,6 +168,8 @@ def from_dict(values: Mapping[str, Any]) -> Recipe:
     try:
         values["dataset"] = Dataset(**values["dataset"])
         values["optimizer"] = Optimizer(**values.get("optimizer", {}))
+        if values.get("distillation") is not None:
+            values["distillation"] = Distillation(**values["distillation"])
         return Recipe(**values)
     except (KeyError, TypeError) as error:
         raise ConfigError(f"Not a recipe of this version: {error}.") from error

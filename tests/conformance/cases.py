@@ -281,7 +281,12 @@ BIJECTORS: dict[str, BijectorCase] = {
 
 # No row: an interface without maths, and a step of `adapt` that writes weights while it runs
 # (its effect is tested in tests/models/test_base.py).
-NO_BIJECTOR_ROW = {"OnePassBijector", "_InitializingAffine"}
+NO_BIJECTOR_ROW = {"OnePassBijector", "DataDependentAffine"}
+
+# Their rows are clips of 16-bit audio; their laws are tests/models/test_wavenet.py and
+# test_parallel_wavenet.py.
+AUDIO_FAMILIES = {"wavenet", "parallel_wavenet"}
+FAMILIES = [family for family in models.FAMILIES if family not in AUDIO_FAMILIES]
 
 UNCONDITIONAL = "the system has no conditional form"
 NO_CONTEXT = {"context": UNCONDITIONAL}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import tensorflow as tf
-from cases import MODELS, shared_model
+from cases import FAMILIES, MODELS, shared_model
 
 from zoo import models
 
@@ -34,7 +34,7 @@ def _density(model, case, edges: list[np.ndarray]) -> np.ndarray:
 
 
 def test_every_family_has_a_density_that_can_be_integrated() -> None:
-    assert {MODELS[name].family for name in PLANAR} == set(models.FAMILIES)
+    assert {MODELS[name].family for name in PLANAR} == set(FAMILIES)
 
 
 @pytest.mark.parametrize("name", PLANAR)

@@ -11,12 +11,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from cases import MODELS, UNCONDITIONAL, shared_model
+from cases import FAMILIES, MODELS, UNCONDITIONAL, shared_model
 from numpy.testing import assert_allclose, assert_array_equal
 
 from zoo import models
 from zoo.errors import ConfigError
-from zoo.models.base import Preprocessing
+from zoo.models.config import Preprocessing
 
 # Values that are no field's default, so that a field lost on the way shows.
 NON_DEFAULT = {
@@ -68,7 +68,7 @@ for name in json.loads(sys.argv[2]):
 """
 
 
-@pytest.mark.parametrize("family", models.FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_config_round_trip_from_values_that_are_not_the_defaults(family: str) -> None:
     config_class = models.model_class(family).config_class
     fields = dataclasses.fields(config_class)
@@ -87,7 +87,7 @@ def test_config_round_trip_from_values_that_are_not_the_defaults(family: str) ->
         assert getattr(config_class.from_dict(plain), name) == value
 
 
-@pytest.mark.parametrize("family", models.FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_built_of_its_keras_config_has_that_config(family: str) -> None:
     case = next(c for c in MODELS.values() if c.family == family)
     model = models.build(

@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from zoo.data import sources
 from zoo.recipes import Dataset
+from zoo.registry.entry import SPOKEN_DIGIT
 
 TRAIN_ROWS = 12
 TEST_ROWS = 5
@@ -47,6 +48,7 @@ REAL = {
         feature="features",
         context="class",
     ),
+    "spoken_digit": SPOKEN_DIGIT,
 }
 
 

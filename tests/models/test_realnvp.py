@@ -8,6 +8,7 @@ import scipy.stats
 from numpy.testing import assert_allclose, assert_array_equal
 
 from zoo import models
+from zoo.errors import ConfigError
 
 ACTIVATIONS = {"relu": lambda x: np.maximum(x, 0.0), "tanh": np.tanh}
 
@@ -106,6 +107,12 @@ def test_log_scales_are_bounded_by_their_factor(rng: np.random.Generator) -> Non
     log_det = model.log_prob(x).numpy() - scipy.stats.norm.logpdf(model.encode(x).numpy()).sum(-1)
     assert np.abs(log_det).max() <= 1.0 + 1e-5
     assert np.abs(log_det).max() > 0.5
+
+
+def test_a_scale_of_one_pixel_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is one pixel, which has no checkerboard"):
+        models.create("realnvp", event_shape=(4, 4, 2), num_scales=3)
+    models.create("realnvp", event_shape=(4, 8, 2), num_scales=3, filters=2, num_blocks=1)
 
 
 def test_adapt_normalises_every_coupling(rng: np.random.Generator) -> None:

@@ -2,3 +2,34 @@
 
 Direction, everywhere: `forward` = latent -> data, `inverse` = data -> latent.
 """
+
+from zoo.bijectors.autoregressive import AutoregressiveFlow, Interleave, Reverse
+from zoo.bijectors.base import (
+    FlowChain,
+    OnePassBijector,
+    forward_and_log_det,
+    inverse_and_log_det,
+)
+from zoo.bijectors.coupling import CheckerboardCoupling, SplitCoupling
+from zoo.bijectors.elementwise import BatchNorm, DataDependentAffine, DiagonalAffine
+from zoo.bijectors.multiscale import FactorOut, Unsqueeze
+from zoo.bijectors.preprocessing import PixelScaling, ZCAWhitening
+
+__all__ = [
+    "AutoregressiveFlow",
+    "BatchNorm",
+    "CheckerboardCoupling",
+    "DataDependentAffine",
+    "DiagonalAffine",
+    "FactorOut",
+    "FlowChain",
+    "Interleave",
+    "OnePassBijector",
+    "PixelScaling",
+    "Reverse",
+    "SplitCoupling",
+    "Unsqueeze",
+    "ZCAWhitening",
+    "forward_and_log_det",
+    "inverse_and_log_det",
+]

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from zoo.bijectors.base import OnePassBijector
 
-__all__ = ["BatchNorm", "DiagonalAffine"]
+__all__ = ["BatchNorm", "DataDependentAffine", "DiagonalAffine"]
 
 
 class DiagonalAffine(OnePassBijector):
@@ -47,6 +47,32 @@ class DiagonalAffine(OnePassBijector):
     def inverse_and_log_det(self, x: Any) -> tuple[Any, Any]:
         """z = (x - t) exp(-s)."""
         return (x - self._shift) * tf.exp(-self._log_scale), -self._log_det(x)
+
+
+class DataDependentAffine(OnePassBijector):
+    """The inverse of a `DiagonalAffine` whose parameters are taken from what it inverts.
+
+    initialize: x -> (shift, log_scale), typically sets weights to the moments of x on the way
+        (Glow, arXiv:1807.03039 Sec. 3.1). There is no `forward`.
+    """
+
+    def __init__(
+        self,
+        initialize: Callable[[Any], tuple[Any, Any]],
+        *,
+        event_shape: tuple[int, ...],
+        name: str = "data_dependent_affine",
+    ) -> None:
+        parameters = dict(locals())
+        super().__init__(event_ndims=len(event_shape), parameters=parameters, name=name)
+        self._initialize = initialize
+        self._event_shape = event_shape
+
+    def inverse_and_log_det(self, x: Any) -> tuple[Any, Any]:
+        """z = (x - t(x)) exp(-s(x)), the log-det as if s and t were constants."""
+        shift, log_scale = self._initialize(x)
+        affine = DiagonalAffine(shift, log_scale, event_shape=self._event_shape)
+        return affine.inverse_and_log_det(x)
 
 
 class BatchNorm(OnePassBijector):

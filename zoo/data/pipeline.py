@@ -16,17 +16,21 @@ import tensorflow as tf
 
 from zoo.data import sources
 from zoo.data.sources import Arrays
+from zoo.data.spoken_digit import clip_lengths
 from zoo.errors import ConfigError, DataError
 from zoo.recipes import Dataset
 
 __all__ = [
     "batches_in_memory",
+    "bucketed_order",
     "epoch_order",
     "evaluation_batches",
     "steps_per_epoch",
     "tfds_dataset",
     "training_batches",
 ]
+
+BUCKET_BATCHES = 16
 
 
 def epoch_order(rows: int, *, seed: int, epoch: int) -> np.ndarray:
@@ -100,16 +104,49 @@ def training_batches(
 
 
 def batches_in_memory(
-    arrays: Arrays, *, batch_size: int, seed: int, epoch: int, skip_batches: int = 0
+    arrays: Arrays,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    skip_batches: int = 0,
+    bucket_size: int = 0,
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """The batches of `training_batches` as NumPy arrays (x, context or None).
 
-    There is no thread behind them.
+    There is no thread behind them. `bucket_size` > 0 is for clips, x [rows, T], that end in
+    silence (zeros): batches hold clips of similar lengths and are cut behind the longest, at a
+    multiple of `bucket_size` (see `bucketed_order`).
     """
     order = epoch_order(arrays.rows, seed=seed, epoch=epoch)
+    lengths = clip_lengths(arrays.x) if bucket_size else None
+    if lengths is not None:
+        order = bucketed_order(order, lengths, batch_size=batch_size, seed=seed, epoch=epoch)
     for batch in range(skip_batches, steps_per_epoch(arrays.rows, batch_size)):
         rows = order[batch * batch_size : (batch + 1) * batch_size]
-        yield arrays.x[rows], None if arrays.context is None else arrays.context[rows]
+        x = arrays.x[rows]
+        if lengths is not None:
+            x = x[:, : -(-int(lengths[rows].max()) // bucket_size) * bucket_size]
+        yield x, None if arrays.context is None else arrays.context[rows]
+
+
+def bucketed_order(
+    order: np.ndarray, lengths: np.ndarray, *, batch_size: int, seed: int, epoch: int
+) -> np.ndarray:
+    """`order` with clips of similar lengths brought together into batches: int64 [rows].
+
+    Groups of `BUCKET_BATCHES` batches, taken in order, are sorted by length within, and the batches
+    of each group then shuffled: every clip is still drawn once an epoch, at random but for its
+    batch mates. Rows behind the last whole batch stay where they are.
+    """
+    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch, 1])))
+    group, whole = BUCKET_BATCHES * batch_size, len(order) // batch_size * batch_size
+    pieces = []
+    for start in range(0, whole, group):
+        rows = order[start : min(start + group, whole)]
+        batches = rows[np.argsort(lengths[rows], kind="stable")].reshape(-1, batch_size)
+        pieces.append(generator.permutation(batches).reshape(-1))
+    return np.concatenate([*pieces, order[whole:]])
 
 
 def evaluation_batches(arrays: Arrays, *, batch_size: int) -> tf.data.Dataset:

@@ -2,7 +2,8 @@
 
 The first rows of each dataset's test split, as stored (`tools/make_samples.py` wrote them):
 mnist 64 and fashion_mnist 64 uint8 images [28, 28, 1], cifar10 32 uint8 images [32, 32, 3], magic
-256 float32 rows [10]. Needs NumPy alone. Licences are listed in zoo/assets/README.md.
+256 float32 rows [10], spoken_digit 8 int16 clips [6144]. Needs NumPy alone. Licences are listed in
+zoo/assets/README.md.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.data import ljspeech, spoken_digit
 from zoo.errors import DataError
 from zoo.recipes import Dataset
 
@@ -182,7 +183,8 @@ def load_arrays(
 
     Returns:
         Arrays: uint8 [rows, height, width, channels] for images, float32 [rows, columns] for
-        tables; the context, if the dataset declares one, as int32 [rows].
+        tables, int16 [rows, samples] for audio (`zoo.data.spoken_digit`, `zoo.data.ljspeech`); the
+        context, if the dataset declares one, as int32 [rows], or mel frames.
 
     Raises:
         DataError: the dataset, its version, the split or a feature is not there; or its files
@@ -192,6 +194,10 @@ def load_arrays(
 
     expression = split_expression(dataset, split)
     builder = open_builder(dataset, data_dir=data_dir, download=download)
+    if dataset.name == spoken_digit.NAME:
+        return Arrays(*spoken_digit.read_split(builder, dataset, expression))
+    if dataset.name == ljspeech.NAME:
+        return Arrays(*ljspeech.read_split(builder, expression))
     stored = stored_rows(builder, dataset, expression)
     names = _feature_names(dataset)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in names}

@@ -26,23 +26,15 @@ from typing import Any, ClassVar, Literal
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from zoo.bijectors.autoregressive import AutoregressiveFlow, Reverse
 from zoo.errors import ConfigError
-from zoo.models.base import (
-    DensityModel,
-    Fit,
-    ModelConfig,
-    Preprocessing,
-    activation_norm_bijector,
-    batch_norm_bijector,
-)
+from zoo.lazy import bijectors, tfb
+from zoo.models.base import DensityModel
+from zoo.models.config import ModelConfig, Preprocessing
+from zoo.models.normalization import Fit, activation_norm_bijector, batch_norm_bijector
 from zoo.networks.made import MADE
 from zoo.networks.normalization import AffineParameters, RunningMoments
 from zoo.ops.stable import soft_clip
-
-tfb = tfp.bijectors
 
 __all__ = ["MAF", "MADEConfig", "MADEModel", "MAFConfig"]
 
@@ -92,6 +84,7 @@ class _Autoregressive(DensityModel):
     """What MAF and MADE share: binding a MADE network to an autoregressive bijector."""
 
     config: MADEConfig
+    slow_direction: ClassVar[Literal["none", "sampling", "density"]] = "sampling"
 
     def _made(self, name: str) -> MADE:
         config = self.config
@@ -107,7 +100,7 @@ class _Autoregressive(DensityModel):
         network.build((None, config.event_size))
         return network
 
-    def _layer(self, network: MADE, context: Any) -> AutoregressiveFlow:
+    def _layer(self, network: MADE, context: Any) -> bijectors.AutoregressiveFlow:
         bound = network.bind(context)
 
         def shift_and_log_scale(x: Any) -> tuple[Any, Any]:
@@ -115,7 +108,7 @@ class _Autoregressive(DensityModel):
             shift, log_scale = tf.unstack(parameters, axis=-1)
             return shift, soft_clip(log_scale, self.config.log_scale_limit)
 
-        return AutoregressiveFlow(shift_and_log_scale, name=network.name)
+        return bijectors.AutoregressiveFlow(shift_and_log_scale, name=network.name)
 
     def _flattening(self) -> list[tfb.Bijector]:
         """[D] -> event_shape, for events that are no vectors."""
@@ -173,7 +166,7 @@ class MAF(_Autoregressive):
         chain = self._flattening()
         for i, network in enumerate(self.networks):
             if i:
-                chain.append(Reverse())
+                chain.append(bijectors.Reverse())
             chain.append(self._layer(network, context))
             if self.config.normalization == "batch_norm":
                 chain.append(batch_norm_bijector(self.norms[i], shape, training=training, fit=fit))

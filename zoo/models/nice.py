@@ -20,17 +20,14 @@ from typing import Any, ClassVar, Literal
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from zoo.bijectors.autoregressive import Interleave
-from zoo.bijectors.coupling import SplitCoupling
 from zoo.errors import ConfigError
-from zoo.models.base import DensityModel, Fit, ModelConfig, Preprocessing, activation_norm_bijector
+from zoo.lazy import bijectors, tfb, tfd
+from zoo.models.base import DensityModel
+from zoo.models.config import ModelConfig, Preprocessing
+from zoo.models.normalization import Fit, activation_norm_bijector
 from zoo.networks.mlp import MLP
 from zoo.networks.normalization import AffineParameters
-
-tfb = tfp.bijectors
-tfd = tfp.distributions
 
 __all__ = ["NICE", "NICEConfig"]
 
@@ -115,14 +112,14 @@ class NICE(DensityModel):
             chain.append(
                 tfb.Reshape(event_shape_out=config.event_shape, event_shape_in=[config.event_size])
             )
-        chain.append(Interleave())
+        chain.append(bijectors.Interleave())
         for i, network in enumerate(self.shift_networks):
 
             def shift_only(x: Any, network: MLP = network) -> tuple[Any, None]:
                 return tf.cast(network(x, training=training), x.dtype), None
 
             chain.append(
-                SplitCoupling(
+                bijectors.SplitCoupling(
                     num_evens, shift_only, condition_on_first=i % 2 == 0, name=f"coupling_{i}"
                 )
             )

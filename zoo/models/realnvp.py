@@ -26,25 +26,16 @@ from typing import Any, ClassVar, Literal
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from zoo.bijectors.autoregressive import Interleave
-from zoo.bijectors.coupling import CheckerboardCoupling, SplitCoupling
-from zoo.bijectors.multiscale import FactorOut, Unsqueeze
 from zoo.errors import ConfigError
-from zoo.models.base import (
-    DensityModel,
-    Fit,
-    ModelConfig,
-    activation_norm_bijector,
-    batch_norm_bijector,
-)
+from zoo.lazy import bijectors, tfb
+from zoo.models.base import DensityModel
+from zoo.models.config import ModelConfig
+from zoo.models.normalization import Fit, activation_norm_bijector, batch_norm_bijector
 from zoo.networks.mlp import MLP
 from zoo.networks.normalization import AffineParameters, RunningMoments
 from zoo.networks.resnet import ConvResNet
 from zoo.ops.masks import checkerboard
-
-tfb = tfp.bijectors
 
 __all__ = ["RealNVP", "RealNVPConfig"]
 
@@ -95,6 +86,11 @@ class RealNVPConfig(ModelConfig):
                     f"Height and width must be multiples of {squares} for "
                     f"num_scales={self.num_scales} and "
                     f"conditioner_stride={self.conditioner_stride}; got {height} x {width}."
+                )
+            if height * width == 4 ** (self.num_scales - 1):
+                raise ConfigError(
+                    f"The last of num_scales={self.num_scales} scales of {height} x {width} images "
+                    "is one pixel, which has no checkerboard: use fewer scales."
                 )
 
 
@@ -238,7 +234,7 @@ class RealNVP(DensityModel):
         steps = _Steps(self, training=training, fit=fit)
         if not self.is_image:
             size = self.config.event_size
-            chain: list[tfb.Bijector] = [Interleave()]
+            chain: list[tfb.Bijector] = [bijectors.Interleave()]
             for i in range(self.config.num_couplings):
                 chain += steps.vector(size, condition_on_first=i % 2 == 0)
             return chain
@@ -268,15 +264,15 @@ class RealNVP(DensityModel):
             return chain
         for i in range(config.num_checkerboard):
             chain += steps.checkerboard(shape, even_first=i % 2 == 0)
-        chain.append(Unsqueeze())
+        chain.append(bijectors.Unsqueeze())
         squeezed = (height // 2, width // 2, 4 * channels)
         for i in range(config.num_channelwise):
             chain += steps.channelwise(squeezed, condition_on_first=i % 2 == 0)
         inner = self._scale(steps, scale + 1, (height // 2, width // 2, 2 * channels))
         if scale + 1 < config.num_scales - 1:
             # The next scale's latents are squeezed once more; they come from this scale's shape.
-            inner.append(tfb.Invert(Unsqueeze()))
-        chain.append(FactorOut(tfb.Chain(inner), num_kept=2 * channels))
+            inner.append(tfb.Invert(bijectors.Unsqueeze()))
+        chain.append(bijectors.FactorOut(tfb.Chain(inner), num_kept=2 * channels))
         return chain
 
 
@@ -307,20 +303,20 @@ class _Steps:
     def checkerboard(self, shape: tuple[int, int, int], *, even_first: bool) -> list[tfb.Bijector]:
         conditioner, norm = self._next(shape)
         mask = checkerboard(shape[0], shape[1], even_first=even_first)
-        return [CheckerboardCoupling(mask, conditioner), norm]
+        return [bijectors.CheckerboardCoupling(mask, conditioner), norm]
 
     def channelwise(
         self, shape: tuple[int, int, int], *, condition_on_first: bool
     ) -> list[tfb.Bijector]:
         conditioner, norm = self._next(shape)
-        coupling = SplitCoupling(
+        coupling = bijectors.SplitCoupling(
             shape[-1] // 2, conditioner, condition_on_first=condition_on_first, event_ndims=3
         )
         return [coupling, norm]
 
     def vector(self, size: int, *, condition_on_first: bool) -> list[tfb.Bijector]:
         conditioner, norm = self._next((size,))
-        coupling = SplitCoupling(
+        coupling = bijectors.SplitCoupling(
             (size + 1) // 2, conditioner, condition_on_first=condition_on_first
         )
         return [coupling, norm]

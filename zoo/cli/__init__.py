@@ -1,0 +1,12 @@
+"""The command line: `zoo COMMAND`, the verbs of the Python interface.
+
+Results go to stdout, progress and errors to stderr. `list`, `info` and every `--help` import no
+TensorFlow; each command imports what it needs.
+"""
+
+from zoo.cli import catalogue, publish, serve, train, use
+from zoo.cli.app import app, main
+
+__all__ = ["app", "main"]
+
+COMMANDS = (catalogue, use, train, publish, serve)  # importing them registered what they define

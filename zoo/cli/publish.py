@@ -1,0 +1,175 @@
+"""`zoo export`, `zoo publish`, `zoo verify`, `zoo doctor`: handing models on, and checking them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from zoo import loading, registry
+from zoo.cli.app import (
+    EXIT_CODES,
+    FAILED,
+    AsJson,
+    Name,
+    app,
+    print_json,
+)
+from zoo.console import columns, import_tensorflow, waiting
+from zoo.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    pass
+
+
+@app.command(epilog=EXIT_CODES)
+def export(
+    name: Annotated[
+        str | None, typer.Argument(help="One of `zoo list`, or the path of a checkpoint folder.")
+    ] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every model with weights.")] = False,
+    path: Annotated[
+        Path, typer.Option(help="Base folder: PATH/NAME/VERSION, or PATH/FORMAT/NAME/VERSION.")
+    ] = Path("export"),
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Version folder; that of the weights without.")
+    ] = None,
+    format: Annotated[
+        Literal["savedmodel", "tflite", "onnx"],
+        typer.Option(help="tflite and onnx need the extra of that name."),
+    ] = "savedmodel",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a version that exists.")
+    ] = False,
+) -> None:
+    """Write SavedModels in the layout that TensorFlow Serving reads, with its configuration.
+
+    Or LiteRT's and ONNX's files, each run in its own runtime and compared before it is written.
+    """
+    if every == (name is not None):
+        raise InvalidInputError("Give the name of one model, or --all.")
+    names = loading.list_models(pretrained=True) if name is None else [name]
+    import_tensorflow()
+    from zoo import exporting
+
+    try:
+        for one in names:
+            number = version or registry.pins().get(one, {}).get("version", 1)
+            with waiting(f"exporting {one}"):
+                written = exporting.export(
+                    one, str(path), version=number, format=format, overwrite=overwrite
+                )
+            print(written)
+    finally:
+        if format == "savedmodel" and path.is_dir():
+            exporting.write_deployment(path)  # the server's configuration is of what lies there
+
+
+@app.command(epilog=EXIT_CODES)
+def publish(
+    name: Name,
+    *,
+    to: Annotated[
+        str, typer.Option(help="A folder, hf://user/repository[/folder] or gs://bucket/path.")
+    ],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another checkpoint that lies there.")
+    ] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make a private repository, where there is none.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a checkpoint with its card, manifest and hashes to where others load it from.
+
+    Prints the zoo.load call that loads it, with the hash that pins it.
+    """
+    from zoo import publishing
+
+    if to.startswith("gs://") or publishing.is_unhashed(name):
+        import_tensorflow()
+    with waiting(f"publishing {name}"):
+        published = publishing.publish(name, to, overwrite=overwrite, private=private)
+    if as_json:
+        print_json(dataclasses.asdict(published))
+    else:
+        print(published)
+
+
+@app.command(epilog=EXIT_CODES)
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Models; all with published weights without.")
+    ] = None,
+    *,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every model with weights, and every check.")
+    ] = False,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Also recompute the figures, and export and score again."),
+    ] = False,
+    load: Annotated[
+        bool, typer.Option(help="Also load the weights and compare golden outputs.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Check published checkpoints: pinned files, loading, golden outputs, figures, export.
+
+    Without --all or --full: the files, that they load, and their golden outputs.
+    """
+    from zoo import verification
+
+    if every and names:
+        raise InvalidInputError("Give names, or --all.")
+    if not load and (every or full):
+        raise InvalidInputError("--no-load checks files alone: leave out --all and --full.")
+    chosen = names or loading.list_models(pretrained=True)
+    checks: tuple[str, ...] = verification.CHECKS if every or full else verification.QUICK
+    if not load:
+        checks = checks[:1]
+    if load and chosen:
+        import_tensorflow()
+    results = []
+    for name in chosen:
+        with waiting(f"verifying {name}"):
+            results.append(verification.verify(name, checks))
+    if as_json:
+        print_json([{**dataclasses.asdict(result), "ok": result.ok} for result in results])
+    elif not results:
+        print("no model has published weights: nothing to verify")
+    else:
+        lines = [("name", "bytes", *checks)]
+        for result in results:
+            found = {check.name: check.status for check in result.checks}
+            cells = [found.get(name, "-") for name in checks]
+            lines.append((result.name, f"{result.bytes:,}", *cells))
+        print(columns(lines, right={1}))
+        for result in results:
+            for check in result.checks:
+                if check.status != "ok":
+                    print(f"{result.name}, {check.name} {check.status}: {check.detail}")
+    if not all(result.ok for result in results):
+        raise typer.Exit(FAILED)
+
+
+@app.command(epilog=EXIT_CODES)
+def doctor(*, as_json: AsJson = False) -> None:
+    """Check this machine: versions against the pins, folders, datasets, XLA, cores."""
+    from zoo import diagnosis
+
+    import_tensorflow()
+    with waiting("checking versions, folders and XLA"):
+        checks = diagnosis.run()
+    if as_json:
+        print_json([dataclasses.asdict(check) for check in checks])
+    else:
+        print(columns([(check.status, check.name, check.found) for check in checks]))
+        for check in checks:
+            if check.advice:
+                print(f"{check.name}: {check.advice}")
+    if any(check.status == "failed" for check in checks):
+        raise typer.Exit(FAILED)

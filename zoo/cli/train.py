@@ -1,0 +1,255 @@
+"""`zoo train` and `zoo evaluate`: making a model, and its figures."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zoo import checkpointing, loading, registry
+from zoo.cli.app import (
+    EXIT_CODES,
+    SIGNALLED,
+    AsJson,
+    RegistryName,
+    app,
+    print_json,
+)
+from zoo.console import columns, figure, import_tensorflow, interactive, progress_bar, waiting
+from zoo.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from zoo.training import TrainingResult
+
+LOG_SECONDS = 60.0  # between lines of training progress where there is no terminal
+
+
+@app.command(epilog=EXIT_CODES)
+def train(
+    name: RegistryName,
+    *,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change the recipe; may be repeated."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a run stopped.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/NAME without.")] = None,
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="Start from these weights: a name of `zoo list`, a folder or a .weights.h5.",
+        ),
+    ] = "",
+    max_seconds: Annotated[
+        float | None, typer.Option(min=0.0, help="Save the state and stop after this time.")
+    ] = None,
+    export_step: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write the run for tools/run_step.py, which needs JAX alone, and train nothing.",
+        ),
+    ] = None,
+    platforms: Annotated[
+        str, typer.Option(help="With --export-step: what DIR is for, of cuda, rocm, tpu, cpu.")
+    ] = "cuda,tpu,cpu",
+    reference_steps: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="With --export-step: steps to run here, for run_step.py --check to compare.",
+        ),
+    ] = 20,
+    part_size: Annotated[
+        float,
+        typer.Option(min=1e-6, help="With --export-step: megabytes of a file of data in DIR."),
+    ] = 15.0,
+    import_step: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Take back the run that tools/run_step.py left in DIR (its --out)."
+        ),
+    ] = None,
+) -> None:
+    """Train a model by its recipe, or go on with a run that was stopped.
+
+    The folder holds the best weights so far at every moment: `zoo score FOLDER …` works on it.
+    SIGINT (Ctrl-C) and SIGTERM save the state and end the run.
+
+    Example: zoo train nice_mnist --set optimizer.learning_rate=3e-4 --set max_epochs=5
+    """
+    from zoo import recipes
+
+    if export_step is not None and import_step is not None:
+        raise InvalidInputError("Give --export-step or --import-step, not both.")
+    recipe = recipes.override(registry.get(name).recipe, assignments or [])
+    folder = out or Path("runs") / name
+    import_tensorflow()
+    if import_step is not None:
+        if assignments:
+            raise InvalidInputError(
+                "A run that comes back has its recipe with it: leave out --set."
+            )
+        from zoo import portable
+
+        _print_result(portable.import_step(import_step, folder, name=name))
+        if not (folder / "state.npz").exists():
+            print("the run's state was left behind: it cannot be resumed")
+        return
+    if export_step is not None:
+        from zoo import portable
+
+        with waiting(f"lowering the training step of {name}"):
+            written = portable.export_step(
+                recipe,
+                export_step,
+                name=name,
+                run_folder=folder,
+                resume=resume,
+                initial_weights=_weights_file(start),
+                platforms=[platform.strip() for platform in platforms.split(",")],
+                reference_steps=reference_steps,
+                data_part_bytes=round(part_size * 1e6),
+            )
+        print(written)
+        return
+    from zoo import training
+
+    with _training_display(name) as progress:
+        result = training.train(
+            recipe,
+            folder,
+            name=name,
+            resume=resume,
+            initial_weights=_weights_file(start),
+            max_seconds=math.inf if max_seconds is None else max_seconds,
+            progress=progress,
+        )
+    _print_result(result)
+    if result.reason.startswith("signal "):
+        import signal
+
+        raise typer.Exit(SIGNALLED + signal.Signals[result.reason.removeprefix("signal ")])
+
+
+def _print_result(result: TrainingResult) -> None:
+    print(
+        f"{result.reason} after step {result.step:,} (epoch {result.epoch}), "
+        f"{result.seconds / 3600:.2f} hours"
+    )
+    if result.best_step:
+        print(
+            f"best validation {-result.best_validation_nats:.3f} nats at step {result.best_step:,}"
+        )
+    print(f"weights, history and state in {result.folder}")
+
+
+def _weights_file(start: str) -> Path | str:
+    """The `.weights.h5` of a registered name, a checkpoint folder or a path; "" for none."""
+    if not start or start.endswith(".weights.h5"):
+        return start
+    folder = Path(start) if Path(start).is_dir() else loading.resolve(start)
+    return folder / checkpointing.WEIGHTS_FILE
+
+
+@contextlib.contextmanager
+def _training_display(name: str) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
+    """What `training.train` calls after each step: a bar on a terminal, else a line a minute."""
+    if not interactive():
+        logged_at = -LOG_SECONDS
+
+        def log(step: int, total: int, values: dict[str, float]) -> None:
+            nonlocal logged_at
+            if time.monotonic() - logged_at >= LOG_SECONDS:
+                logged_at = time.monotonic()
+                print(
+                    f"{name}: step {step:,} of {total:,}, {_training_text(values)}", file=sys.stderr
+                )
+
+        yield log
+        return
+    with progress_bar("{task.fields[values]}") as progress:
+        task = progress.add_task(name, total=None, values="")
+
+        def show(step: int, total: int, values: dict[str, float]) -> None:
+            progress.update(task, completed=step, total=total, values=_training_text(values))
+
+        yield show
+
+
+def _training_text(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {value:.6g}" for key, value in values.items())
+
+
+@app.command(epilog=EXIT_CODES)
+def evaluate(
+    name: RegistryName,
+    *,
+    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder of a run, or a .weights.h5, in place of the published weights."
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Only the first rows; 0 for all.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows at a time.")] = 200,
+    seed: Annotated[int, typer.Option(help="Names the dequantisation noise.")] = 0,
+    certify: Annotated[
+        bool,
+        typer.Option("--certify", help="Also measure invertibility, log-dets and other data."),
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write this metrics.json.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute a model's figures by the protocol of its paper, with two standard errors."""
+    import_tensorflow()
+    from zoo import evaluation
+
+    with waiting(f"loading {name}"):
+        model = None if weights is None else loading.load(name, weights=weights)
+    with progress_bar() as progress:
+        task = progress.add_task(f"{name} on {split}", total=None)
+        result = evaluation.evaluate(
+            name,
+            split=split,
+            model=model,
+            limit=limit,
+            batch_size=batch_size,
+            seed=seed,
+            certify=certify,
+            out=out or "",
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    if as_json:
+        print_json(result)
+        return
+    print(f"{result['name']} on {result['dataset']}, {result['split']}, {result['count']:,} rows")
+    print(f"  {result['protocol']}")
+    lines = [
+        (metric, figure(value), value.get("space", ""))
+        for metric, value in result["metrics"].items()
+    ]
+    print(columns(lines, right={1}, indent="  "))
+    for dtype in ("float32", "bfloat16") if certify else ():
+        found = result["certificate"][dtype]
+        print(
+            f"  {dtype} conditioners: max |x - g(f(x))| {found['invertibility']:g}, "
+            f"max |sum of both log-dets| {found['log_det']:g}"
+        )
+    for other, bits in result.get("other_data", {}).items():
+        print(f"  {other}: {bits:g} bits/dim")
+    paper = result.get("paper") or {}
+    if paper.get("value") is not None:
+        print(f"  paper: {paper['value']:g} {paper['metric']} ({paper['source']})")
+    if out is not None:
+        print(f"written to {out}")

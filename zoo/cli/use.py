@@ -1,0 +1,257 @@
+"""`zoo sample` and `zoo score`: using a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoo.audio import AUDIO_SUFFIXES, read_audio, write_audio
+from zoo.cli.app import (
+    EXIT_CODES,
+    AsJson,
+    Context,
+    Name,
+    app,
+    loaded,
+    print_json,
+)
+from zoo.console import columns, progress_bar, waiting
+from zoo.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SHOWN_ROWS = 20  # of scores, without --all
+
+
+@app.command(epilog=EXIT_CODES)
+def sample(
+    name: Name,
+    *,
+    number: Annotated[int, typer.Option("-n", "--number", min=1, help="Rows to draw.")] = 64,
+    seed: Annotated[int | None, typer.Option(help="Makes the draw reproducible.")] = None,
+    temperature: Annotated[float, typer.Option(help="Scale of the latents.")] = 1.0,
+    context: Context = None,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="A .png, .wav, .flac, .npy, .npz or .csv file.")
+    ],
+) -> None:
+    """Draw rows from a model: a picture, sound, or numbers, by the file's suffix.
+
+    .png is a grid of images; .wav and .flac hold clips one after the other; .npy, .npz (key x) and
+    .csv hold numbers.
+
+    The rows are those of `model.sample(number, seed=seed, temperature=temperature)`.
+    """
+    suffix = out.suffix.lower()
+    if suffix not in (*_WRITERS, *AUDIO_SUFFIXES):
+        expected = ", ".join((*_WRITERS, *AUDIO_SUFFIXES))
+        raise InvalidInputError(f"Expected a {expected} file; got {str(out)!r}.")
+    model = loaded(name)
+    if suffix == ".png" and model.data_dtype != "uint8":
+        raise InvalidInputError(
+            f"{name} draws rows of {model.config.event_size} numbers, not images: write them to "
+            ".npy, .npz or .csv, and audio to .wav or .flac."
+        )
+    if suffix in AUDIO_SUFFIXES and model.data_dtype != "int16":
+        raise InvalidInputError(f"{name} draws no audio: write its rows to another kind of file.")
+    with waiting(f"drawing {number} from {name}"):
+        rows = model.sample(number, seed=seed, temperature=temperature, context=context).numpy()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if suffix in AUDIO_SUFFIXES:
+        write_audio(out, rows, model.config.sample_rate)
+    else:
+        _WRITERS[suffix](out, rows)
+    print(out)
+
+
+def _write_png(path: Path, rows: np.ndarray) -> None:
+    from zoo import figures
+
+    figures.save_png(path, figures.grid(rows))
+
+
+def _write_npy(path: Path, rows: np.ndarray) -> None:
+    import numpy as np
+
+    with path.open("wb") as stream:
+        np.save(stream, rows, allow_pickle=False)
+
+
+def _write_npz(path: Path, rows: np.ndarray) -> None:
+    import numpy as np
+
+    with path.open("wb") as stream:
+        np.savez_compressed(stream, x=rows)
+
+
+def _write_csv(path: Path, rows: np.ndarray) -> None:
+    """One line a row, its event flattened, under the header x0, x1 and so on."""
+    import csv
+
+    flat = rows.reshape([len(rows), -1])
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(f"x{index}" for index in range(flat.shape[1]))
+        table.writerows(flat.tolist())
+
+
+_WRITERS: dict[str, Callable[[Path, Any], None]] = {
+    ".png": _write_png,
+    ".npy": _write_npy,
+    ".npz": _write_npz,
+    ".csv": _write_csv,
+}
+
+
+@app.command(epilog=EXIT_CODES)
+def score(
+    name: Name,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Rows as the dataset stores them: .npy, .npz, images, .wav or .flac.",
+            metavar="FILE…",
+        ),
+    ],
+    *,
+    context: Context = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Names the dequantisation noise; one fixed draw without.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows scored at a time.")] = 250,
+    show_all: Annotated[
+        bool, typer.Option("--all", help=f"Show every row, not the first {SHOWN_ROWS} of a file.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score rows: log-density in nats and bits per dimension, row by row, and their means.
+
+    .npy holds rows [n, …], or one row; .npz the same under the key x (or its only key), with labels
+    under context for class-conditional models; an image file is one row, and so is an audio file,
+    with silence behind it where it is shorter than the model's clips.
+    """
+    import numpy as np
+
+    model = loaded(name)
+    scored = []
+    for path in files:
+        rows, labels = _read_rows(path, model.config)
+        if context is not None:
+            if labels is not None:
+                raise InvalidInputError(f"{path} holds labels of its own: leave out --context.")
+            labels = np.full(rows.shape[:1], context)
+        try:
+            nats = _score(model, rows, labels, seed=seed, batch_size=batch_size, label=str(path))
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{path}: {error}") from error
+        scored.append(_scores(path, nats, model.config.event_size))
+    if as_json:
+        print_json({"name": name, "files": scored})
+        return
+    for result in scored:
+        _print_scores(result, shown=None if show_all else SHOWN_ROWS)
+
+
+def _read_clip(path: Path, config: Any) -> np.ndarray:
+    """An audio file as one row, [1, samples of a clip]."""
+    from zoo.data.spoken_digit import fit_clip
+
+    if not hasattr(config, "sample_rate"):
+        raise InvalidInputError(f"{path} is audio, and the model's rows are not.")
+    samples, size = read_audio(path, config.sample_rate), config.event_shape[0]
+    if len(samples) > size:
+        raise InvalidInputError(
+            f"{path} has {len(samples):,} samples, and the model's clips {size:,} "
+            f"({size / config.sample_rate:.2f} s): cut it."
+        )
+    return fit_clip(samples, size)[None]
+
+
+def _read_rows(path: Path, config: Any) -> tuple[Any, Any]:
+    """The rows of a file, [n, …], and their labels or None."""
+    import zipfile
+
+    import numpy as np
+
+    suffix, event_shape = path.suffix.lower(), config.event_shape
+    if suffix in AUDIO_SUFFIXES:
+        return _read_clip(path, config), None
+    if suffix not in (".npy", ".npz"):
+        from zoo import figures
+
+        return figures.read_image(path, event_shape), None
+    labels = None
+    try:
+        with path.open("rb") as stream:
+            content: Any = np.load(stream, allow_pickle=False)
+            if isinstance(content, np.lib.npyio.NpzFile):
+                keys = content.files
+                key = "x" if "x" in keys else keys[0] if len(keys) == 1 else ""
+                if not key:
+                    raise InvalidInputError(
+                        f"{path} needs its rows under the key x; it has {', '.join(keys)}."
+                    )
+                labels = content["context"] if "context" in keys else None
+                content = content[key]
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"No file {path}.") from error
+    except (OSError, EOFError, zipfile.BadZipFile, ValueError) as error:
+        if isinstance(error, InvalidInputError):
+            raise
+        raise InvalidInputError(f"{path} cannot be read as {suffix} ({error}).") from error
+    if content.shape == tuple(event_shape):
+        content = content[np.newaxis]
+    return content, labels
+
+
+def _score(
+    model: Any, rows: Any, labels: Any, *, seed: int | None, batch_size: int, label: str
+) -> np.ndarray:
+    """log p of every row, [n] nats, a batch at a time."""
+    import numpy as np
+
+    starts = range(0, max(len(rows), 1) if rows.ndim else 1, batch_size)
+    if len(starts) == 1:
+        return np.asarray(model.log_prob(rows, labels, seed=seed))
+    nats = []
+    with progress_bar() as progress:
+        task = progress.add_task(label, total=len(rows))
+        for start in starts:
+            chosen = slice(start, start + batch_size)
+            some = None if labels is None else labels[chosen]
+            nats.append(np.asarray(model.log_prob(rows[chosen], some, seed=seed)))
+            progress.update(task, advance=len(nats[-1]))
+    return np.concatenate(nats)
+
+
+def _scores(path: Path, nats: np.ndarray, event_size: int) -> dict[str, Any]:
+    import numpy as np
+
+    from zoo.ops.units import bits_per_dim_from_nats
+
+    nats = nats.astype(np.float64)
+    bits = bits_per_dim_from_nats(nats, event_size)
+    return {
+        "file": str(path),
+        "count": len(nats),
+        "mean_log_prob": float(nats.mean()),
+        "mean_bits_per_dim": float(bits.mean()),
+        "log_prob": [float(value) for value in nats],
+        "bits_per_dim": [float(value) for value in bits],
+    }
+
+
+def _print_scores(result: Mapping[str, Any], *, shown: int | None) -> None:
+    count = result["count"]
+    lines = [("row", "nats", "bits/dim")]
+    pairs = list(zip(result["log_prob"], result["bits_per_dim"], strict=True))[:shown]
+    lines += [(str(i), f"{nats:.3f}", f"{bits:.4f}") for i, (nats, bits) in enumerate(pairs)]
+    lines.append(("mean", f"{result['mean_log_prob']:.3f}", f"{result['mean_bits_per_dim']:.4f}"))
+    print(result["file"])
+    print(columns(lines, right={0, 1, 2}, indent="  "))
+    if shown is not None and count > shown:
+        print(f"  the mean is of all {count:,} rows; --all shows them")

@@ -1,0 +1,40 @@
+"""TensorFlow Probability, and the bijectors built on it, imported on first use.
+
+Its import takes seconds. A model's weights need none of it: bijectors and distributions are built
+when a density is evaluated, so that `zoo.load` is as fast as its weights are read.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["bijectors", "tfb", "tfd"]
+
+
+class _LazyModule:
+    """Stands for a module that is imported when an attribute is first asked for."""
+
+    def __init__(self, module: str, attribute: str = "") -> None:
+        self._module, self._attribute = module, attribute
+
+    def __getattr__(self, name: str) -> Any:
+        module: Any = importlib.import_module(self._module)
+        if self._attribute:
+            module = getattr(module, self._attribute)
+        value = getattr(module, name)
+        setattr(self, name, value)  # the next time costs nothing
+        return value
+
+
+if TYPE_CHECKING:
+    import tensorflow_probability as _tfp
+
+    from zoo import bijectors
+
+    tfb = _tfp.bijectors
+    tfd = _tfp.distributions
+else:
+    bijectors = _LazyModule("zoo.bijectors")
+    tfb = _LazyModule("tensorflow_probability", "bijectors")
+    tfd = _LazyModule("tensorflow_probability", "distributions")

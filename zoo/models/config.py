@@ -1,0 +1,143 @@
+"""What every model's config has: the event's shape, the preprocessing, the context.
+
+Frozen dataclasses of plain values, JSON both ways; a system's config adds its sizes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from zoo.errors import ConfigError
+
+__all__ = ["ModelConfig", "Preprocessing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How data become real vectors; part of the model, with its log-det.
+
+    num_levels: grey levels of integer data, dequantised by uniform noise; 0 for real features.
+    transform: `zoo.bijectors.preprocessing.PixelScaling`'s, for integer data; "none" for features.
+    alpha: the logit's margin.
+    whitening: "standardise" (one mean and deviation a dimension) or "zca", fitted by `adapt`.
+    """
+
+    num_levels: int = 0
+    transform: Literal["none", "unit", "symmetric", "logit"] = "none"
+    alpha: float = 0.05
+    whitening: Literal["none", "standardise", "zca"] = "none"
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a combination that is no preprocessing."""
+        if (self.num_levels == 0) != (self.transform == "none"):
+            raise ConfigError(
+                "Integer data need num_levels >= 2 and a transform, real features neither; got "
+                f"num_levels={self.num_levels}, transform={self.transform!r}."
+            )
+        if self.num_levels and not 2 <= self.num_levels <= 256:
+            raise ConfigError(f"num_levels must be 0 or in [2, 256]; got {self.num_levels}.")
+        if not 0.0 < self.alpha < 0.5:
+            raise ConfigError(f"alpha must be in (0, 0.5); got {self.alpha}.")
+        if self.transform not in ("none", "unit", "symmetric", "logit"):
+            raise ConfigError(
+                f"transform must be none, unit, symmetric or logit; got {self.transform!r}."
+            )
+        if self.whitening not in ("none", "standardise", "zca"):
+            raise ConfigError(
+                f"whitening must be none, standardise or zca; got {self.whitening!r}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What every model's config has; subclasses add the sizes of their system.
+
+    event_shape: of one row of data.   context_size: classes of the conditioning label, 0 for none.
+    """
+
+    event_shape: tuple[int, ...]
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    context_size: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for sizes that are no sizes."""
+        _check_types(self)
+        if not self.event_shape or any(n < 1 for n in self.event_shape):
+            raise ConfigError(f"event_shape must hold positive integers; got {self.event_shape!r}.")
+        if self.context_size < 0:
+            raise ConfigError(f"context_size must be 0 or more; got {self.context_size}.")
+        if any(n < 1 for n in getattr(self, "hidden_units", ())):
+            raise ConfigError("hidden_units must be positive integers.")
+
+    @property
+    def event_size(self) -> int:
+        """Number of dimensions D."""
+        return int(np.prod(self.event_shape))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` takes them back."""
+        return typing.cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(self))))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """The config of `to_dict`'s output. Raises ConfigError for fields that do not fit."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ConfigError(
+                f"{cls.__name__} has no {', '.join(unknown)}; its fields: "
+                f"{', '.join(sorted(known))}."
+            )
+        converted = {name: _tuples(value) for name, value in values.items()}
+        preprocessing = converted.get("preprocessing")
+        try:
+            if isinstance(preprocessing, Mapping):
+                converted["preprocessing"] = Preprocessing(**preprocessing)
+            return cls(**converted)
+        except TypeError as error:
+            raise ConfigError(f"{cls.__name__} cannot be built: {error}.") from error
+
+    @classmethod
+    def image_preprocessing(cls) -> Preprocessing:
+        """What the system's paper does to uint8 images.
+
+        The default of `zoo.create` for [h, w, c] events.
+        """
+        return Preprocessing(num_levels=256, transform="logit")
+
+
+def _check_types(config: ModelConfig) -> None:
+    """Raises ConfigError for a field that is not of its declared type."""
+    hints = typing.get_type_hints(type(config))
+    for item in dataclasses.fields(config):
+        hint, value = hints[item.name], getattr(config, item.name)
+        origin = typing.get_origin(hint)
+        if origin is tuple:
+            integers = isinstance(value, tuple) and all(_is_integer(n) for n in value)
+            fits, expected = integers, "a tuple of integers"
+        elif origin is Literal:
+            fits, expected = value in typing.get_args(hint), f"one of {typing.get_args(hint)}"
+        elif hint is int:
+            fits, expected = _is_integer(value), "an integer"
+        elif hint is float:
+            fits = isinstance(value, int | float) and not isinstance(value, bool)
+            expected = "a number"
+        else:
+            fits, expected = isinstance(value, hint), f"a {hint.__name__}"
+        if not fits:
+            raise ConfigError(f"{item.name} must be {expected}; got {value!r}.")
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value

@@ -1,0 +1,100 @@
+"""Maximum likelihood in Keras' own terms: `compile`, `fit`, `evaluate`, and their saving."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from zoo.errors import InvalidInputError
+from zoo.models.inputs import EVALUATION_SEED, unpacked
+from zoo.ops.units import bits_per_dim_from_nats
+
+__all__ = ["MaximumLikelihood"]
+
+
+class MaximumLikelihood(keras.Model):
+    """A Keras model that `fit` trains on x, or (x, context), by its own density.
+
+    Subclasses have `config`, `_log_prob`, `_checked_data` and `_checked_context`, as
+    `zoo.models.base.DensityModel` has.
+    """
+
+    config: Any
+
+    def _create_training_state(self) -> None:
+        self._loss_tracker_nats = keras.metrics.Mean(name="loss")
+        self.noise_seed = keras.random.SeedGenerator(seed=0, name="noise_seed")
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What `compile` was called with, for Keras' saving."""
+        optimizer = getattr(self, "optimizer", None)
+        return (
+            {}
+            if optimizer is None
+            else {"optimizer": keras.saving.serialize_keras_object(optimizer)}
+        )
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles with `get_compile_config`'s output."""
+        if config:
+            self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
+            self.optimizer.build(self.trainable_variables)
+
+    def compile(self, optimizer: Any = "adam", *, loss: Any = None, **kwargs: Any) -> None:
+        """Keras' compile; `loss` must stay None.
+
+        The loss is the model's own, -log_prob in nats.
+        """
+        if loss is not None:
+            raise InvalidInputError(
+                f"{type(self).__name__} trains by maximum likelihood, -log_prob, and takes no "
+                f"loss; got {loss!r}."
+            )
+        super().compile(optimizer=optimizer, **kwargs)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The loss in nats; Keras resets it every epoch."""
+        return [self._loss_tracker_nats]
+
+    def _loss_nats(self, x: Any, context: Any, seed: Any, *, training: bool) -> Any:
+        """What training minimises, [batch]: -log_prob, where a model has no other objective."""
+        return -self._log_prob(x, context, seed, training=training)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step of maximum likelihood on x, or (x, context)."""
+        x, context = self._rows(data)
+        seed = self._next_noise_seed()
+        with tf.GradientTape() as tape:
+            nats = self._loss_nats(x, context, seed, training=True)  # [batch]
+            loss = tf.reduce_mean(nats) / tf.distribute.get_strategy().num_replicas_in_sync
+            loss = self.optimizer.scale_loss(loss)
+        variables = self.trainable_variables
+        # A loss that is not finite shows in the history and leaves the weights as they are.
+        finite = tf.math.is_finite(loss)
+        gradients = [tf.where(finite, g, tf.zeros_like(g)) for g in tape.gradient(loss, variables)]
+        self.optimizer.apply(gradients, variables)
+        self._loss_tracker_nats.update_state(nats)
+        return self._results()
+
+    def _next_noise_seed(self) -> Any:
+        """int32 [2], another one at every step: training sees new dequantisation noise."""
+        seed = tf.cast(tf.reshape(self.noise_seed.next(), [-1])[:2], tf.int64)
+        return tf.cast(tf.bitwise.bitwise_and(seed, 0x7FFFFFFF), tf.int32)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """The mean of -log_prob in nats."""
+        x, context = self._rows(data)
+        seed = tf.constant(EVALUATION_SEED, tf.int32)
+        self._loss_tracker_nats.update_state(self._loss_nats(x, context, seed, training=False))
+        return self._results()
+
+    def _results(self) -> dict[str, Any]:
+        loss = self._loss_tracker_nats.result()
+        return {"loss": loss, "bits_per_dim": bits_per_dim_from_nats(-loss, self.config.event_size)}
+
+    def _rows(self, data: Any) -> tuple[Any, Any]:
+        x, context = unpacked(data, conditional=bool(self.config.context_size))
+        return self._checked_data(x), self._checked_context(context, rows=None)

@@ -1,0 +1,83 @@
+"""What a run says of itself beside its weights: history.csv and run.json."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo import checkpointing
+
+__all__ = ["HISTORY_FIELDS", "TrainingResult", "write_history", "write_record"]
+
+HISTORY_FIELDS = (
+    "step",
+    "epoch",
+    "seconds",
+    "learning_rate",
+    "train_nats",
+    "validation_nats",
+    "validation_bits_per_dim",
+    "rows_per_second",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult:
+    """How a run ended: `reason` is "finished", "early stopping", "time limit" or "signal"."""
+
+    folder: Path
+    step: int
+    epoch: int
+    best_step: int
+    best_validation_nats: float
+    seconds: float
+    reason: str
+
+
+def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Writes history.csv, a row a validation."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, HISTORY_FIELDS, lineterminator="\n")
+    table.writeheader()
+    table.writerows(history)
+    checkpointing.write_text_atomic(folder / "history.csv", text.getvalue())
+
+
+def write_record(
+    folder: Path,
+    *,
+    name: str,
+    reason: str,
+    counters: Mapping[str, Any],
+    steps_per_epoch: int,
+    software: Mapping[str, str] | None = None,
+) -> TrainingResult:
+    """Writes run.json: how the run ended, on what hardware, with which software (this process')."""
+    result = TrainingResult(
+        folder=folder,
+        step=counters["step"],
+        epoch=counters["step"] // steps_per_epoch,
+        best_step=counters["best_step"],
+        best_validation_nats=counters["best_validation_nats"],
+        seconds=counters["seconds"],
+        reason=reason,
+    )
+    best = result.best_validation_nats
+    record = {
+        "name": name,
+        "reason": reason,
+        "step": result.step,
+        "epoch": result.epoch,
+        "best_step": result.best_step,
+        "best_validation_nats": best if math.isfinite(best) else None,
+        "train_hours": round(result.seconds / 3600.0, 3),
+        "hardware": " and ".join(counters["hardware"]),
+        "software": {**checkpointing.software_versions(), **(software or {})},
+    }
+    checkpointing.write_json_atomic(folder / "run.json", record)
+    return result

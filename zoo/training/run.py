@@ -1,0 +1,355 @@
+"""The loop around the step: data, validation, the best weights, the full state."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo import checkpointing, loading
+from zoo.data import pipeline, sources
+from zoo.errors import DataError, MissingCheckpointError, NonFiniteLossError, TrainingError
+from zoo.losses import negative_log_likelihood
+from zoo.models import build
+from zoo.ops.units import bits_per_dim_from_nats
+from zoo.recipes import Recipe, to_dict
+from zoo.training.records import TrainingResult, write_history, write_record
+from zoo.training.signals import StopRequests
+from zoo.training.state import STATE_FILE, load_state, save_state
+from zoo.training.step import TrainingStep
+
+__all__ = ["Run", "build_model", "train"]
+
+SAVE_SECONDS = 180.0
+HARDWARE = f"{os.cpu_count()} CPU cores"
+
+
+def train(
+    recipe: Recipe,
+    out_dir: str | os.PathLike[str],
+    *,
+    name: str = "",
+    resume: bool = False,
+    max_seconds: float = math.inf,
+    initial_weights: str | os.PathLike[str] = "",
+    progress: Callable[[int, int, dict[str, float]], None] | None = None,
+) -> TrainingResult:
+    """Trains the recipe; the best weights so far are in `out_dir` at every moment.
+
+    Writes out_dir/config.json, recipe.json and model.weights.h5 (the averaged weights of the best
+    validation), history.csv, run.json, TensorBoard logs under logs/, and state.npz, the full state,
+    every few minutes and at the end. SIGTERM and SIGINT save the state and end the run.
+
+    resume: goes on from state.npz, whose recipe must be the same but for max_epochs and patience.
+    max_seconds: of this call; the state is saved when they are over.
+    initial_weights: a `.weights.h5` to start from, instead of a data-dependent initialisation.
+    progress: called after every step with (step, total steps, {"nats", ...}).
+
+    Raises DataError (no data), TrainingError (a folder in use, or with a state and no `resume`),
+    MissingCheckpointError (`resume` without a state), NonFiniteLossError.
+    """
+    folder = Path(out_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    try:
+        with lock:
+            run = Run(
+                recipe, folder, name or folder.name, resume=resume, initial_weights=initial_weights
+            )
+            return run.loop(max_seconds, progress)
+    except filelock.Timeout as error:
+        raise TrainingError(
+            f"Another training is writing to {folder}; give it another --out."
+        ) from error
+
+
+def build_model(recipe: Recipe, name: str) -> Any:
+    """The recipe's model with fresh weights, its conditioners in the recipe's precision."""
+    narrow = recipe.conditioner_dtype == "mixed_bfloat16"  # TF32 is a matter of the accelerator
+    policy = recipe.conditioner_dtype if narrow else ""
+    model = build(recipe.family, recipe.config, conditioner_dtype=policy, name=name)
+    if recipe.distillation is not None:
+        from zoo.distillation import DistillationLoss  # with the teacher's weights
+
+        teacher = loading.load(recipe.distillation.teacher)
+        model.learn_from(DistillationLoss(recipe.distillation, teacher))
+    return model
+
+
+class Run:
+    """One run: model, step, data, and the counters that are saved with them."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        name: str,
+        *,
+        resume: bool,
+        initial_weights: str | os.PathLike[str],
+    ) -> None:
+        self.recipe, self.folder, self.name = recipe, folder, name
+        state = folder / STATE_FILE
+        if resume and not state.exists():
+            raise MissingCheckpointError(
+                f"Nothing to resume: {state} does not exist. Leave out --resume."
+            )
+        if not resume and state.exists():
+            raise TrainingError(
+                f"{folder} holds a run already: use --resume to go on, or another --out."
+            )
+        self.train_rows = sources.load_arrays(recipe.dataset, "train")
+        self.validation_rows = sources.load_arrays(recipe.dataset, "validation")
+        self.validation_rows = self.validation_rows.take(
+            recipe.validation_rows or self.validation_rows.rows
+        )
+        self.steps_per_epoch = pipeline.steps_per_epoch(self.train_rows.rows, recipe.batch_size)
+        if not self.steps_per_epoch or not self.validation_rows.rows:
+            raise DataError(
+                f"Expected at least one batch of {recipe.batch_size} rows to train on and one row "
+                f"to validate; got {self.train_rows.rows} and {self.validation_rows.rows}."
+            )
+        self.total_steps = self.steps_per_epoch * recipe.max_epochs
+        keras.utils.set_random_seed(recipe.seed)
+        self.model = build_model(recipe, name)
+        if not resume:
+            self._initialize(initial_weights)
+        self.step = TrainingStep(self.model, recipe, self.total_steps)
+        self._compiled_step = tf.function(
+            self.step, autograph=False, jit_compile=recipe.jit_compile
+        )
+        self._compiled_nats = tf.function(
+            self.evaluation_nats, autograph=False, reduce_retracing=True
+        )
+        self.counters: dict[str, Any] = {
+            "step": 0,
+            "best_step": 0,
+            "best_validation_nats": math.inf,
+            "validations_without_gain": 0,
+            "seconds": 0.0,
+            "nats_sum": 0.0,
+            "nats_count": 0,
+            "hardware": [],
+        }
+        self.history: list[dict[str, Any]] = []
+        if resume:
+            counters, self.history = load_state(
+                state, self.step.state_variables(), recipe=self.recipe
+            )
+            self.counters.update(counters)
+
+    def _initialize(self, initial_weights: str | os.PathLike[str]) -> None:
+        if initial_weights:
+            checkpointing.load_weights(self.model, initial_weights)
+            return
+        self.model.adapt_whitening(self.train_rows.x)
+        if self.recipe.initialization_rows:
+            rows = self.train_rows.take(self.recipe.initialization_rows or self.train_rows.rows)
+            self.model._fit(rows.x, rows.context, "all")
+
+    # Validation, as every runner of this recipe does it.
+
+    @property
+    def validate_every(self) -> int:
+        """Steps between validations."""
+        return self.recipe.validate_every or self.steps_per_epoch
+
+    @property
+    def evaluation_batch_size(self) -> int:
+        """Validation rows scored at a time; clips are long rows."""
+        return (
+            self.recipe.batch_size * 4
+            if self.recipe.bucket_size
+            else max(self.recipe.batch_size, 100)
+        )
+
+    @property
+    def moment_rows(self) -> int:
+        """How many of the first training rows set batch norm's moments; 0 without batch norm."""
+        if not self.model.has_batch_norm:
+            return 0
+        return min(self.recipe.initialization_rows or self.train_rows.rows, self.train_rows.rows)
+
+    def evaluation_nats(self, x: Any, context: Any) -> Any:
+        """The score of rows in validations, [batch] nats."""
+        return negative_log_likelihood(self.model, x, context, tf.constant([0, 0]), training=False)
+
+    # The loop.
+
+    def loop(
+        self, max_seconds: float, progress: Callable[[int, int, dict[str, float]], None] | None
+    ) -> TrainingResult:
+        """Trains until something ends the run; saves its state and its record."""
+        started, seconds_before = time.monotonic(), self.counters["seconds"]
+        saved_at = started
+        writer = tf.summary.create_file_writer(str(self.folder / "logs"))
+        reason = "finished"
+        if not (self.folder / checkpointing.RECIPE_FILE).exists():
+            checkpointing.write_json_atomic(
+                self.folder / checkpointing.RECIPE_FILE, to_dict(self.recipe)
+            )
+        if not (self.folder / STATE_FILE).exists():
+            self._save()  # so that a run that is killed before its first step resumes as well
+        if self._out_of_patience():  # a finished run that is resumed stays as it is
+            reason = "early stopping"
+        with StopRequests() as stop, writer.as_default():
+            for x, context in self.batches() if reason == "finished" else ():
+                step = self.counters["step"]
+                x = tf.constant(x)
+                context = None if context is None else tf.constant(context)
+                result = self._compiled_step(x, context, tf.constant(step, tf.int32))
+                nats, norm = float(tf.reduce_mean(result["nats"])), float(result["gradient_norm"])
+                if not (math.isfinite(nats) and math.isfinite(norm)):
+                    raise NonFiniteLossError(self._culprit(step, nats, norm, x, context))
+                self.counters["step"] = step = step + 1
+                self.counters["nats_sum"] += nats
+                self.counters["nats_count"] += 1
+                if HARDWARE not in self.counters["hardware"]:
+                    self.counters["hardware"].append(HARDWARE)
+                now = time.monotonic()
+                self.counters["seconds"] = seconds_before + now - started
+                if progress is not None:
+                    progress(step, self.total_steps, self._progress_values(nats, norm))
+                if step % self.validate_every == 0 or step == self.total_steps:
+                    self._validate()
+                    if self._out_of_patience():
+                        reason = "early stopping"
+                        break
+                    if now - saved_at > SAVE_SECONDS / 3:
+                        self._save()
+                        saved_at = time.monotonic()
+                if now - saved_at > SAVE_SECONDS:
+                    self._save()
+                    saved_at = time.monotonic()
+                if stop.reason or now - started > max_seconds:
+                    reason = stop.reason or "time limit"
+                    break
+        self._save()
+        return write_record(
+            self.folder,
+            name=self.name,
+            reason=reason,
+            counters=self.counters,
+            steps_per_epoch=self.steps_per_epoch,
+        )
+
+    def batches(self) -> Iterator[tuple[Any, Any]]:
+        """(x, context or None) of the steps to come, in their order."""
+        first_epoch, skip = divmod(self.counters["step"], self.steps_per_epoch)
+        for epoch in range(first_epoch, self.recipe.max_epochs):
+            yield from pipeline.batches_in_memory(
+                self.train_rows,
+                batch_size=self.recipe.batch_size,
+                seed=self.recipe.seed,
+                epoch=epoch,
+                skip_batches=skip if epoch == first_epoch else 0,
+                bucket_size=self.recipe.bucket_size,
+            )
+
+    def _out_of_patience(self) -> bool:
+        patience: int = self.recipe.patience
+        return bool(patience) and self.counters["validations_without_gain"] >= patience
+
+    def _progress_values(self, nats: float, norm: float) -> dict[str, float]:
+        values = {
+            "nats": nats,
+            "gradient_norm": norm,
+            "epoch": self.counters["step"] / self.steps_per_epoch,
+        }
+        if self.history:
+            values["validation_nats"] = self.history[-1]["validation_nats"]
+        return values
+
+    def _validate(self) -> None:
+        counters = self.counters
+        with self.step.averaged_weights():
+            if self.moment_rows:
+                rows = self.train_rows.take(self.moment_rows)
+                self.model.adapt_batch_norm(rows.x, rows.context)
+            nats = self._mean_nats()
+            if nats < counters["best_validation_nats"]:
+                counters.update(best_validation_nats=nats, best_step=counters["step"])
+                counters["validations_without_gain"] = 0
+                self._publish()
+            else:
+                counters["validations_without_gain"] += 1
+        row = {
+            "step": counters["step"],
+            "epoch": round(counters["step"] / self.steps_per_epoch, 4),
+            "seconds": round(counters["seconds"], 2),
+            "learning_rate": float(self.step.optimizer.learning_rate),
+            "train_nats": counters["nats_sum"] / max(counters["nats_count"], 1),
+            "validation_nats": nats,
+            "validation_bits_per_dim": float(
+                bits_per_dim_from_nats(-nats, self.model.config.event_size)
+            ),
+            "rows_per_second": round(
+                counters["step"] * self.recipe.batch_size / max(counters["seconds"], 1e-9), 1
+            ),
+        }
+        counters.update(nats_sum=0.0, nats_count=0)
+        self.history.append(row)
+        write_history(self.folder, self.history)
+        for key in ("train_nats", "validation_nats", "validation_bits_per_dim", "learning_rate"):
+            tf.summary.scalar(key, row[key], step=counters["step"])
+
+    def _mean_nats(self) -> float:
+        rows, batch_size = self.validation_rows, self.evaluation_batch_size
+        total, count = 0.0, 0
+        for start in range(0, rows.rows, batch_size):
+            stop = start + batch_size
+            context = None if rows.context is None else rows.context[start:stop]
+            context = None if context is None else tf.constant(context)
+            nats = self._compiled_nats(tf.constant(rows.x[start:stop]), context).numpy()
+            total += float(np.sum(nats, dtype=np.float64))
+            count += len(nats)
+        mean = total / count
+        # A validation that is not finite is no gain; the step's own check stops a run that
+        # diverges.
+        return mean if math.isfinite(mean) else math.inf
+
+    def _culprit(self, step: int, nats: float, norm: float, x: Any, context: Any) -> str:
+        """Names the first bijector, on the way from data to latent, whose output is not finite."""
+        model = self.model
+        value = model._dequantised(x, tf.constant([self.recipe.seed, step]))
+        members = model._chain(training=True, context=model._encoded_context(context)).bijectors
+        finite = bool(np.isfinite(value.numpy()).all())
+        culprit = "the data"
+        for member in members:
+            if not finite:
+                break
+            value = member.inverse(tf.identity(value))
+            finite = bool(np.isfinite(value.numpy()).all())
+            culprit = f"bijector {member.name!r}"
+        if finite:
+            overflow = "the latents' density or a log-determinant"
+            culprit = "the gradient" if math.isfinite(nats) else overflow
+        return (
+            f"Step {step}: loss {nats:.6g} nats, gradient norm {norm:.6g}; the first value "
+            f"that is not finite comes from {culprit}. The last saved state is sound: lower "
+            "optimizer.learning_rate or set optimizer.clip_norm, and train again."
+        )
+
+    # State.
+
+    def _publish(self) -> None:
+        checkpointing.save_checkpoint(
+            self.folder, self.model, family=self.recipe.family, recipe=self.recipe
+        )
+
+    def _save(self) -> None:
+        save_state(
+            self.folder / STATE_FILE,
+            self.step.state_variables(),
+            recipe=self.recipe,
+            counters=self.counters,
+            history=self.history,
+        )

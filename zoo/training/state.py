@@ -1,0 +1,85 @@
+"""A run's full state in one file: every variable, the counters, the history, the recipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo import checkpointing
+from zoo.errors import FormatError, TrainingError
+from zoo.recipes import Recipe, from_dict, to_dict
+
+__all__ = ["STATE_FILE", "load_state", "save_state"]
+
+STATE_FILE = "state.npz"
+STATE_VERSION = 1
+
+# What may change between a run and its resumption.
+FREE_FIELDS = ("max_epochs", "patience", "notes", "paper")
+
+
+def save_state(
+    path: Path,
+    variables: Sequence[Any],
+    *,
+    recipe: Recipe,
+    counters: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
+) -> None:
+    """Writes the state atomically. `variables` are kept by position: names need not be unique."""
+    arrays = {f"variable_{i:04d}": v.numpy() for i, v in enumerate(variables)}
+    meta = {
+        "version": STATE_VERSION,
+        "counters": {
+            **counters,
+            "best_validation_nats": repr(counters["best_validation_nats"]),  # may be infinite
+        },
+        "history": history,
+        "recipe": to_dict(recipe),
+    }
+    meta_bytes = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    with checkpointing.replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, meta=meta_bytes, **arrays)
+
+
+def load_state(
+    path: Path, variables: Sequence[Any], *, recipe: Recipe
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Assigns the state's values to `variables`; returns the counters and the history.
+
+    Raises:
+        FormatError: A damaged file, another version, or arrays that are not these variables.
+        TrainingError: The state is of another recipe.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            meta = json.loads(bytes(file["meta"]))
+            arrays = [file[key] for key in sorted(file.files) if key != "meta"]
+    except Exception as error:
+        raise FormatError(
+            f"{path} cannot be read: {error}. Start again in another --out."
+        ) from error
+    if meta.get("version") != STATE_VERSION:
+        raise FormatError(
+            f"{path} has state version {meta.get('version')}; this zoo reads {STATE_VERSION}."
+        )
+    mine, theirs = to_dict(recipe), to_dict(from_dict(meta["recipe"]))
+    different = [k for k in mine if k not in FREE_FIELDS and mine[k] != theirs.get(k)]
+    if different:
+        raise TrainingError(
+            f"{path} belongs to a recipe with other {', '.join(different)}; "
+            "a run resumes under its own recipe."
+        )
+    if [tuple(v.shape) for v in variables] != [a.shape for a in arrays]:
+        raise FormatError(
+            f"{path} holds {len(arrays)} arrays that are not this recipe's variables."
+        )
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+    counters = dict(meta["counters"])
+    counters["best_validation_nats"] = float(counters["best_validation_nats"])
+    return counters, meta["history"]

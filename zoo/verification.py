@@ -1,0 +1,165 @@
+"""`zoo verify`: whether published checkpoints still are, and still answer, what they did.
+
+files      every file has its pinned SHA-256
+load       the model builds and takes all its weights
+golden     the answers of `golden.npz` come again (`zoo.golden`)
+metrics    `zoo.evaluate` on the whole split gives the figures of metrics.json again
+export     the exported SavedModel scores the golden rows as the model does
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from zoo import checkpointing, golden, loading, registry
+from zoo.errors import DataError, ZooError
+
+__all__ = ["CHECKS", "QUICK", "Check", "Verification", "verify"]
+
+CHECKS = ("files", "load", "golden", "metrics", "export")
+QUICK = CHECKS[:3]
+
+# A figure has to come again within this part of its two standard errors: the rows and the noise are
+# the same, and machines differ in rounding alone.
+METRIC_TOLERANCE = 0.05
+EXPORT_TOLERANCE = 1e-5  # relative to the largest log_prob
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One check's result; `detail` says what was compared, or what is wrong."""
+
+    name: str
+    status: Literal["ok", "failed", "skipped"]
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What was found for one model."""
+
+    name: str
+    files: int
+    bytes: int
+    folder: str
+    checks: tuple[Check, ...] = field(default_factory=tuple)
+
+    @property
+    def ok(self) -> bool:
+        """Whether no check failed."""
+        return all(check.status != "failed" for check in self.checks)
+
+
+def verify(name: str, checks: tuple[str, ...] = CHECKS) -> Verification:
+    """Runs the checks, in their order, on a published model; the first that fails is the last.
+
+    Raises UnknownModelError; everything else that is wrong is a failed check.
+    """
+    registry.get(name)
+    files = registry.pins().get(name, {}).get("files", {})
+    subject = _Subject(name)
+    results = []
+    for check in CHECKS:
+        if check not in checks:
+            continue
+        try:
+            results.append(Check(name=check, **_RUNNERS[check](subject)))
+        except DataError as error:
+            results.append(Check(name=check, status="skipped", detail=str(error)))
+        except ZooError as error:
+            results.append(Check(name=check, status="failed", detail=str(error)))
+        if results[-1].status == "failed":
+            break
+    return Verification(
+        name=name,
+        files=len(files),
+        bytes=sum(pin["size"] for pin in files.values()),
+        folder=subject.folder,
+        checks=tuple(results),
+    )
+
+
+class _Subject:
+    """A model under verification; it is loaded by the check that loads."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.folder = ""
+        self.model: Any = None
+
+    def loaded(self) -> Any:
+        if self.model is None:
+            self.model = loading.load(self.name)
+        return self.model
+
+
+Result = dict[str, Any]
+
+
+def _files(subject: _Subject) -> Result:
+    subject.folder = str(loading.resolve(subject.name))
+    return {"status": "ok", "detail": subject.folder}
+
+
+def _load(subject: _Subject) -> Result:
+    return {"status": "ok", "detail": f"{subject.loaded().count_params():,} parameters"}
+
+
+def _golden(subject: _Subject) -> Result:
+    expected = golden.read(loading.resolve(subject.name))
+    if not expected:
+        return {"status": "skipped", "detail": f"the checkpoint has no {golden.GOLDEN_FILE}"}
+    errors = golden.differences(subject.loaded(), expected)
+    worst = max(errors, key=lambda key: errors[key])
+    text = f"largest error {errors[worst]:.2g} of the tolerance, in {worst}"
+    return {"status": "ok" if errors[worst] <= 1.0 else "failed", "detail": text}
+
+
+def _metrics(subject: _Subject) -> Result:
+    from zoo import evaluation
+
+    stored = checkpointing.read_json(loading.resolve(subject.name) / "metrics.json")
+    found = evaluation.evaluate(subject.name, stored["split"])
+    errors = {}
+    for metric, value in stored["metrics"].items():
+        tolerance = METRIC_TOLERANCE * value.get("two_standard_errors", 0.0) or 1e-6
+        errors[metric] = abs(found["metrics"][metric]["value"] - value["value"]) / tolerance
+    worst = max(errors, key=lambda key: errors[key])
+    text = f"largest change {errors[worst]:.2g} of the tolerance, in {worst}"
+    return {"status": "ok" if errors[worst] <= 1.0 else "failed", "detail": text}
+
+
+def _export(subject: _Subject) -> Result:
+    import tensorflow as tf
+
+    from zoo import exporting
+
+    expected = golden.read(loading.resolve(subject.name))
+    model = subject.loaded()
+    x = expected.get("x", np.asarray(model.sample(2, seed=0)))
+    labels = {"context": expected["context"].astype(np.int32)} if "context" in expected else {}
+    with tempfile.TemporaryDirectory() as folder:
+        served = tf.saved_model.load(exporting.export(subject.name, folder))
+        signature = served.signatures["serving_default"]
+        inputs = {"x": x, **labels}
+        answers = signature(**{key: tf.constant(value) for key, value in inputs.items()})
+    values = np.asarray(model.log_prob(x, labels.get("context")))
+    error = np.max(np.abs(answers["log_prob"].numpy() - values)) / max(1.0, np.abs(values).max())
+    return {
+        "status": "ok" if error <= EXPORT_TOLERANCE else "failed",
+        "detail": f"log_prob of the SavedModel differs by {error:.1g} relative",
+    }
+
+
+_RUNNERS: dict[str, Callable[[_Subject], Result]] = {
+    "files": _files,
+    "load": _load,
+    "golden": _golden,
+    "metrics": _metrics,
+    "export": _export,
+}
