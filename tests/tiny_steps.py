@@ -1,0 +1,30 @@
+"""A tiny recipe of every family, on the rows of `tiny_runs`, for tests of the portable step."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import tiny_runs
+
+from zoo.recipes import Recipe
+
+RUNNER = Path(__file__).resolve().parent.parent / "tools" / "run_step.py"
+REFERENCE_STEPS = 20
+
+_REALNVP, _MAF = tiny_runs.RECIPES["realnvp"], tiny_runs.RECIPES["maf"]
+
+TINY: dict[str, Recipe] = {
+    family: dataclasses.replace(recipe, validate_every=5)
+    for family, recipe in {
+        "nice": tiny_runs.RECIPES["nice"],
+        "realnvp": dataclasses.replace(_REALNVP, config={**_REALNVP.config, "num_final": 1}),
+        "maf": _MAF,
+        "made": dataclasses.replace(
+            _MAF,
+            family="made",
+            config={"event_shape": [3], "context_size": 2, "hidden_units": [8]},
+            ema_decay=0.0,
+        ),
+    }.items()
+}
