@@ -1,9 +1,12 @@
-"""A SavedModel called through TensorFlow's C API: its C++ loader and session, none of its Python.
+"""SavedModels called through TensorFlow's C API: its C++ loader and session, none of its Python.
 
-    python tests/capi_client.py LIBRARY SAVED_MODEL REQUESTS.npz ANSWERS.npz
+    python tests/capi_client.py LIBRARY FOLDER...
 
-XLA is switched off first, as TensorFlow's model server does on CPUs. Requests and answers are
-arrays named `signature/argument` and `signature/output`.
+XLA is switched off first, as TensorFlow's model server does on CPUs. Each folder holds a
+SavedModel under `saved_model` (or a link to one) and `requests.npz`, arrays named
+`request/argument`; a request is a signature's name, with a colon and anything behind it to tell
+requests apart. `answers.npz` is written beside it: `request/output`, or the text of the error as
+`request/error`.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ POINTERS = (
     "TF_AllocateTensor",
     "TF_TensorData",
 )
+
+# TF_DataType
+DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 9: "int64"}
 
 
 class Output(ctypes.Structure):
@@ -131,8 +137,8 @@ class Session:
         """The signature's answer to arrays."""
         import numpy as np
 
-        codes = {np.dtype("float32"): 1, np.dtype("int32"): 3, np.dtype("uint8"): 4}
-        dtypes = {code: dtype for dtype, code in codes.items()}
+        dtypes = {code: np.dtype(name) for code, name in DTYPES.items()}
+        codes = {dtype: code for code, dtype in dtypes.items()}
         names, answers = self.signatures[signature]
         feeds = (Output * len(arguments))(*[self.output(names[key]) for key in arguments])
         tensors = (Pointer * len(arguments))()
@@ -171,23 +177,27 @@ class Session:
         return values
 
 
-def main(library: str, saved_model: str, requests: str, answers: str) -> None:
-    """Answers every request of a file."""
-    session = Session(library, saved_model)
-    import numpy as np
+def main(library: str, *folders: str) -> None:
+    """Answers every request of every folder."""
+    for folder in folders:
+        session = Session(library, f"{folder}/saved_model")
+        import numpy as np
 
-    grouped: dict[str, dict[str, Any]] = {}
-    with np.load(requests) as file:
-        for name in file.files:
-            signature, _, argument = name.partition("/")
-            grouped.setdefault(signature, {})[argument] = file[name]
-    found = {}
-    for signature, arguments in grouped.items():
-        for key, value in session.call(signature, arguments).items():
-            found[f"{signature}/{key}"] = value
+        grouped: dict[str, dict[str, Any]] = {}
+        with np.load(f"{folder}/requests.npz") as file:
+            for name in file.files:
+                request, _, argument = name.partition("/")
+                grouped.setdefault(request, {})[argument] = file[name]
+        found: dict[str, Any] = {}
+        for request, arguments in grouped.items():
+            try:
+                answers = session.call(request.partition(":")[0], arguments)
+            except RuntimeError as error:
+                answers = {"error": np.array(str(error))}
+            found |= {f"{request}/{key}": value for key, value in answers.items()}
+        np.savez(f"{folder}/answers.npz", **found)
     if {"tensorflow", "keras", "zoo"} & set(sys.modules):
         raise RuntimeError("Expected a process that never imports TensorFlow.")
-    np.savez(answers, **found)
 
 
 if __name__ == "__main__":

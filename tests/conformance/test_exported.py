@@ -1,0 +1,95 @@
+"""An export answers as the Python model does: every signature, through TensorFlow's C++ loader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import served
+from cases import MODELS, NUM_ROWS, ModelCase, shared_model
+
+from zoo import exporting
+
+SEEDS = np.array([[1, 2], [-3, 4], [5, -(2**31)]], "int32")
+TEMPERATURES = np.array([1.0, 0.0, 0.7], "float32")
+
+
+def _inputs(case: ModelCase, model: Any) -> dict[str, np.ndarray]:
+    """A batch of every input that some signature takes."""
+    latents = np.random.default_rng(7).normal(size=(NUM_ROWS, case.event_size))
+    known = {
+        "x": case.rows(),
+        "z": latents.astype("float32"),
+        "seed": SEEDS,
+        "temperature": TEMPERATURES,
+        "context": case.labels(),
+    }
+    fields = [s.inputs for s in model.serving_signatures().values()]
+    return {name: known[name] for inputs in fields for name in inputs}
+
+
+def _requests(case: ModelCase, model: Any) -> dict[str, dict[str, np.ndarray]]:
+    """Every signature on the whole batch, and `:row` for its last row alone."""
+    batch = _inputs(case, model)
+    found = {}
+    for name, signature in model.serving_signatures().items():
+        found[name] = {key: batch[key] for key in signature.inputs}
+        found[f"{name}:row"] = {key: batch[key][-1:] for key in signature.inputs}
+    found["serving_default"] = found[next(iter(found))]
+    return found
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """case -> request -> output -> array."""
+    root = tmp_path_factory.mktemp("exports")
+    jobs = {}
+    for name, case in MODELS.items():
+        model = shared_model(case)
+        jobs[name] = (exporting.export(model, root / name), _requests(case, model))
+    return served.answers(root, jobs)
+
+
+def _expected(case: ModelCase, model: Any) -> dict[str, dict[str, Any]]:
+    """signature -> output -> what the model's public methods give."""
+    batch = _inputs(case, model)
+    context = batch.get("context")
+
+    def sample_row(row: int) -> Any:
+        return model.sample(
+            1,
+            seed=SEEDS[row],
+            temperature=float(TEMPERATURES[row]),
+            context=None if context is None else context[row : row + 1],
+        )
+
+    methods = {
+        "log_prob": lambda: {
+            "log_prob": model.log_prob(batch["x"], context),
+            "bits_per_dim": model.bits_per_dim(batch["x"], context),
+        },
+        "encode": lambda: {"z": model.encode(batch["x"], context)},
+        "decode": lambda: {"x": model.decode(batch["z"], context)},
+        "sample": lambda: {"x": np.concatenate([sample_row(row) for row in range(NUM_ROWS)])},
+    }
+    return {name: methods[name]() for name in model.serving_signatures()}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_signature_answers_as_the_model_does(name: str, answers: dict[str, Any]) -> None:
+    case = MODELS[name]
+    expected = _expected(case, shared_model(case))
+    for signature, outputs in expected.items():
+        assert set(answers[name][signature]) == set(outputs), answers[name][signature]
+        for key, value in outputs.items():
+            served.assert_close(answers[name][signature][key], value)
+    default = answers[name]["serving_default"]
+    assert all(np.array_equal(default[k], v) for k, v in answers[name]["log_prob"].items())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_answer_does_not_depend_on_its_batch_mates(name: str, answers: dict[str, Any]) -> None:
+    for signature in shared_model(MODELS[name]).serving_signatures():
+        for key, value in answers[name][signature].items():
+            served.assert_close(answers[name][f"{signature}:row"][key], value[-1:])

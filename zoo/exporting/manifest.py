@@ -1,0 +1,155 @@
+"""The manifest of an export: what a client must know, without the project's source.
+
+`assets.extra/signatures.json` in the folder of a SavedModel, `signatures.json` in that of another
+format; UTF-8, an object with
+
+    schema             1: the number of this layout
+    format             "savedmodel", "tflite" or "onnx"
+    name, version      as in the folder; version is an integer
+    family             such as "realnvp"
+    event_shape        list of integers: the shape of one row of data, without the batch
+    event_size         their product, the number of dimensions D
+    data_dtype         "uint8" for grey levels, else a float: what `x` is
+    media              {"kind": "image"}, {"kind": "features"}, or
+                       {"kind": "audio", "sample_rate": hertz}: how a row may be shown
+    context_size       number of classes of the label `context`; 0 for an unconditional model
+    temperature        {"minimum": 0.0, "maximum": number}, the range that `sample` accepts;
+                       null for a model whose signatures have no temperature
+    dequantisation     the policy for the noise on grey levels, a sentence; null for features
+    default_signature  the signature that `serving_default` is another name of
+    software           {"zoo": version, "tensorflow": version, "keras": version}
+    signatures         name -> signature, the default one first; `serving_default` is not repeated
+
+and each signature an object with
+
+    description        a phrase
+    portable           whether it is converted to LiteRT and ONNX too
+    inputs, outputs    name -> field
+
+and each field an object with
+
+    dtype              "uint8", "int32", "float32", …
+    shape              [null, …]: null is the batch, which is the first axis everywhere; other nulls
+                       are axes of any size
+    meaning            a phrase
+    unit               such as "nats", "grey level", "class"; "" for a pure number
+    minimum, maximum   inclusive range; null for no bound
+    finite             true for an input that must hold no NaN and no infinity
+    example            a number in the range: a batch filled with it is a valid input
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import tensorflow as tf
+
+import zoo
+
+if TYPE_CHECKING:
+    from zoo.models.base import DensityModel
+    from zoo.models.signatures import Field, Signature
+
+__all__ = ["FILES", "SCHEMA", "manifest", "read", "write"]
+
+SCHEMA = 1
+FILES = {
+    "savedmodel": "assets.extra/signatures.json",
+    "tflite": "signatures.json",
+    "onnx": "signatures.json",
+}
+
+_DEQUANTISATION = (
+    "log_prob adds one fixed draw of uniform noise in [0, 1) to every grey level, a hash of the "
+    "row's own values (equal rows have equal answers in any batch); encode takes the middle of "
+    "the bin."
+)
+
+
+def manifest(
+    model: DensityModel,
+    name: str,
+    version: int,
+    signatures: Mapping[str, Signature],
+    *,
+    format: str = "savedmodel",
+) -> dict[str, Any]:
+    """The manifest of the model's export, plain JSON values."""
+    config = model.config
+    temperatures = [s.inputs["temperature"] for s in signatures.values() if _has_temperature(s)]
+    return {
+        "schema": SCHEMA,
+        "format": format,
+        "name": name,
+        "version": version,
+        "family": model.family,
+        "event_shape": list(config.event_shape),
+        "event_size": config.event_size,
+        "data_dtype": model.data_dtype,
+        "media": _media(model),
+        "context_size": config.context_size,
+        "temperature": _range(temperatures[0]) if temperatures else None,
+        "dequantisation": _DEQUANTISATION if config.preprocessing.num_levels else None,
+        "default_signature": next(iter(signatures)),
+        "software": {
+            "zoo": zoo.__version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+        },
+        "signatures": {key: _signature(value) for key, value in signatures.items()},
+    }
+
+
+def write(folder: Path, values: Mapping[str, Any]) -> Path:
+    """Writes the manifest into an export's folder; returns the file."""
+    path = folder / FILES[values["format"]]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def read(folder: Path, *, format: str = "savedmodel") -> dict[str, Any]:
+    """The manifest in an export's folder. Raises OSError where it holds none."""
+    values: dict[str, Any] = json.loads((folder / FILES[format]).read_text(encoding="utf-8"))
+    return values
+
+
+def _has_temperature(signature: Signature) -> bool:
+    return "temperature" in signature.inputs
+
+
+def _media(model: DensityModel) -> dict[str, Any]:
+    rate = getattr(model.config, "sample_rate", None)
+    if rate is not None:
+        return {"kind": "audio", "sample_rate": int(rate)}
+    return {"kind": "image" if len(model.config.event_shape) == 3 else "features"}
+
+
+def _signature(signature: Signature) -> dict[str, Any]:
+    return {
+        "description": signature.description,
+        "portable": signature.portable,
+        "inputs": {k: _field(v, is_input=True) for k, v in signature.inputs.items()},
+        "outputs": {k: _field(v, is_input=False) for k, v in signature.outputs.items()},
+    }
+
+
+def _field(field: Field, *, is_input: bool) -> dict[str, Any]:
+    dtype = tf.as_dtype(field.dtype)
+    return {
+        "dtype": field.dtype,
+        "shape": [None, *field.shape],
+        "meaning": field.meaning,
+        "unit": field.unit,
+        **_range(field),
+        "finite": is_input and dtype.is_floating,
+        "example": int(field.example) if dtype.is_integer else field.example,
+    }
+
+
+def _range(field: Field) -> dict[str, Any]:
+    return {"minimum": field.minimum, "maximum": field.maximum}
