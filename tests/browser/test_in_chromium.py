@@ -1,0 +1,296 @@
+"""The web page in headless Chromium: what a person sees and does. `make browser-test` runs it.
+
+Screenshots go to `$ZOO_SCREENSHOTS`, or to the test's own folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+import tensorflow as tf
+import tiny_exports
+from live_server import Running, serve
+from PIL import Image
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: pip install -e '.[browser]'"
+)
+
+pytestmark = pytest.mark.browser
+TIMEOUT = 30
+RATE, SECONDS = 8000, 0.5
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def save_tone(folder: Path) -> None:
+    """A model of sounds: `sample` is half a second of a tone, its pitch from the seed."""
+    seed = tf.TensorSpec([None, 2], tf.int32, "seed")
+    temperature = tf.TensorSpec([None], tf.float32, "temperature")
+
+    @tf.function(input_signature=[seed, temperature], autograph=False)
+    def sample(seed: tf.Tensor, temperature: tf.Tensor) -> dict[str, tf.Tensor]:
+        time = tf.range(int(RATE * SECONDS), dtype=tf.float32) / RATE
+        pitch = 220.0 * tf.cast(1 + seed[:, 1:], tf.float32)
+        return {"x": temperature[:, None] * tf.sin(2.0 * np.pi * pitch * time)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], name="x")], autograph=False)
+    def log_prob(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"log_prob": -tf.reduce_sum(x**2, -1)}
+
+    module = tf.Module()
+    module.sample, module.log_prob = sample, log_prob
+    signatures = {"serving_default": log_prob, "sample": sample}
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+    media = {"kind": "audio", "sample_rate": RATE}
+    told = {"outputs": {"log_prob": {"unit": "nats", "meaning": "of a whole sound"}}}
+    tiny_exports.write_manifest(
+        folder,
+        media=media,
+        family="tone",
+        default_signature="log_prob",
+        signatures={"log_prob": told},
+    )
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    path = tmp_path_factory.mktemp("export")
+    models = tiny_exports.export(path)
+    save_tone(path / "tone" / "1")
+    with serve(path) as addresses:
+        yield Running(addresses, path, models)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    executable = next(filter(None, map(shutil.which, NAMES)), None)
+    if executable is None:
+        pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed")
+    with playwright.sync_playwright() as driver:
+        sandbox = [] if os.geteuid() else ["--no-sandbox"]  # Chromium has none for root
+        quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        browser = driver.chromium.launch(executable_path=executable, args=[*sandbox, *quiet])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, running: Running) -> Iterator[Any]:
+    """The page, which may say nothing on the console and ask nobody else."""
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(running.url("/"))
+    page.get_by_role("heading", name="adder").wait_for()
+    yield page
+    # A refused request is shown on the page, and Chromium notes its status.
+    assert [text for text in said if "status of 400" not in text] == []
+    own = (running.addresses.rest, "data:", "blob:")
+    assert [url for url in asked if not url.startswith(own)] == []
+    page.close()
+
+
+@pytest.fixture
+def shoot(page: Any, tmp_path: Path) -> Any:
+    folder = Path(os.environ.get("ZOO_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def shoot(name: str) -> None:
+        page.screenshot(path=folder / f"{name}.png", full_page=True)
+        with Image.open(folder / f"{name}.png") as picture:
+            assert len(picture.convert("L").getcolors(maxcolors=256) or ()) > 8, "a blank page"
+
+    return shoot
+
+
+def choose(page: Any, name: str) -> None:
+    page.get_by_role("navigation").get_by_role("button", name=name, exact=True).click()
+    page.get_by_role("heading", name=name, exact=True).wait_for()
+
+
+def visible(page: Any, *ids: str) -> list[bool]:
+    return [page.locator(f"#{one}").is_visible() for one in ids]
+
+
+def canvas_pixels(page: Any, index: int, where: str = "#samples") -> np.ndarray:
+    """Height x width x RGBA of a canvas."""
+    found = page.evaluate(
+        """([where, index]) => {
+          const canvas = document.querySelectorAll(`${where} canvas`)[index];
+          const { width, height } = canvas;
+          const data = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+          return [height, width, Array.from(data)];
+        }""",
+        [where, index],
+    )
+    return np.array(found[2], np.uint8).reshape(found[0], found[1], 4)
+
+
+def scored(page: Any) -> dict[str, float]:
+    """The numbers that a score shows, by name."""
+    page.locator("#scored dd").first.wait_for()
+    names = page.locator("#scored dt").all_inner_texts()
+    values = page.locator("#scored dd").all_inner_texts()
+    return {n: float(v.split()[0]) for n, v in zip(names, values, strict=True)}
+
+
+def test_lists_models_with_their_cards(page: Any, shoot: Any) -> None:
+    buttons = page.get_by_role("navigation").get_by_role("button").all_inner_texts()
+    names = ["adder", "probe", "tiny_features", "tiny_images", "tiny_labels", "tone"]
+    assert buttons == names
+    choose(page, "tiny_images")
+    assert page.locator("#facts").inner_text().startswith("version 1 · rows [4, 4, 1] · ")
+    card = page.locator("#card")
+    assert card.get_by_role("heading", name="A tiny model").is_visible()
+    assert card.locator("td").all_inner_texts() == ["bits/dim", "4.36"]
+    assert "log_prob" in page.locator("#signatures").inner_text()
+    choose(page, "adder")
+    assert page.locator("#card").inner_text() == "This export has no card."
+    assert page.locator("#facts").inner_text().startswith("version 10, 1 · ")
+    assert visible(page, "sampling", "scoring") == [False, True]
+    choose(page, "tiny_images")
+    shoot("model")
+
+
+def test_shows_samples_as_images(page: Any, running: Running, shoot: Any) -> None:
+    choose(page, "tiny_images")
+    page.get_by_label("rows").fill("5")
+    page.get_by_label("seed").fill("-7")
+    page.get_by_label("temperature").fill("0.8")
+    page.get_by_role("button", name="Sample").click()
+    page.locator("#samples canvas").nth(4).wait_for()
+    assert page.locator("#samples canvas").count() == 5
+    assert re.fullmatch(r"\d+\.\d\d s", page.locator("#sample-status").inner_text())
+    answer = requests.post(
+        running.predict_url("tiny_images"),
+        json={
+            "signature_name": "sample",
+            "inputs": {"seed": [[-7, row] for row in range(5)], "temperature": [0.8] * 5},
+        },
+        timeout=TIMEOUT,
+    ).json()["outputs"]
+    for row, image in enumerate(np.array(answer, np.uint8)):
+        pixels = canvas_pixels(page, row)
+        np.testing.assert_array_equal(pixels[..., :3], np.repeat(image, 3, axis=-1))
+        assert (pixels[..., 3] == 255).all()
+    shoot("samples")
+
+
+def test_scores_a_chosen_image(page: Any, running: Running, tmp_path: Path, shoot: Any) -> None:
+    image = np.arange(0, 256, 16, dtype=np.uint8).reshape(4, 4)
+    Image.fromarray(image).save(tmp_path / "ramp.png")
+    choose(page, "tiny_images")
+    page.locator("#file").set_input_files(tmp_path / "ramp.png")
+    found = scored(page)
+    batch = image[None, ..., None]
+    model = running.models["tiny_images"]
+    assert found["log prob"] == pytest.approx(float(model.log_prob(batch)[0]), rel=1e-4)
+    assert found["bits per dim"] == pytest.approx(float(model.bits_per_dim(batch)[0]), rel=1e-4)
+    np.testing.assert_array_equal(canvas_pixels(page, 0, "#scored")[..., 0], image)
+    shoot("score")
+
+
+def test_scores_a_dropped_image(page: Any, running: Running, tmp_path: Path) -> None:
+    """Of another size, in colour, inverted: what reaches the model is what is shown."""
+    Image.new("RGB", (40, 30), (200, 200, 200)).save(tmp_path / "grey.png")
+    choose(page, "tiny_images")
+    page.get_by_label("invert").check()
+    data = page.evaluate_handle(
+        """(bytes) => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(bytes)], "grey.png", { type: "image/png" }));
+          return data;
+        }""",
+        list((tmp_path / "grey.png").read_bytes()),
+    )
+    page.dispatch_event("#drop", "dragover", {"dataTransfer": data})
+    assert page.locator("#drop.over").count() == 1
+    page.dispatch_event("#drop", "drop", {"dataTransfer": data})
+    found = scored(page)
+    assert page.locator("#drop.over").count() == 0
+    batch = np.full([1, 4, 4, 1], 55, np.uint8)
+    expected = float(running.models["tiny_images"].log_prob(batch)[0])
+    assert found["log prob"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_scores_a_row_of_numbers(page: Any, running: Running) -> None:
+    choose(page, "tiny_features")
+    assert visible(page, "features-form", "drop") == [True, False]
+    page.get_by_label("One row").fill("0.5, -1 2\n3;0.25")
+    page.get_by_role("button", name="Score").click()
+    row = np.array([[0.5, -1, 2, 3, 0.25]], np.float32)
+    expected = float(running.models["tiny_features"].log_prob(row)[0])
+    assert scored(page)["log prob"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_conditional_models_take_a_context(page: Any, running: Running) -> None:
+    choose(page, "tiny_labels")
+    assert page.locator(".context-label:visible").count() == 2
+    page.locator("#score-context").fill("2")
+    page.get_by_label("One row").fill("0.5 -1 2")
+    page.get_by_role("button", name="Score").click()
+    row, label = np.array([[0.5, -1, 2]], np.float32), np.array([2], np.int32)
+    expected = float(running.models["tiny_labels"].log_prob(row, label)[0])
+    assert scored(page)["log prob"] == pytest.approx(expected, rel=1e-4)
+    page.get_by_role("button", name="Sample").click()
+    page.locator("#samples tr").nth(15).wait_for()
+    assert page.locator("#samples tr").first.locator("td").count() == 3
+    choose(page, "tiny_images")
+    assert page.locator(".context-label:visible").count() == 0
+
+
+def test_plays_sounds(page: Any, shoot: Any) -> None:
+    choose(page, "tone")
+    assert visible(page, "sampling", "scoring") == [True, False]
+    assert "nats\tof a whole sound" in page.locator("#signatures").inner_text()
+    page.get_by_label("rows").fill("2")
+    page.get_by_role("button", name="Sample").click()
+    players = page.locator("#samples audio")
+    players.nth(1).wait_for()
+    duration = page.evaluate(
+        """() => new Promise((resolve, reject) => {
+          const player = document.querySelector("#samples audio");
+          if (player.readyState >= 1) resolve(player.duration);
+          player.onloadedmetadata = () => resolve(player.duration);
+          player.onerror = () => reject(new Error("no WAV file"));
+        })"""
+    )
+    assert duration == pytest.approx(SECONDS, abs=0.01)
+    shoot("sounds")
+
+
+def test_says_what_went_wrong(page: Any, tmp_path: Path) -> None:
+    choose(page, "tiny_features")
+    status = page.locator("#score-status")
+    page.get_by_label("One row").fill("1 2 three")
+    page.get_by_role("button", name="Score").click()
+    page.get_by_text("Only numbers, with commas or spaces between.").wait_for()
+    page.get_by_label("One row").fill("1 2 3")
+    page.get_by_role("button", name="Score").click()
+    page.get_by_text("Input 'x' expects shape [?,5]; got [1,3]").wait_for()
+    assert "wrong" in status.get_attribute("class")
+    choose(page, "tiny_images")
+    assert status.inner_text() == ""
+    (tmp_path / "text.png").write_text("no image")
+    page.locator("#file").set_input_files(tmp_path / "text.png")
+    page.get_by_text("text.png is no image that this browser can read.").wait_for()
+
+
+def test_fits_a_narrow_screen(page: Any, shoot: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    for name in ("tiny_images", "tiny_labels", "tone"):
+        choose(page, name)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 390, name
+    shoot("narrow")

@@ -1,0 +1,202 @@
+"""Ports, addresses and the end of a server; and `zoo serve`, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import requests
+import tiny_checkpoints
+import tiny_exports
+from live_server import Running, serve
+from typer.testing import CliRunner, Result
+
+from zoo import cli, exporting
+from zoo.errors import ServingError
+from zoo.serving import repository
+from zoo.serving.server import Addresses, Server
+
+TIMEOUT = 30
+
+# `zoo serve` as the console script runs it, and then what it had imported.
+COMMAND = """
+import atexit, sys
+from zoo.cli import app
+forbidden = ("zoo.exporting", "zoo.bijectors", "tensorflow_probability", "tf_keras")
+atexit.register(lambda: print("imported:", *(n for n in forbidden if n in sys.modules)))
+app(sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="module")
+def adder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export")
+    tiny_exports.save_adder(path / "adder" / "1", 1)
+    return path
+
+
+def repository_of(path: Path) -> repository.Repository:
+    return repository.Repository({"adder": path / "adder"}, max_rows=4)
+
+
+class TestServer:
+    def test_listens_on_the_loopback_alone(self, running: Running) -> None:
+        assert running.addresses.rest.startswith("http://127.0.0.1:")
+        assert running.addresses.grpc.startswith("127.0.0.1:")
+        port = int(running.addresses.rest.rpartition(":")[2])
+        # All of 127/8 is this machine; a server bound to every address would answer there.
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), timeout=TIMEOUT).close()
+
+    def test_ipv6(self, adder: Path) -> None:
+        if not _has_ipv6():
+            pytest.skip("this machine has no IPv6 loopback")
+        with serve(adder, host="::1") as addresses:
+            assert addresses.rest.startswith("http://[::1]:")
+            assert requests.get(addresses.rest + "/v1/models/adder", timeout=TIMEOUT).ok
+            with grpc.insecure_channel(addresses.grpc) as channel:
+                grpc.channel_ready_future(channel).result(TIMEOUT)
+
+    @pytest.mark.parametrize("option", ["port", "grpc_port"])
+    def test_a_port_that_is_taken(self, option: str, adder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            number = taken.getsockname()[1]
+            ports = {"port": 0, "grpc_port": 0, option: number}
+            server = Server(repository_of(adder), **ports)
+            flag = "--" + option.replace("_", "-")
+            with pytest.raises(ServingError, match=f"port {number}: .* with {flag}; 0 takes any"):
+                asyncio.run(server.serve(fail))
+
+    def test_an_address_of_another_machine(self, adder: Path) -> None:
+        server = Server(repository_of(adder), host="192.0.2.1", port=0)  # reserved for texts
+        with pytest.raises(ServingError, match=r"Cannot listen on 192\.0\.2\.1"):
+            asyncio.run(server.serve(fail))
+
+    def test_ports_are_closed_at_the_end(self, adder: Path) -> None:
+        with serve(adder) as addresses:
+            ports = [int(address.rpartition(":")[2]) for address in vars(addresses).values()]
+        for port in ports:
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT).close()
+
+
+def fail(addresses: Addresses) -> None:
+    pytest.fail(f"it listens on {addresses}")
+
+
+class TestCommand:
+    def test_serves_what_is_exported_and_ends_with_a_signal(self, adder: Path) -> None:
+        arguments = ["serve", "--path", str(adder), "--port", "0", "--grpc-port", "0"]
+        with subprocess.Popen(
+            [sys.executable, "-c", COMMAND, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={key: value for key, value in os.environ.items() if not key.startswith("TF_CPP")},
+        ) as process:
+            try:
+                rest = process.stdout.readline().removeprefix("REST and page: ").strip()
+                rpc = process.stdout.readline().removeprefix("gRPC: ").strip()
+                response = requests.post(
+                    rest + "/v1/models/adder:predict", json={"instances": [2.0]}, timeout=TIMEOUT
+                )
+                with grpc.insecure_channel(rpc) as channel:
+                    grpc.channel_ready_future(channel).result(TIMEOUT)
+            finally:
+                process.send_signal(signal.SIGTERM)
+                out, err = process.communicate(timeout=TIMEOUT)
+        assert response.json() == {"predictions": [3.0]}
+        assert process.returncode == 128 + signal.SIGTERM, err
+        assert out == "imported:\n"
+        assert err == ""
+
+    @pytest.fixture
+    def run(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Result, dict[str, Path]]]:
+        """Runs the command up to the server: its result, and what would have been served."""
+        served: dict[str, Path] = {}
+
+        def no_server(coroutine: Coroutine[Any, Any, None]) -> None:
+            repository = coroutine.cr_frame.f_locals["self"]._repository
+            coroutine.close()
+            served.update({name: repository.get(name).folder for name in repository.names()})
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(asyncio, "run", no_server)
+
+        def run(*arguments: object) -> tuple[Result, dict[str, Path]]:
+            return CliRunner().invoke(cli.app, ["serve", *map(str, arguments)]), served
+
+        return run
+
+    def test_all_that_lies_in_the_folder(self, run: Any, adder: Path) -> None:
+        result, served = run("--path", adder)
+        assert result.exit_code == 128 + signal.SIGINT
+        assert served == {"adder": adder / "adder" / "1"}
+
+    def test_names_are_exported_for_now(
+        self, run: Any, adder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pins = {"tiny_features": {"version": 4, "files": {}}}
+        tiny_checkpoints.register(pins, monkeypatch, install=tmp_path / "install")
+
+        def export(name: str, path: str, version: int) -> str:
+            folder = Path(path) / name / str(version)
+            tiny_exports.save_adder(folder, version)
+            return str(folder)
+
+        monkeypatch.setattr(exporting, "export", export)
+        before = sorted(adder.iterdir())
+        result, served = run("tiny_features", "adder", "--path", adder)
+        assert result.exit_code == 128 + signal.SIGINT, result.output
+        assert served["adder"] == adder / "adder" / "1"
+        folder = served["tiny_features"]
+        assert folder.parts[-2:] == ("tiny_features", "4")
+        assert not folder.exists()  # removed with the server
+        assert sorted(adder.iterdir()) == before
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["../adder"], "A model's name has letters"),
+            (["nice_mnits"], "Did you mean"),
+            (["--path", "nowhere"], "nowhere holds no exported model"),
+        ],
+        ids=["path", "unknown", "empty"],
+    )
+    def test_refusals(self, arguments: list[str], message: str, run: Any) -> None:
+        result, served = run(*arguments)
+        assert result.exit_code == 2
+        assert message in result.stderr
+        assert result.stdout == ""
+        assert served == {}
+
+    def test_other_machines_may_come_only_on_purpose(self, run: Any, adder: Path) -> None:
+        assert run("--path", adder)[0].stderr == ""
+        assert run("--path", adder, "--host", "localhost")[0].stderr == ""
+        stderr = run("--path", adder, "--host", "0.0.0.0")[0].stderr
+        assert stderr.startswith("zoo: whoever reaches 0.0.0.0 can use this server")
+
+    def test_what_to_install(self, run: Any, adder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in [n for n in sys.modules if n.startswith("zoo.serving")]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, "uvicorn", None)
+        result, _ = run("--path", adder)
+        assert result.exit_code == 2
+        assert "needs the package 'uvicorn': pip install 'density-zoo[serve]'" in result.stderr
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,141 @@
+"""`zoo serve`: exported models behind TensorFlow Serving's interfaces, for development."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from zoo import registry
+from zoo.cli.app import EXIT_CODES, SIGNALLED, app, complain
+from zoo.console import import_tensorflow, waiting
+from zoo.errors import ServingError
+
+if TYPE_CHECKING:
+    from zoo.serving.server import Addresses
+
+
+@app.command(epilog=EXIT_CODES)
+def serve(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Models; all that lie in PATH without.")
+    ] = None,
+    *,
+    path: Annotated[
+        Path, typer.Option(help="Base folder of exports. What is not there is exported for now.")
+    ] = Path("export"),
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; this machine alone without.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of REST and the page; 0 for any free one.")
+    ] = 8501,
+    grpc_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of gRPC; 0 for any free one.")
+    ] = 8500,
+    max_megabytes: Annotated[
+        float, typer.Option(min=0.001, help="The largest request, in MiB.")
+    ] = 32.0,
+    max_rows: Annotated[int, typer.Option(min=1, help="The most rows in a request.")] = 1024,
+) -> None:
+    """Serve exported models as TensorFlow Serving does, with a web page: for development and tests.
+
+    REST (/v1/models/NAME:predict) and gRPC (PredictionService), a page at / to look at samples and
+    to score images. No authentication and no encryption: deploy TensorFlow Serving itself.
+
+    Example: zoo serve nice_mnist
+    """
+    import_tensorflow()
+    modules = _import_serving()
+    with tempfile.TemporaryDirectory(prefix="zoo-serve-") as temporary:
+        folders = _folders(names, path, Path(temporary), modules)
+        with waiting("loading"):
+            repository = modules.repository.Repository(folders, max_rows=max_rows)
+        if not _is_loopback(host):
+            complain(f"whoever reaches {host} can use this server: it asks for no password")
+        server = modules.server.Server(
+            repository,
+            host=host,
+            port=port,
+            grpc_port=grpc_port,
+            limits=modules.server.Limits(max_bytes=int(max_megabytes * 2**20), max_rows=max_rows),
+        )
+        with _orderly_end():
+            asyncio.run(server.serve(_announce))
+
+
+def _import_serving() -> Any:
+    """The package `zoo.serving` with the modules used here, or what to install."""
+    try:
+        import zoo.serving.repository
+        import zoo.serving.server
+    except ModuleNotFoundError as error:
+        raise ServingError(
+            f"`zoo serve` needs the package {error.name!r}: pip install 'density-zoo[serve]'."
+        ) from error
+    return zoo.serving
+
+
+def _folders(names: list[str] | None, path: Path, temporary: Path, modules: Any) -> dict[str, Path]:
+    """name -> folder of versions: what lies in `path`, else a fresh export in `temporary`."""
+    find, find_versions = modules.repository.find, modules.repository.find_versions
+    if not names:
+        found = find(path)
+        if not found:
+            raise ServingError(
+                f"{path} holds no exported model. Name one of `zoo list --pretrained`, which is "
+                "then exported for now, or use `zoo export` first."
+            )
+        return {name: path / name for name in found}
+    folders = {}
+    for name in dict.fromkeys(names):
+        modules.repository.check_name(name)
+        folders[name] = path / name
+        if not find_versions(folders[name]):
+            folders[name] = _export(name, temporary)
+    return folders
+
+
+def _export(name: str, folder: Path) -> Path:
+    """Writes the registered model's SavedModel below `folder`; returns its folder of versions."""
+    registry.get(name)
+    with waiting(f"exporting {name}"):
+        from zoo import exporting
+
+        version = registry.pins().get(name, {}).get("version", 1)
+        return Path(exporting.export(name, str(folder), version=version)).parent
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _announce(addresses: Addresses) -> None:
+    print(f"REST and page: {addresses.rest}", flush=True)
+    print(f"gRPC: {addresses.grpc}", flush=True)
+
+
+@contextlib.contextmanager
+def _orderly_end() -> Iterator[None]:
+    """SIGTERM and SIGINT end the block in order: ports closed, temporary exports removed."""
+
+    def end(number: int, _frame: object) -> NoReturn:
+        raise SystemExit(SIGNALLED + number)
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(SIGNALLED + signal.SIGINT) from None
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,286 @@
+// The page of `zoo serve`: asks the server what it serves, and its REST interface for answers.
+
+const element = (id) => document.getElementById(id);
+
+/** A new element with properties and children. */
+function make(tag, properties = {}, ...children) {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+}
+
+let shown = null; // the model that the page shows
+
+// --- the server
+
+/** The outputs of a signature, name -> list of rows, from columns of inputs. */
+async function predict(model, signature, inputs) {
+  const response = await fetch(`/v1/models/${model.name}:predict`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ signature_name: signature, inputs }),
+  });
+  const text = await response.text();
+  let answer;
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    throw new Error("The answer holds NaN or infinity, which is no number to show.");
+  }
+  if (!response.ok) throw new Error(answer.error ?? `status ${response.status}`);
+  const names = Object.keys(model.signatures[signature].outputs);
+  return names.length === 1 ? { [names[0]]: answer.outputs } : answer.outputs;
+}
+
+/** Runs `work` with the button disabled; says how long it took, or what went wrong. */
+async function attempt(button, status, work) {
+  status.classList.remove("wrong");
+  status.textContent = "working …";
+  if (button) button.disabled = true;
+  const start = performance.now();
+  try {
+    await work();
+    status.textContent = `${((performance.now() - start) / 1000).toFixed(2)} s`;
+  } catch (error) {
+    status.classList.add("wrong");
+    status.textContent = error.message;
+  } finally {
+    if (button) button.disabled = false;
+  }
+}
+
+// --- pictures, sounds, numbers
+
+/** Draws rows x columns x channels of 0..255 on a canvas of that size. */
+function drawImage(image) {
+  const [height, width, channels] = [image.length, image[0].length, image[0][0].length];
+  const canvas = make("canvas", { width, height });
+  const context = canvas.getContext("2d");
+  const data = context.createImageData(width, height);
+  image.flat().forEach((pixel, i) => {
+    const [r, g, b] = channels === 1 ? [pixel[0], pixel[0], pixel[0]] : pixel;
+    data.data.set([r, g, b, 255], 4 * i);
+  });
+  context.putImageData(data, 0, 0);
+  return canvas;
+}
+
+/** A player of samples in -1..1: a 16-bit mono WAV file. */
+function makePlayer(samples, rate) {
+  const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
+  const text = (at, s) => [...s].forEach((c, i) => view.setUint8(at + i, c.charCodeAt(0)));
+  text(0, "RIFF");
+  view.setUint32(4, 36 + 2 * samples.length, true);
+  text(8, "WAVEfmt ");
+  view.setUint32(16, 16, true); // bytes of the format
+  view.setUint16(20, 1, true); // PCM
+  view.setUint16(22, 1, true); // channels
+  view.setUint32(24, rate, true);
+  view.setUint32(28, 2 * rate, true); // bytes a second
+  view.setUint16(32, 2, true); // bytes a frame
+  view.setUint16(34, 16, true); // bits a sample
+  text(36, "data");
+  view.setUint32(40, 2 * samples.length, true);
+  samples.forEach((value, i) => {
+    view.setInt16(44 + 2 * i, Math.round(32767 * Math.max(-1, Math.min(1, value))), true);
+  });
+  const url = URL.createObjectURL(new Blob([view], { type: "audio/wav" }));
+  return make("audio", { controls: true, src: url });
+}
+
+const number = (value) => (Number.isInteger(value) ? String(value) : value.toPrecision(5));
+
+/** A table with a line for each row of numbers. */
+function makeTable(rows) {
+  const lines = rows.map((row) =>
+    make("tr", {}, ...[row].flat(Infinity).map((v) => make("td", { textContent: number(v) }))));
+  return make("table", {}, make("tbody", {}, ...lines));
+}
+
+function showRows(target, rows, media) {
+  target.querySelectorAll("audio").forEach((player) => URL.revokeObjectURL(player.src));
+  if (media.kind === "image") target.replaceChildren(...rows.map(drawImage));
+  else if (media.kind === "audio") {
+    const rate = media.sample_rate ?? 16000;
+    target.replaceChildren(...rows.map((row) => makePlayer(row.flat(Infinity), rate)));
+  } else target.replaceChildren(makeTable(rows));
+}
+
+// --- sampling and scoring
+
+/** Columns of a signature's inputs: `values` has a function of the row for each known name. */
+function columns(model, signature, count, values) {
+  const names = Object.keys(model.signatures[signature].inputs);
+  return Object.fromEntries(
+    names.map((name) => [name, Array.from({ length: count }, (_, row) => values[name](row))]));
+}
+
+const SAMPLED = {
+  seed: (row) => [element("seed").valueAsNumber, row],
+  temperature: () => element("temperature").valueAsNumber,
+  context: () => element("sample-context").valueAsNumber,
+};
+
+async function sample() {
+  const model = shown;
+  const count = element("rows").valueAsNumber;
+  const outputs = await predict(model, "sample", columns(model, "sample", count, SAMPLED));
+  showRows(element("samples"), outputs.x ?? Object.values(outputs)[0], model.media);
+}
+
+/** Scores one row of data and shows every output of the default signature. */
+async function score(row, ...picture) {
+  const model = shown;
+  const values = { x: () => row, context: () => element("score-context").valueAsNumber };
+  const outputs = await predict(
+    model, "serving_default", columns(model, "serving_default", 1, values));
+  const described = toldOf(model, "serving_default").outputs ?? {};
+  const list = make("dl");
+  for (const [name, [value]] of Object.entries(outputs)) {
+    const unit = described[name]?.unit ?? "";
+    list.append(
+      make("dt", { textContent: name.replaceAll("_", " ") }),
+      make("dd", { textContent: `${number(value)} ${unit}` }));
+  }
+  element("scored").replaceChildren(...picture, list);
+}
+
+/** A picture file as the model's height x width x channels of 0..255. */
+async function readImage(file, [height, width, channels]) {
+  const bitmap = await createImageBitmap(file).catch(() => {
+    throw new Error(`${file.name} is no image that this browser can read.`);
+  });
+  const context = make("canvas", { width, height }).getContext("2d");
+  context.fillRect(0, 0, width, height); // black behind transparent pixels
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, 0, 0, width, height);
+  const { data } = context.getImageData(0, 0, width, height);
+  const level = (value) => (element("invert").checked ? 255 - value : value);
+  const pixel = (i) => {
+    const [r, g, b] = data.slice(4 * i, 4 * i + 3);
+    if (channels === 3) return [level(r), level(g), level(b)];
+    return [level(Math.round(0.299 * r + 0.587 * g + 0.114 * b))]; // luma, ITU-R BT.601
+  };
+  return Array.from({ length: height }, (_, y) =>
+    Array.from({ length: width }, (_, x) => pixel(y * width + x)));
+}
+
+function scoreFile(file) {
+  if (!file) return;
+  attempt(null, element("score-status"), async () => {
+    const image = await readImage(file, eventShape(shown));
+    await score(image, drawImage(image));
+  });
+}
+
+function scoreFeatures() {
+  return attempt(element("score"), element("score-status"), async () => {
+    const row = element("features").value.split(/[\s,;]+/).filter(Boolean).map(Number);
+    if (row.some(Number.isNaN)) throw new Error("Only numbers, with commas or spaces between.");
+    await score(row);
+  });
+}
+
+// --- what is shown of a model
+
+const eventShape = (model) => (model.signatures.serving_default?.inputs.x?.shape ?? [0]).slice(1);
+const shapeText = (shape) => `[${(shape ?? []).map((size) => size ?? "?").join(", ")}]`;
+
+/** Whether the page can fill every input of the signature. */
+const fillable = (model, signature, names) =>
+  signature in model.signatures &&
+  Object.keys(model.signatures[signature].inputs).every((name) => names.includes(name));
+
+/** What the manifest says of a signature; of the default one under its own name. */
+function toldOf({ manifest }, signature) {
+  const told = manifest?.signatures ?? {};
+  const name = signature in told ? signature : manifest?.default_signature;
+  return told[name] ?? {};
+}
+
+function signatureTable(model) {
+  const rows = [];
+  for (const [name, signature] of Object.entries(model.signatures)) {
+    for (const side of ["inputs", "outputs"]) {
+      for (const [key, field] of Object.entries(signature[side])) {
+        const told = toldOf(model, name)[side]?.[key] ?? {};
+        const texts = [
+          name, `${side.slice(0, -1)} ${key}`, `${field.dtype} ${shapeText(field.shape)}`,
+          told.unit ?? "", told.meaning ?? ""];
+        rows.push(make("tr", {}, ...texts.map((textContent) => make("td", { textContent }))));
+      }
+    }
+  }
+  const titles = ["signature", "tensor", "dtype and shape", "unit", "meaning"];
+  const head = make("tr", {}, ...titles.map((textContent) => make("th", { textContent })));
+  return make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
+}
+
+function show(model) {
+  shown = model;
+  const kind = model.media.kind;
+  const shape = eventShape(model);
+  element("title").textContent = model.name;
+  element("facts").textContent =
+    `version ${model.versions.join(", ")} · rows ${shapeText(shape)} · ` +
+    (model.manifest ? `${model.manifest.family} · ` : "") + `POST /v1/models/${model.name}:predict`;
+  const uses = (name) => Object.values(model.signatures).some(({ inputs }) => name in inputs);
+  document.querySelectorAll(".context-label").forEach((l) => { l.hidden = !uses("context"); });
+  element("temperature-label").hidden = !uses("temperature");
+  element("sampling").hidden = !fillable(model, "sample", Object.keys(SAMPLED));
+  element("scoring").hidden =
+    kind === "audio" || !fillable(model, "serving_default", ["x", "context"]);
+  element("drop").hidden = element("invert-label").hidden = kind !== "image";
+  element("features-form").hidden = kind !== "features";
+  element("drop-size").textContent = shape.slice(0, 2).join(" × ") + " pixels";
+  element("features-size").textContent = shape.join(" × ");
+  for (const id of ["samples", "scored", "sample-status", "score-status"]) {
+    element(id).replaceChildren();
+  }
+  element("signatures").replaceChildren(signatureTable(model));
+  if (model.card) element("card").innerHTML = model.card; // made by the server, without raw HTML
+  else element("card").textContent = "This export has no card.";
+  for (const button of document.querySelectorAll("nav button")) {
+    button.setAttribute("aria-current", String(button.textContent === model.name));
+  }
+  element("model").hidden = false;
+  history.replaceState(null, "", `#${model.name}`);
+}
+
+function listen() {
+  element("sample-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    attempt(element("sample"), element("sample-status"), sample);
+  });
+  element("features-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    scoreFeatures();
+  });
+  element("file").addEventListener("change", (event) => scoreFile(event.target.files[0]));
+  const drop = element("drop");
+  for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
+    drop.addEventListener(type, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", type === "dragenter" || type === "dragover");
+    });
+  }
+  drop.addEventListener("drop", (event) => scoreFile(event.dataTransfer.files[0]));
+}
+
+async function start() {
+  listen();
+  try {
+    const models = await (await fetch("/ui/models")).json();
+    for (const model of models) {
+      const button = make("button", { type: "button", textContent: model.name });
+      button.addEventListener("click", () => show(model));
+      element("models").append(make("li", {}, button));
+    }
+    show(models.find((model) => `#${model.name}` === location.hash) ?? models[0]);
+  } catch (error) {
+    element("problem").hidden = false;
+    element("problem").textContent = `The server does not answer: ${error.message}`;
+  }
+}
+
+start();
