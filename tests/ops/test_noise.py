@@ -26,6 +26,22 @@ def test_mix32_is_the_published_hash() -> None:
     assert_array_equal(mix32(tf.constant(values, tf.uint32)), [lowbias32(v) for v in values])
 
 
+def test_noise_is_the_documented_hash_of_the_row() -> None:
+    """In NumPy's uint32, which wraps; published scores rest on these numbers."""
+
+    def mix(x: np.ndarray) -> np.ndarray:
+        x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
+        x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
+        return x ^ (x >> np.uint32(16))
+
+    x = _images(3).numpy().astype(np.uint32)
+    golden = np.arange(1, 65, dtype=np.uint32) * np.uint32(0x9E3779B9)
+    row = mix(x + golden + np.uint32(3)).sum(-1, keepdims=True, dtype=np.uint32)
+    row = mix(row ^ mix(np.array([5 + 3 * 3], np.uint32)))
+    expected = ((mix(row + golden) >> np.uint32(9)).astype("float32") + 0.5) * 2.0**-23
+    assert_array_equal(hashed_uniform(_images(3), SEED), expected.astype("float32"))
+
+
 def test_noise_is_uniform_and_uncorrelated() -> None:
     u = hashed_uniform(_images(2000), SEED).numpy().astype("float64")
     assert u.dtype == np.float64

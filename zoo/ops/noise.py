@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["hashed_uniform", "mix32"]
+__all__ = ["counter_uniform", "hashed_uniform", "mix32"]
 
 # Chris Wellons' "lowbias32" integer hash, and the 32-bit golden ratio as the step of the counter.
 _MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
@@ -46,10 +46,30 @@ def hashed_uniform(x: Any, seed: Any) -> Any:
     seed = tf.cast(seed, tf.uint32)
     positions = (np.arange(1, event_size + 1, dtype=np.uint64) * _GOLDEN_RATIO) & 0xFFFFFFFF
     counter = tf.constant(positions.astype(np.uint32))  # [D]
-    row_hash = tf.reduce_sum(mix32(rows + counter + seed[0]), axis=-1, keepdims=True)  # [batch, 1]
+    # Summed as int64, modulo 2**32 by the cast: LiteRT and ONNX Runtime do not sum uint32 so.
+    hashes = tf.cast(mix32(rows + counter + seed[0]), tf.int64)
+    row_hash = tf.cast(tf.reduce_sum(hashes, axis=-1, keepdims=True), tf.uint32)  # [batch, 1]
     row_hash = mix32(
         tf.bitwise.bitwise_xor(row_hash, mix32(seed[1] + seed[0] * tf.constant(3, tf.uint32)))
     )
     bits = tf.bitwise.right_shift(mix32(row_hash + counter), tf.constant(9, tf.uint32))
     uniform = (tf.cast(bits, tf.float32) + 0.5) * (2.0**-23)
     return tf.reshape(uniform, shape)
+
+
+def counter_uniform(seed: Any, rows: int, first: Any, steps: int, count: int) -> Any:
+    """Uniform numbers in (0, 1) named by (seed, step, row, number): float32 [steps, rows, count].
+
+    Steps are first, first + 1, ...: asking for them in pieces gives the same numbers.
+    seed: int32 [2].   first: int32 scalar.
+    """
+    seed = tf.cast(seed, tf.uint32)
+    inner = mix32(seed[1] + tf.constant(_GOLDEN_RATIO, tf.uint32))
+    key = mix32(tf.bitwise.bitwise_xor(seed[0], inner))
+    step = tf.cast(first + tf.range(steps), tf.uint32)
+    step = mix32(key + step * tf.constant(_GOLDEN_RATIO, tf.uint32))
+    number = tf.cast(tf.range(1, rows * count + 1), tf.uint32)
+    number = mix32(number * tf.constant(_GOLDEN_RATIO, tf.uint32))
+    bits = tf.bitwise.right_shift(mix32(step[:, None] + number), tf.constant(9, tf.uint32))
+    uniform = (tf.cast(bits, tf.float32) + 0.5) * (2.0**-23)
+    return tf.reshape(uniform, [steps, rows, count])
