@@ -38,6 +38,7 @@ def main() -> None:
 def publish(name: str, run: Path, *, storage: str, version: int) -> None:
     """Stores, pins, evaluates, describes, and pins again what evaluation and card have added."""
     from zoo import checkpointing, evaluation, golden, loading, recipes, registry
+    from zoo.exporting import deployment
     from zoo.models import build
 
     entry = registry.get(name)
@@ -62,6 +63,8 @@ def publish(name: str, run: Path, *, storage: str, version: int) -> None:
     subprocess.run(sampling_command(entry, folder), check=True)
     subprocess.run([sys.executable, str(ROOT / "tools" / "render_cards.py")], check=True)
     pin(name, folder, version)
+    served = deployment.models_config(sorted(registry.pins()))
+    checkpointing.write_text_atomic(ROOT / "export" / "models.config", served)
 
 
 def sampling_command(entry: Any, folder: Path) -> list[str]:
