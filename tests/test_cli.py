@@ -241,8 +241,8 @@ class TestSample:
     @pytest.mark.parametrize(
         ("args", "message"),
         [
-            (["tiny_images", "-o", "x.gif"], "Expected a .png, .npy, .npz, .csv file; got 'x.gif'"),
-            (["tiny_features", "-o", "x.png"], "rows of 5 features, not images"),
+            (["tiny_images", "-o", "x.gif"], "Expected a .png, .npy, .npz, .csv, .wav, .flac file"),
+            (["tiny_features", "-o", "x.png"], "rows of 5 numbers, not images"),
             (["tiny_images", "-o", "x.npy", "--temperature", "-1"], "temperature must be"),
             (["tiny_images", "-o", "x.npy", "--context", "1"], "unconditional"),
             (["tiny_labels", "-o", "x.npy"], "give context"),

@@ -53,7 +53,7 @@ def register(monkeypatch: pytest.MonkeyPatch) -> Any:
             recipe=tiny_runs.RECIPES[name],
             description="",
             limitations="",
-            metrics=evaluation.METRICS,
+            metrics=evaluation.DENSITY_METRICS,
         )
         monkeypatch.setitem(registry.ENTRIES, "tiny", dataclasses.replace(entry, **changes))
 

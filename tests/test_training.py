@@ -601,8 +601,8 @@ def test_flips_mirror_whole_rows_and_differ_from_step_to_step() -> None:
             super().__init__()
             self.weight = self.add_weight(shape=(), initializer="zeros")
 
-        def _log_prob(self, x: Any, context: Any, seed: Any, *, training: bool) -> Any:
-            return self.weight - tf.reduce_sum(tf.cast(x[:, :, 0, 0], tf.float32), 1)
+        def _loss_nats(self, x: Any, context: Any, seed: Any, *, training: bool) -> Any:
+            return -self.weight + tf.reduce_sum(tf.cast(x[:, :, 0, 0], tf.float32), 1)
 
     step = training.TrainingStep(Column(), recipe, 10)
     draws = [step(tf.constant(x), None, tf.constant(i))["nats"].numpy() for i in (0, 1, 0)]

@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from zoo.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
 
 __all__ = ["AUDIO_SUFFIXES", "read_audio", "write_audio"]
 
@@ -28,6 +28,7 @@ def read_audio(path: Path, sample_rate: int) -> np.ndarray:
     Raises InvalidInputError for a file that is absent or no audio, of another rate, with several
     channels, without samples, silent throughout, or clipped.
     """
+    import numpy as np
     import soundfile
 
     try:
@@ -61,6 +62,7 @@ def write_audio(path: Path, clips: Sequence[np.ndarray] | np.ndarray, sample_rat
 
     Raises InvalidInputError for another suffix or samples that are not int16.
     """
+    import numpy as np
     import soundfile
 
     if path.suffix.lower() not in AUDIO_SUFFIXES:
