@@ -122,6 +122,8 @@ def stop(process: subprocess.Popen[str], folder: Path, plan: tuple[Any, ...]) ->
     step, delay = int(rng.integers(*steps)), rng.uniform(0.0, 0.05)
     second = ""
     for line in process.stdout:
+        if not line.endswith("\n"):  # cut off by the kill
+            continue
         last_line = line.split()
         if last_line == [name, str(step)]:
             try:  # while the process holds the folder
