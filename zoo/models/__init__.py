@@ -21,6 +21,12 @@ FAMILIES = {
     "realnvp": "zoo.models.realnvp:RealNVP",
     "maf": "zoo.models.maf:MAF",
     "made": "zoo.models.maf:MADEModel",
+    "vae": "zoo.models.vae:VAE",
+    "planar_vae": "zoo.models.flow_posteriors:PlanarVAE",
+    "radial_vae": "zoo.models.flow_posteriors:RadialVAE",
+    "sylvester_vae": "zoo.models.flow_posteriors:SylvesterVAE",
+    "iaf_vae": "zoo.models.flow_posteriors:IAFVAE",
+    "coupling_vae": "zoo.models.flow_posteriors:CouplingVAE",
     "wavenet": "zoo.models.wavenet:WaveNet",
     "parallel_wavenet": "zoo.models.parallel_wavenet:ParallelWaveNet",
 }
