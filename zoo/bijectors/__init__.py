@@ -12,8 +12,12 @@ from zoo.bijectors.base import (
 )
 from zoo.bijectors.coupling import CheckerboardCoupling, SplitCoupling
 from zoo.bijectors.elementwise import BatchNorm, DataDependentAffine, DiagonalAffine
+from zoo.bijectors.inverse_autoregressive import InverseAutoregressive
 from zoo.bijectors.multiscale import FactorOut, Unsqueeze
+from zoo.bijectors.planar import Planar
 from zoo.bijectors.preprocessing import PixelScaling, ZCAWhitening
+from zoo.bijectors.radial import Radial
+from zoo.bijectors.sylvester import Sylvester
 
 __all__ = [
     "AutoregressiveFlow",
@@ -24,10 +28,14 @@ __all__ = [
     "FactorOut",
     "FlowChain",
     "Interleave",
+    "InverseAutoregressive",
     "OnePassBijector",
     "PixelScaling",
+    "Planar",
+    "Radial",
     "Reverse",
     "SplitCoupling",
+    "Sylvester",
     "Unsqueeze",
     "ZCAWhitening",
     "forward_and_log_det",
