@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["counter_uniform", "hashed_draws", "hashed_uniform", "mix32"]
+__all__ = ["binarized", "counter_uniform", "hashed_draws", "hashed_uniform", "mix32"]
 
 # Chris Wellons' "lowbias32" integer hash, and the 32-bit golden ratio as the step of the counter.
 _MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
@@ -61,6 +61,11 @@ def hashed_draws(x: Any, seed: Any, first: Any, count: int) -> Any:
     number = tf.cast(first + tf.range(1, count + 1), tf.uint32)
     key = mix32(tf.bitwise.bitwise_xor(_row_hash(x, seed), tf.constant(_DRAWS, tf.uint32)))
     return _uniform(key + mix32(number * tf.constant(_GOLDEN_RATIO, tf.uint32)))
+
+
+def binarized(x: Any, seed: Any) -> Any:
+    """1 with probability x / 255, else 0, by `hashed_uniform`: uint8 of grey levels x's shape."""
+    return tf.cast(255.0 * hashed_uniform(x, seed) < tf.cast(x, tf.float32), tf.uint8)
 
 
 def _row_hash(x: Any, seed: Any) -> Any:

@@ -19,6 +19,7 @@ from zoo.data import pipeline, sources
 from zoo.errors import DataError, MissingCheckpointError, NonFiniteLossError, TrainingError
 from zoo.losses import negative_log_likelihood
 from zoo.models import build
+from zoo.ops.noise import binarized
 from zoo.ops.units import bits_per_dim_from_nats
 from zoo.recipes import Recipe, to_dict
 from zoo.training.records import TrainingResult, write_history, write_record
@@ -180,6 +181,8 @@ class Run:
 
     def evaluation_nats(self, x: Any, context: Any) -> Any:
         """The score of rows in validations, [batch] nats."""
+        if self.recipe.dynamic_binarization:
+            x = binarized(x, tf.constant([0, 0]))
         return negative_log_likelihood(self.model, x, context, tf.constant([0, 0]), training=False)
 
     # The loop.
