@@ -33,9 +33,9 @@ from zoo.networks.mlp import MLP
 from zoo.ops.stable import soft_clip
 
 __all__ = [
+    "IAFVAE",
     "CouplingVAE",
     "CouplingVAEConfig",
-    "IAFVAE",
     "IAFVAEConfig",
     "PlanarVAE",
     "PlanarVAEConfig",
@@ -94,7 +94,8 @@ class _ParameterisedVAE(VAE):
 
     def _create_posterior(self) -> None:
         size = self.config.num_flows * self._flow_parameters
-        self.flow_head = self.shared = None
+        self.flow_head: Any = None
+        self.shared: Any = None
         if getattr(self.config, "amortised", True):
             self.flow_head = self._head(size, "flow")
         else:
@@ -102,10 +103,8 @@ class _ParameterisedVAE(VAE):
             self.shared = self.add_weight(shape=(size,), initializer=initializer, name="flow")
 
     def _posterior_flow(self, features: Any) -> list[tfb.Bijector]:
-        if self.shared is not None:
-            parameters = self.shared[None, :]
-        else:
-            parameters = self.flow_head(features)
+        shared = self.shared is not None
+        parameters = self.shared[None, :] if shared else self.flow_head(features)
         parts = tf.split(tf.cast(parameters, self.compute_dtype), self.config.num_flows, -1)
         return [self._bijector(i, part) for i, part in enumerate(parts)]
 

@@ -3,7 +3,7 @@
 Kingma & Welling 2014, arXiv:1312.6114; Rezende & Mohamed 2015, arXiv:1505.05770.
 
     z_0 ~ Normal(mu(x), sigma(x)),   z_K = f_K o ... o f_1 (z_0),   p(z) = Normal(0, 1)
-    log q(z_K | x) = log Normal(z_0; mu, sigma) - sum_k log|det df_k|            (1505.05770, Eq. 13)
+    log q(z_K | x) = log Normal(z_0; mu, sigma) - sum_k log|det df_k|          (1505.05770, Eq. 13)
     ELBO(x) = E[log p(x | z_K) + log p(z_K) + sum_k log|det df_k|] + H(Normal(mu, sigma))   (Eq. 15)
     log p(x) >= log 1/K sum_k p(x, z^k) / q(z^k | x)     (importance-weighted; 1509.00519, Eq. 8)
 
@@ -221,9 +221,7 @@ class VAE(DensityModel):
         """Standard normal noise of draws `first`, ... of every row: [batch, count, latent_size]."""
         size = self.config.latent_size
         uniform = hashed_draws(x, seed, first * size, count * size)
-        return tf.reshape(
-            tf.math.ndtri(tf.cast(uniform, self.compute_dtype)), [-1, count, size]
-        )
+        return tf.reshape(tf.math.ndtri(tf.cast(uniform, self.compute_dtype)), [-1, count, size])
 
     def _log_prior(self, z: Any) -> Any:
         size = self.config.latent_size

@@ -1,4 +1,4 @@
-"""What an exported VAE answers: `log_prob` (by importance samples), `elbo`, `reconstruct`, …"""
+"""What an exported VAE answers: `log_prob`, `elbo`, `encode`, `decode`, `reconstruct`, `sample`."""
 
 from __future__ import annotations
 

@@ -65,6 +65,9 @@ def _newton(s: Any, d: Any) -> Any:
     def unfinished(i: Any, _: Any) -> Any:
         return i < NUM_NEWTON_STEPS
 
-    return sign * tf.while_loop(
-        unfinished, step, (tf.constant(0), start), maximum_iterations=NUM_NEWTON_STEPS
-    )[1]
+    return (
+        sign
+        * tf.while_loop(
+            unfinished, step, (tf.constant(0), start), maximum_iterations=NUM_NEWTON_STEPS
+        )[1]
+    )

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 from zoo.recipes import Dataset, Recipe
 
-__all__ = ["BINARIZED_MNIST", "CIFAR10", "LJSPEECH", "MAGIC", "MNIST", "SPOKEN_DIGIT", "SVHN", "Entry"]
+__all__ = [
+    "BINARIZED_MNIST",
+    "CIFAR10",
+    "LJSPEECH",
+    "MAGIC",
+    "MNIST",
+    "SPOKEN_DIGIT",
+    "SVHN",
+    "Entry",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
