@@ -45,7 +45,6 @@ __all__ = [
     "SylvesterVAEConfig",
 ]
 
-GATE_BIAS = 1.5  # of IAF's s: a fresh flow keeps 0.82 of z (arXiv:1606.04934, Sec. 4)
 LOG_SCALE_LIMIT = 2.0
 
 
@@ -213,10 +212,14 @@ class SylvesterVAE(_ParameterisedVAE):
 
 @dataclass(frozen=True, kw_only=True)
 class IAFVAEConfig(FlowVAEConfig):
-    """IAF steps. `made_units`: hidden layers of every MADE; `context_features`: its context."""
+    """IAF steps. `made_units`: hidden layers of every MADE; `context_features`: its context.
+
+    gate_bias: of s, so that a fresh step keeps sigmoid(gate_bias) of z; the paper's is 1 to 2.
+    """
 
     made_units: tuple[int, ...] = (320,)
     context_features: int = 64
+    gate_bias: float = 1.5
 
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that cannot be built."""
@@ -261,7 +264,7 @@ class IAFVAE(VAE):
 
             def mean_and_gate(z: Any) -> tuple[Any, Any]:
                 mean, gate = tf.unstack(tf.cast(bound(z), z.dtype), axis=-1)
-                return mean, gate + GATE_BIAS
+                return mean, gate + self.config.gate_bias
 
             return bijectors.InverseAutoregressive(mean_and_gate, name=made.name)
 

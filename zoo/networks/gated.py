@@ -255,7 +255,7 @@ class _Residual(keras.layers.Layer):
 
     def call(self, h: Any) -> Any:
         """[batch, h, w, filters] -> the same."""
-        return h + self.mix(self.gate(keras.activations.elu(h)))
+        return h + self.mix(self.gate(tf.nn.silu(h)))
 
 
 class PatchEncoder(keras.layers.Layer):
@@ -296,7 +296,7 @@ class PatchEncoder(keras.layers.Layer):
         h = self.stem(tf.nn.space_to_depth(tf.cast(x, self.compute_dtype), PATCH))
         for block in self.blocks:
             h = block(h)
-        return self.output_layer(tf.reshape(keras.activations.elu(h), [-1, self.size]))
+        return self.output_layer(tf.reshape(tf.nn.silu(h), [-1, self.size]))
 
 
 class PatchDecoder(keras.layers.Layer):
@@ -340,5 +340,5 @@ class PatchDecoder(keras.layers.Layer):
         h = tf.reshape(self.first(tf.cast(z, self.compute_dtype)), [-1, *self.start])
         for block in self.blocks:
             h = block(h)
-        pixels = tf.nn.depth_to_space(self.output_layer(keras.activations.elu(h)), PATCH)
+        pixels = tf.nn.depth_to_space(self.output_layer(tf.nn.silu(h)), PATCH)
         return tf.reshape(pixels, [-1, *self.output_shape_of_row])

@@ -85,6 +85,19 @@ def build_model(recipe: Recipe, name: str) -> Any:
     return model
 
 
+def _assign_common(model: Any, source: Any) -> None:
+    """Gives the model every weight of the source that has the same path and shape.
+
+    Raises TrainingError where there is none.
+    """
+    values = {v.path: v for v in source.weights}
+    common = [v for v in model.weights if v.path in values and values[v.path].shape == v.shape]
+    if not common:
+        raise TrainingError(f"No weight of {source.name} fits one of {model.name}.")
+    for variable in common:
+        variable.assign(values[variable.path])
+
+
 class Run:
     """One run: model, step, data, and the counters that are saved with them."""
 
@@ -150,6 +163,9 @@ class Run:
     def _initialize(self, initial_weights: str | os.PathLike[str]) -> None:
         if initial_weights:
             checkpointing.load_weights(self.model, initial_weights)
+            return
+        if self.recipe.start:
+            _assign_common(self.model, loading.load(self.recipe.start))
             return
         self.model.adapt_whitening(self.train_rows.x)
         if self.recipe.initialization_rows:
