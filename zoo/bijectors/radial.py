@@ -37,9 +37,7 @@ class Radial(OnePassBijector):
     More batch axes broadcast: z [K, batch, D] takes parameters [batch, D].
     """
 
-    def __init__(
-        self, center: Any, raw_alpha: Any, raw_beta: Any, *, name: str = "radial"
-    ) -> None:
+    def __init__(self, center: Any, raw_alpha: Any, raw_beta: Any, *, name: str = "radial") -> None:
         parameters = dict(locals())
         super().__init__(event_ndims=1, parameters=parameters, name=name)
         self._center = center
@@ -64,7 +62,6 @@ class Radial(OnePassBijector):
         alpha, g = self._alpha_and_g(z)
         offset = z - self._center
         r = _norm(offset)
-        # z + (factor - 1) offset: where beta is small the difference to z keeps its digits.
         shift = ((g - alpha) / (alpha + r))[..., tf.newaxis] * offset
         return z + shift, self._log_det(r, alpha, g, z.shape[-1])
 
@@ -74,7 +71,9 @@ class Radial(OnePassBijector):
         offset = x - self._center
         rho = _norm(offset)
         half = g - rho
-        larger = tf.abs(half) + tf.sqrt(tf.square(half) + 4.0 * alpha * rho)  # > 0: so are its terms
+        larger = tf.abs(half) + tf.sqrt(
+            tf.square(half) + 4.0 * alpha * rho
+        )  # > 0: so are its terms
         r = tf.where(half > 0.0, 2.0 * alpha * rho / larger, 0.5 * larger)
         shift = ((alpha - g) / (g + r))[..., tf.newaxis] * offset
         return x + shift, -self._log_det(r, alpha, g, x.shape[-1])
