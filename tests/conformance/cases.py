@@ -21,8 +21,12 @@ from zoo.bijectors.autoregressive import AutoregressiveFlow, Interleave, Reverse
 from zoo.bijectors.base import FlowChain
 from zoo.bijectors.coupling import CheckerboardCoupling, SplitCoupling
 from zoo.bijectors.elementwise import BatchNorm, DiagonalAffine
+from zoo.bijectors.inverse_autoregressive import InverseAutoregressive
 from zoo.bijectors.multiscale import FactorOut, Unsqueeze
+from zoo.bijectors.planar import Planar
 from zoo.bijectors.preprocessing import PixelScaling, ZCAWhitening
+from zoo.bijectors.radial import Radial
+from zoo.bijectors.sylvester import Sylvester, householder, orthogonal, triangular
 from zoo.ops.masks import checkerboard
 
 tfb = tfp.bijectors
@@ -206,6 +210,15 @@ def _zca(event_shape: tuple[int, ...], dtype: Any) -> Bijector:
     )
 
 
+def _matrix(rows: int, columns: int, seed: int, dtype: Any) -> Any:
+    return tf.constant(np.random.default_rng(seed).normal(size=(rows, columns)), dtype)
+
+
+def _sylvester(make_frame: Callable[[Any], Any], size: int, dtype: Any) -> Bijector:
+    matrices = [_matrix(size, size, seed, dtype) for seed in (1, 2)]
+    return Sylvester(make_frame(dtype), *matrices, _vector(size, 3, dtype))
+
+
 def _flow_chain(dtype: Any) -> Bijector:
     affine = DiagonalAffine(_vector(5, 0, dtype), _vector(5, 1, dtype), event_shape=(5,))
     return FlowChain([affine, Reverse(), SplitCoupling(3, dense_conditioner(3, 2))])
@@ -264,6 +277,45 @@ BIJECTORS: dict[str, BijectorCase] = {
     ),
     "autoregressive": BijectorCase(
         build=lambda _: AutoregressiveFlow(autoregressive_conditioner(5)), latent_shape=(5,)
+    ),
+    "inverse-autoregressive": BijectorCase(
+        build=lambda _: InverseAutoregressive(autoregressive_conditioner(5)), latent_shape=(5,)
+    ),
+    "planar": BijectorCase(
+        build=lambda dtype: Planar(
+            _vector(4, 1, dtype), _vector(4, 2, dtype, low=-2.0, high=2.0), _vector(1, 3, dtype)[0]
+        ),
+        latent_shape=(4,),
+    ),
+    "planar-folding": BijectorCase(  # w.u = -1.5: the constraint bends u by much
+        build=lambda dtype: Planar(
+            _vector(4, 1, dtype), -3.0 * _vector(4, 1, dtype), _vector(1, 3, dtype)[0]
+        ),
+        latent_shape=(4,),
+    ),
+    "radial-expanding": BijectorCase(
+        build=lambda dtype: Radial(_vector(4, 1, dtype), *tf.constant([0.3, 2.0], dtype)),
+        latent_shape=(4,),
+    ),
+    "radial-contracting": BijectorCase(
+        build=lambda dtype: Radial(_vector(4, 1, dtype), *tf.constant([1.0, -2.0], dtype)),
+        latent_shape=(4,),
+    ),
+    "sylvester-orthogonal": BijectorCase(
+        build=functools.partial(_sylvester, lambda dtype: orthogonal(_matrix(5, 3, 4, dtype)), 3),
+        latent_shape=(5,),
+    ),
+    "sylvester-householder": BijectorCase(
+        build=functools.partial(_sylvester, lambda dtype: householder(_matrix(2, 5, 4, dtype)), 5),
+        latent_shape=(5,),
+    ),
+    "sylvester-triangular": BijectorCase(
+        build=functools.partial(_sylvester, lambda _: triangular(reverse=False), 4),
+        latent_shape=(4,),
+    ),
+    "sylvester-reversed": BijectorCase(
+        build=functools.partial(_sylvester, lambda _: triangular(reverse=True), 4),
+        latent_shape=(4,),
     ),
     "reverse": BijectorCase(build=lambda _: Reverse(), latent_shape=(5,)),
     "interleave-even": BijectorCase(build=lambda _: Interleave(), latent_shape=(6,)),

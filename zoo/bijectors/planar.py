@@ -27,7 +27,7 @@ from zoo.ops.roots import solve_tanh, tanh_slope
 __all__ = ["Planar", "constrained"]
 
 MIN_SQUARED_NORM = 1e-6
-TINY = 1e-30  # divides in place of 0, where the dividend is 0
+TINY = 1e-15  # divides in place of 0, where the dividend is 0; its square is a float32
 
 
 def constrained(w: Any, u: Any) -> tuple[Any, Any]:

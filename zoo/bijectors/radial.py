@@ -62,7 +62,6 @@ class Radial(OnePassBijector):
         alpha, g = self._alpha_and_g(z)
         offset = z - self._center
         r = _norm(offset)
-        # z + (factor - 1) offset: where beta is small the difference to z keeps its digits.
         shift = ((g - alpha) / (alpha + r))[..., tf.newaxis] * offset
         return z + shift, self._log_det(r, alpha, g, z.shape[-1])
 
