@@ -23,6 +23,7 @@ RECIPE = Recipe(
 )
 EVENT_SHAPES = {
     "mnist": (28, 28, 1),
+    "binarized_mnist": (28, 28, 1),
     "fashion_mnist": (28, 28, 1),
     "cifar10": (32, 32, 3),
     "svhn_cropped": (32, 32, 3),
