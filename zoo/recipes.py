@@ -107,8 +107,8 @@ class Recipe:
     `conditioner_dtype` is the precision of the networks; densities and log-dets are float32 always.
     "tensorfloat32" lets an accelerator round the factors of matrix products and convolutions, to
     TF32's 10 bits on a GPU; on a CPU it is float32.
-    `start`: a registered model whose published weights the run starts from, where they have the
-    same names and shapes; the others are fresh.
+    `start`: a registered model from whose published weights the run starts. They are the first of
+    the recipe's own, with the same names and shapes; those behind them are fresh.
     `annealing_steps` of a VAE: the weight beta of its KL divergence ("kl"), or of log p(x, z)
     ("joint", from 0.01; arXiv:1505.05770, Eq. 20), rises linearly to 1 over so many steps.
     `dynamic_binarization`: grey levels become binary images, 1 with probability x / 255, drawn

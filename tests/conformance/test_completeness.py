@@ -106,11 +106,8 @@ def test_every_entry_is_well_formed(name: str) -> None:
     dataset = entry.recipe.dataset
     assert dataset.test not in (dataset.train, dataset.validation)
     assert dataset.train != dataset.validation
-    if dataset.name not in (
-        "magic",
-        "spoken_digit",
-        "binarized_mnist",
-    ):  # these are split in other ways
+    split_otherwise = ("magic", "spoken_digit", "binarized_mnist")
+    if dataset.name not in split_otherwise:
         assert dataset.validation.startswith("train[")
 
 

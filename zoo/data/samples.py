@@ -1,9 +1,9 @@
 """Real test rows that ship in the package, so that a model can score data before any download.
 
 The first rows of each dataset's test split, as stored (`tools/make_samples.py` wrote them):
-mnist, fashion_mnist and binarized_mnist 64 uint8 images [28, 28, 1] each, cifar10 32 uint8 images [32, 32, 3], magic
-256 float32 rows [10], spoken_digit 8 int16 clips [6144]. Needs NumPy alone. Licences are listed in
-zoo/assets/README.md.
+mnist, fashion_mnist and binarized_mnist 64 uint8 images [28, 28, 1] each, cifar10 32 uint8 images
+[32, 32, 3], magic 256 float32 rows [10], spoken_digit 8 int16 clips [6144]. Needs NumPy alone.
+Licences are listed in zoo/assets/README.md.
 """
 
 from __future__ import annotations

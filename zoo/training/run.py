@@ -16,7 +16,13 @@ import tensorflow as tf
 
 from zoo import checkpointing, loading
 from zoo.data import pipeline, sources
-from zoo.errors import DataError, MissingCheckpointError, NonFiniteLossError, TrainingError
+from zoo.errors import (
+    ConfigError,
+    DataError,
+    MissingCheckpointError,
+    NonFiniteLossError,
+    TrainingError,
+)
 from zoo.losses import negative_log_likelihood
 from zoo.models import build
 from zoo.ops.noise import binarized
@@ -77,6 +83,11 @@ def build_model(recipe: Recipe, name: str) -> Any:
     narrow = recipe.conditioner_dtype == "mixed_bfloat16"  # TF32 is a matter of the accelerator
     policy = recipe.conditioner_dtype if narrow else ""
     model = build(recipe.family, recipe.config, conditioner_dtype=policy, name=name)
+    if (recipe.annealing_steps or recipe.dynamic_binarization) and not hasattr(model, "elbo"):
+        raise ConfigError(
+            f"annealing_steps and dynamic_binarization are for VAEs; {name} is of the family "
+            f"{recipe.family}."
+        )
     if recipe.distillation is not None:
         from zoo.distillation import DistillationLoss  # with the teacher's weights
 
@@ -85,17 +96,23 @@ def build_model(recipe: Recipe, name: str) -> Any:
     return model
 
 
-def _assign_common(model: Any, source: Any) -> None:
-    """Gives the model every weight of the source that has the same path and shape.
+def _assign_leading(model: Any, source: Any) -> None:
+    """Gives the model's first trainable weights the values of the source's, in order.
 
-    Raises TrainingError where there is none.
+    Raises TrainingError where they differ in name or shape, or the model has fewer.
     """
-    values = {v.path: v for v in source.weights}
-    common = [v for v in model.weights if v.path in values and values[v.path].shape == v.shape]
-    if not common:
-        raise TrainingError(f"No weight of {source.name} fits one of {model.name}.")
-    for variable in common:
-        variable.assign(values[variable.path])
+    targets, values = model.trainable_weights[: len(source.trainable_weights)], []
+    for target, value in zip(targets, source.trainable_weights, strict=False):
+        if (target.path, target.shape) != (value.path, value.shape):
+            break
+        values.append(value)
+    if len(values) < len(source.trainable_weights):
+        raise TrainingError(
+            f"{model.name} cannot start from {source.name}: of its {len(source.trainable_weights)} "
+            f"weights {len(values)} are the model's first ones."
+        )
+    for target, value in zip(targets, values, strict=True):
+        target.assign(value)
 
 
 class Run:
@@ -165,7 +182,7 @@ class Run:
             checkpointing.load_weights(self.model, initial_weights)
             return
         if self.recipe.start:
-            _assign_common(self.model, loading.load(self.recipe.start))
+            _assign_leading(self.model, loading.load(self.recipe.start))
             return
         self.model.adapt_whitening(self.train_rows.x)
         if self.recipe.initialization_rows:
