@@ -26,5 +26,22 @@ TINY: dict[str, Recipe] = {
             config={"event_shape": [3], "context_size": 2, "hidden_units": [8]},
             ema_decay=0.0,
         ),
+        "iaf_vae": dataclasses.replace(
+            tiny_runs.RECIPES["nice"],
+            family="iaf_vae",
+            config={
+                "event_shape": [4, 4, 1],
+                "preprocessing": {"num_levels": 2, "transform": "unit"},
+                "latent_size": 3,
+                "hidden_units": [8],
+                "features": 8,
+                "num_flows": 2,
+                "made_units": [8],
+                "context_features": 4,
+            },
+            dynamic_binarization=True,
+            annealing_steps=10,
+            initialization_rows=0,
+        ),
     }.items()
 }

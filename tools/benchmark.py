@@ -7,7 +7,9 @@
 Measured for graphs with and without XLA and for conditioners in float32 and mixed_bfloat16;
 medians of `--repeats` timings, each of as many calls as last `--seconds`. Published models score
 200 and draw 64 rows with their weights, and train on batches of their recipe; `maf_43` is the MAF
-that other libraries are compared on: D = 43, 5 x [512, 512], batches of 1000, random weights.
+that other libraries are compared on: D = 43, 5 x [512, 512], batches of 1000, random weights;
+`vae_dense` and `planar_vae_dense` are VAEs of gated dense layers, batches of 100, the second with
+10 planar flows. What is timed as log_prob is the ELBO of a VAE.
 
     share = rows/s of a training step * 6 * multiplications a row / (operations/s of matmul)
 
@@ -85,7 +87,18 @@ def _maf(name: str, size: int, hidden_units: list[int], num_layers: int, rows: i
     return Case(name=name, recipe=recipe, scored_rows=rows, sampled_rows=rows)
 
 
+def _vae(name: str, family: str, config: dict[str, Any]) -> Case:
+    recipe = registry.get("vae_mnist_base").recipe
+    sizes = {key: recipe.config[key] for key in ("event_shape", "preprocessing")}
+    recipe = dataclasses.replace(
+        recipe, family=family, config={**sizes, "hidden_units": [300, 300], **config}
+    )
+    return Case(name=name, recipe=recipe, scored_rows=SCORED_ROWS, sampled_rows=SAMPLED_ROWS)
+
+
 MADE_UP = {
+    "vae_dense": _vae("vae_dense", "vae", {}),
+    "planar_vae_dense": _vae("planar_vae_dense", "planar_vae", {"num_flows": 10}),
     "maf_43": _maf("maf_43", 43, [512, 512], 5, 1000),
     "maf_tiny": _maf("maf_tiny", 4, [8], 1, 16),
 }
@@ -136,12 +149,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def default_models() -> list[str]:
-    """The published models of rows, and the MAF of the comparison with other libraries.
+    """The published models of rows, and the made-up ones but for the tiny one.
 
     Models of audio are timed by `tools/audio_benchmark.py`, in samples a second.
     """
     rows = [n for n in registry.pins() if registry.get(n).recipe.dataset.feature != "audio"]
-    return [*rows, "maf_43"]
+    return [*rows, "maf_43", "vae_dense", "planar_vae_dense"]
 
 
 def find_case(name: str) -> Case:
@@ -227,11 +240,17 @@ def labels_of(model: Any, count: int) -> Any:
     return tf.range(count, dtype=tf.int32) % size if size else None
 
 
+def density_of(model: Any) -> Any:
+    """The model's log_prob, or the ELBO of one that has no other density in one pass."""
+    return getattr(model, "elbo", model.log_prob)
+
+
 def log_prob_call(model: Any, case: Case, *, xla: bool) -> Call:
     """Scores a batch; the seed varies."""
     x, context = rows_of(case, case.scored_rows), labels_of(model, case.scored_rows)
+    density = density_of(model)
     function = tf.function(
-        lambda seed: model.log_prob(x, context, seed=seed), autograph=False, jit_compile=xla
+        lambda seed: density(x, context, seed=seed), autograph=False, jit_compile=xla
     )
     return lambda number: function(tf.constant([0, number])).numpy()
 
@@ -288,7 +307,8 @@ def count_multiplications(model: Any) -> int:
     config = model.config
     x = tf.TensorSpec([1, *config.event_shape], tf.as_dtype(model.data_dtype))
     context = tf.zeros([1], tf.int32) if config.context_size else None
-    function = tf.function(lambda x: model.log_prob(x, context, seed=0), autograph=False)
+    density = density_of(model)
+    function = tf.function(lambda x: density(x, context, seed=0), autograph=False)
     total = 0
     for operation in function.get_concrete_function(x).graph.get_operations():
         if operation.type in ("MatMul", "BatchMatMulV2"):

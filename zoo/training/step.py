@@ -13,6 +13,7 @@ import tensorflow as tf
 from zoo.losses import l2_penalty, negative_log_likelihood
 from zoo.ops.noise import binarized
 from zoo.recipes import Recipe
+from zoo.training.augmentation import shifted_images
 
 __all__ = ["TrainingStep", "WarmupSchedule"]
 
@@ -119,6 +120,8 @@ class TrainingStep:
         if recipe.horizontal_flips:
             coin = tf.random.stateless_uniform([tf.shape(x)[0], 1, 1, 1], seed=seed) < 0.5
             x = tf.where(coin, tf.reverse(x, [2]), x)
+        if recipe.shift_pixels:
+            x = shifted_images(x, recipe.shift_pixels, seed)
         if recipe.dynamic_binarization:
             x = binarized(x, seed)
         with tf.GradientTape() as tape:
