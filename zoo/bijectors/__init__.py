@@ -17,7 +17,7 @@ from zoo.bijectors.multiscale import FactorOut, Unsqueeze
 from zoo.bijectors.planar import Planar
 from zoo.bijectors.preprocessing import PixelScaling, ZCAWhitening
 from zoo.bijectors.radial import Radial
-from zoo.bijectors.sylvester import Sylvester
+from zoo.bijectors.sylvester import Sylvester, householder, orthogonal, triangular
 
 __all__ = [
     "AutoregressiveFlow",
@@ -39,5 +39,8 @@ __all__ = [
     "Unsqueeze",
     "ZCAWhitening",
     "forward_and_log_det",
+    "householder",
     "inverse_and_log_det",
+    "orthogonal",
+    "triangular",
 ]

@@ -21,6 +21,10 @@ FAMILIES = {
     "realnvp": "zoo.models.realnvp:RealNVP",
     "maf": "zoo.models.maf:MAF",
     "made": "zoo.models.maf:MADEModel",
+    "iaf": "zoo.models.iaf:IAF",
+    "planar": "zoo.models.planar:PlanarFlow",
+    "radial": "zoo.models.radial:RadialFlow",
+    "sylvester": "zoo.models.sylvester:SylvesterFlow",
     "wavenet": "zoo.models.wavenet:WaveNet",
     "parallel_wavenet": "zoo.models.parallel_wavenet:ParallelWaveNet",
 }
