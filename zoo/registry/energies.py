@@ -85,7 +85,9 @@ def _iaf(energy: str) -> Entry:
         name=f"iaf_{energy}",
         family="iaf",
         title=f"Inverse autoregressive flow on the energy {energy.upper()}",
-        paper="Kingma et al.: Improved Variational Inference with Inverse Autoregressive Flow (2016)",
+        paper=(
+            "Kingma et al.: Improved Variational Inference with Inverse Autoregressive Flow (2016)"
+        ),
         arxiv="1606.04934",
         recipe=_recipe("iaf", energy, num_layers=8, hidden_units=[32, 32], activation="tanh"),
         description=(
