@@ -23,6 +23,7 @@ RECIPE = Recipe(
 )
 EVENT_SHAPES = {
     "mnist": (28, 28, 1),
+    "binarized_mnist": (28, 28, 1),
     "fashion_mnist": (28, 28, 1),
     "cifar10": (32, 32, 3),
     "svhn_cropped": (32, 32, 3),
@@ -179,7 +180,10 @@ def test_registered_recipe_has_a_config_of_its_dataset(name: str) -> None:
     config = models.model_class(entry.family).config_class.from_dict(entry.recipe.config)
     assert config.event_shape == EVENT_SHAPES[entry.recipe.dataset.name]
     is_image = len(config.event_shape) == 3
-    assert config.preprocessing.num_levels == (256 if is_image else 0)
+    binary = entry.family.endswith("vae")  # MNIST's grey levels are made binary at every step
+    assert config.preprocessing.num_levels == ((2 if binary else 256) if is_image else 0)
+    if entry.recipe.dataset.name == "mnist":
+        assert entry.recipe.dynamic_binarization == binary
     # What the recipe says is what the config is; the rest are the family's defaults.
     values = config.to_dict()
     for key, value in entry.recipe.config.items():
@@ -193,6 +197,13 @@ def test_registered_recipe_validates_on_train_rows_that_it_does_not_train_on(nam
     if dataset.name == "spoken_digit":  # by the number of the recording
         assert (dataset.train, dataset.validation) == ("recordings[7:]", "recordings[5:7]")
         assert dataset.test == "recordings[:5]"
+        return
+    if dataset.name == "binarized_mnist":  # has a validation split
+        assert (dataset.train, dataset.validation, dataset.test) == (
+            "train",
+            "validation",
+            "test",
+        )
         return
     if dataset.name == "ljspeech":  # one split, three slices of it
         slices = (dataset.test, dataset.validation, dataset.train)

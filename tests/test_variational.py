@@ -12,7 +12,7 @@ import scipy.stats
 import tensorflow as tf
 from numpy.testing import assert_allclose
 
-from zoo import energy_evaluation, evaluation, models, registry, training
+from zoo import energy_evaluation, models, registry, training
 from zoo.data import sources
 from zoo.errors import ConfigError
 from zoo.ops.energies import ENERGIES
@@ -94,7 +94,6 @@ def test_a_recipe_with_an_energy_trains_by_it(tmp_path: Path) -> None:
         ("reverse_kl", "forward_kl"),
         energy="u2",
         seed=0,
-        mean_with_error=evaluation.mean_with_error,
     )
     found = metrics["reverse_kl"]
     assert found["draws"] >= 100_000
@@ -115,7 +114,6 @@ def test_the_figures_of_a_known_model_are_scipys() -> None:
         energy_evaluation.ENERGY_METRICS,
         energy="u1",
         seed=0,
-        mean_with_error=evaluation.mean_with_error,
     )
     log_z = metrics["reverse_kl"]["log_normaliser"]
     z = np.random.default_rng(5).normal(size=(400_000, 2))

@@ -21,16 +21,24 @@ from zoo.recipes import Dataset
 from zoo.registry.entry import SPOKEN_DIGIT
 
 ASSETS = Path(__file__).resolve().parent.parent / "zoo" / "assets"
-LABELS = {"magic": "class"}
+LABELS = {"magic": "class", "binarized_mnist": ""}
 FEATURES = {"magic": "features"}
 VERSIONS = {
+    "binarized_mnist": "1.0.0",
     "mnist": "3.0.1",
     "fashion_mnist": "3.0.1",
     "cifar10": "3.0.2",
     "magic": "1.0.0",
     SPOKEN_DIGIT.name: SPOKEN_DIGIT.version,
 }
-ROWS = {"mnist": 64, "fashion_mnist": 64, "cifar10": 32, "magic": 256, "spoken_digit": 8}
+ROWS = {
+    "binarized_mnist": 64,
+    "mnist": 64,
+    "fashion_mnist": 64,
+    "cifar10": 32,
+    "magic": 256,
+    "spoken_digit": 8,
+}
 
 
 def sample_dataset(name: str) -> Dataset:
@@ -74,7 +82,8 @@ def main() -> None:
             print(f"{name}: not prepared, left as it is")
             continue
         arrays = load_arrays(dataset, "test").take(ROWS[name])
-        content = npz_bytes({"x": arrays.x, "label": arrays.context})
+        labels = {} if arrays.context is None else {"label": arrays.context}
+        content = npz_bytes({"x": arrays.x, **labels})
         (ASSETS / f"{name}_test.npz").write_bytes(content)
         print(f"{name}: {arrays.rows} rows, {len(content):,} bytes")
 

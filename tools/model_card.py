@@ -37,9 +37,11 @@ UNITS = {
     "recognised": "share of clips, by the listener",
     "silence_excess_db": "dB",
     "distillation_kl": "nats a sample",
+    "negative_elbo": "nats",
 }
 DATA_LICENCES = {
     "mnist": "LeCun, Cortes and Burges; CC BY-SA 3.0 is commonly stated",
+    "binarized_mnist": "LeCun, Cortes and Burges, binarised by Larochelle; CC BY-SA 3.0 is stated",
     "fashion_mnist": "Zalando SE; MIT",
     "cifar10": "Krizhevsky; none stated",
     "magic": "Bock et al., UCI 159; CC BY 4.0",
@@ -205,8 +207,9 @@ def _what(checkpoint: Checkpoint) -> str:
 def _use(checkpoint: Checkpoint) -> str:
     entry = checkpoint.entry
     levels = checkpoint.config["config"].get("preprocessing", {}).get("num_levels", 0)
-    scored = "bits_per_dim" if levels else "log_prob"
-    unit = "bits/dim" if levels else "nats"
+    latent_variable = "latent_size" in checkpoint.config["config"]
+    scored = "elbo" if latent_variable else "bits_per_dim" if levels else "log_prob"
+    unit = "bits/dim" if scored == "bits_per_dim" else "nats"
     dataset = entry.recipe.dataset.name
     conditional = bool(checkpoint.config["config"].get("context_size"))
     context = ", context=labels" if conditional else ""
@@ -224,6 +227,12 @@ def _use(checkpoint: Checkpoint) -> str:
         lines += [
             "clips = model.sample(2, seed=1, context=[[7, 0], [3, 4]])  # (digit, speaker); int16",
             *_streaming(entry.family),
+        ]
+    elif latent_variable:
+        lines += [
+            "model.log_prob(rows, num_importance_samples=100)  # a tighter bound",
+            "model.sample(16, seed=1)  # data units and dtype",
+            "model.reconstruct(rows)  # probabilities of a 1",
         ]
     else:
         lines += [
@@ -247,6 +256,10 @@ def _data(checkpoint: Checkpoint) -> str:
     dataset = recipe["dataset"]
     values = checkpoint.config["config"].get("preprocessing", {})
     steps = []
+    if "latent_size" in checkpoint.config["config"]:
+        return f"## Data and preprocessing\n\n{_splits(dataset)}\n\n" + _binarization(
+            checkpoint.entry.recipe
+        )
     if values.get("num_levels"):
         steps.append(
             f"grey levels 0 to {values['num_levels'] - 1} get uniform noise from [0, 1) and are "
@@ -255,17 +268,26 @@ def _data(checkpoint: Checkpoint) -> str:
     if values.get("whitening", "none") != "none":
         steps.append(f"rows are {WHITENINGS[values['whitening']]}")
     text = "; ".join(steps) if steps else "none"
-    rows = (
-        "## Data and preprocessing\n\n"
-        f"TFDS `{dataset['name']}:{dataset['version']}`: training on `{dataset['train']}`, model "
-        f"selection on `{dataset['validation']}`, figures from `{dataset['test']}`.\n\n"
-    )
+    rows = f"## Data and preprocessing\n\n{_splits(dataset)}\n\n"
     if dataset["name"] == "spoken_digit":
         return rows + AUDIO_POLICY.format(samples=checkpoint.config["config"]["event_shape"][0])
     return rows + (
         f"Preprocessing, part of the model: {text}. Its log-determinant is included: `log_prob` is "
         "in nats of the data as stored."
     )
+
+
+def _splits(dataset: Mapping[str, str]) -> str:
+    return (
+        f"TFDS `{dataset['name']}:{dataset['version']}`: training on `{dataset['train']}`, model "
+        f"selection on `{dataset['validation']}`, figures from `{dataset['test']}`."
+    )
+
+
+def _binarization(recipe: recipes.Recipe) -> str:
+    if recipe.dynamic_binarization:
+        return "Pixels are drawn anew at every step, 1 with the probability of the grey level."
+    return "Pixels are 0 and 1 as the dataset stores them: the static binarisation."
 
 
 def _results(checkpoint: Checkpoint) -> str:
@@ -454,6 +476,10 @@ def _arxiv(number: str) -> str:
 def metric_label(metric: str, value: Mapping[str, Any]) -> str:
     """A metric with its unit: "log_prob_paper (nats, logit space)"."""
     unit = value.get("space") or UNITS.get(metric, "")
+    if "num_importance_samples" in value:
+        unit = f"nats, {value['num_importance_samples']} importance samples a row"
+    if "of" in value:
+        unit = f"of {value['of']} latents"
     return f"{metric} ({unit})" if unit else metric
 
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from zoo.data.sources import Arrays
 from zoo.ops.energies import ENERGIES
+from zoo.statistics import mean_with_error
 from zoo.variational import ReverseKL
 
 __all__ = ["DRAWS", "ENERGY_METRICS", "energy_metrics"]
@@ -34,7 +35,6 @@ def energy_metrics(
     *,
     energy: str,
     seed: int,
-    mean_with_error: Callable[[np.ndarray], dict[str, Any]],
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """The named metrics: {name: {"value", "two_standard_errors", "log_normaliser", ...}}.

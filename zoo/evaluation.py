@@ -11,13 +11,14 @@ Metrics, each with two standard errors of its mean over the rows:
                      of models that were fitted to an energy: `zoo.energy_evaluation`
     bits_per_sample, bits_per_sample_mu_law, recognised
                      of audio: `zoo.audio_evaluation`
+    negative_elbo, negative_log_prob, active_units
+                     of variational autoencoders: `zoo.vae_evaluation`
 
 A lower bits_per_dim is better. Noise is named by (seed, row): the same seed gives the same figures.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -33,11 +34,13 @@ from zoo.data import sources
 from zoo.energy_evaluation import DRAWS, ENERGY_METRICS, energy_metrics
 from zoo.errors import InvalidInputError
 from zoo.ops.units import bits_per_dim_from_nats
+from zoo.statistics import mean_with_error
+from zoo.vae_evaluation import VAE_METRICS, vae_metrics
 
 __all__ = ["evaluate", "mean_with_error"]
 
 DENSITY_METRICS = ("bits_per_dim", "log_prob_paper", "log_prob")
-METRICS = (*DENSITY_METRICS, *ENERGY_METRICS, *AUDIO_METRICS)
+METRICS = (*DENSITY_METRICS, *ENERGY_METRICS, *AUDIO_METRICS, *VAE_METRICS)
 SLOW_ROWS = 100  # certified where a direction takes D network passes
 
 
@@ -94,7 +97,16 @@ def evaluate(
             entry.metrics,
             energy=entry.recipe.energy,
             seed=seed,
-            mean_with_error=mean_with_error,
+            progress=progress,
+        )
+    elif hasattr(model, "elbo"):
+        metrics = vae_metrics(
+            model,
+            rows,
+            entry.metrics,
+            dynamic_binarization=entry.recipe.dynamic_binarization,
+            batch_size=batch_size,
+            seed=seed,
             progress=progress,
         )
     else:
@@ -115,7 +127,7 @@ def evaluate(
         "hardware": f"{os.cpu_count()} CPU cores",
         "wall_seconds": round(time.monotonic() - started, 1),
     }
-    if certify and model.data_dtype != "int16":
+    if certify and model.data_dtype != "int16" and hasattr(model, "bijector"):
         count = rows.rows if model.slow_direction == "none" else SLOW_ROWS
         certified = rows.take(min(count, rows.rows))
         labels = certified.context if model.config.context_size else None
@@ -163,22 +175,11 @@ def _density_metrics(
     return metrics
 
 
-def mean_with_error(values: np.ndarray) -> dict[str, Any]:
-    """{"value": mean, "two_standard_errors": 2 s / sqrt(n)}.
-
-    s is the sample deviation (0 for one row).
-    """
-    count = len(values)
-    deviation = float(np.std(values, ddof=1)) if count > 1 else 0.0
-    return {
-        "value": round(float(np.mean(values)), 6),
-        "two_standard_errors": round(2.0 * deviation / math.sqrt(count), 6),
-    }
-
-
 def _protocol(model: Any, energy: str, seed: int) -> str:
     if energy:
         return f"{DRAWS:,} draws of the model, seed {seed}; log Z integrated on a grid"
+    if hasattr(model, "elbo"):
+        return f"one draw of the posterior a row for the ELBO, seed {seed}"
     if model.config.preprocessing.num_levels:
         return f"uniform dequantisation, one draw a row, seed {seed}"
     return "exact density of the stored features"

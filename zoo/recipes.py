@@ -39,7 +39,7 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """Adam and its schedule.
+    """Adam, or its variant with the infinity norm, and its schedule.
 
     The rate rises linearly over `warmup_steps`, then is constant or falls on a half cosine to
     `final_fraction` of itself at the run's last step.
@@ -49,6 +49,7 @@ class Optimizer:
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-7
+    algorithm: Literal["adam", "adamax"] = "adam"
     weight_decay: float = 0.0  # decoupled (AdamW), on matrices and convolution kernels alone
     clip_norm: float = 0.0  # global norm of the gradient; 0 for none
     warmup_steps: int = 0
@@ -57,7 +58,8 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         """Raises ConfigError for settings that cannot be run."""
-        _check_numbers(self, (f.name for f in dataclasses.fields(self) if f.name != "schedule"))
+        words = ("schedule", "algorithm")
+        _check_numbers(self, (f.name for f in dataclasses.fields(self) if f.name not in words))
         if self.epsilon == 0.0 or self.beta_1 >= 1.0 or self.beta_2 >= 1.0:
             raise ConfigError(
                 "Adam needs epsilon > 0 and beta_1, beta_2 in [0, 1); got "
@@ -105,6 +107,12 @@ class Recipe:
     `conditioner_dtype` is the precision of the networks; densities and log-dets are float32 always.
     "tensorfloat32" lets an accelerator round the factors of matrix products and convolutions, to
     TF32's 10 bits on a GPU; on a CPU it is float32.
+    `start`: a registered model from whose published weights the run starts. They are the first of
+    the recipe's own, with the same names and shapes; those behind them are fresh.
+    `annealing_steps` of a VAE: the weight beta of its KL divergence ("kl"), or of log p(x, z)
+    ("joint", from 0.01; arXiv:1505.05770, Eq. 20), rises linearly to 1 over so many steps.
+    `dynamic_binarization`: grey levels become binary images, 1 with probability x / 255, drawn
+    anew at every step; validation and evaluation draw once.
     """
 
     family: str
@@ -120,6 +128,10 @@ class Recipe:
     ema_decay: float = 0.0
     l2: float = 0.0
     horizontal_flips: bool = False
+    start: str = ""
+    annealing: Literal["kl", "joint"] = "kl"
+    annealing_steps: int = 0
+    dynamic_binarization: bool = False
     conditioner_dtype: Literal["float32", "tensorfloat32", "mixed_bfloat16"] = "float32"
     jit_compile: bool = False
     initialization_rows: int = 0  # rows for the data-dependent initialisation; 0 for none
@@ -138,6 +150,7 @@ class Recipe:
                 "patience",
                 "ema_decay",
                 "l2",
+                "annealing_steps",
                 "initialization_rows",
                 "validation_rows",
                 "bucket_size",

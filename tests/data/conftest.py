@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 
 from zoo.data import sources
 from zoo.recipes import Dataset
-from zoo.registry.entry import SPOKEN_DIGIT
+from zoo.registry.entry import BINARIZED_MNIST, SPOKEN_DIGIT
 
 TRAIN_ROWS = 12
 TEST_ROWS = 5
@@ -49,6 +49,7 @@ REAL = {
         context="class",
     ),
     "spoken_digit": SPOKEN_DIGIT,
+    "binarized_mnist": BINARIZED_MNIST,
 }
 
 

@@ -64,7 +64,7 @@ def sample(
     if suffix in AUDIO_SUFFIXES:
         write_audio(out, rows, model.config.sample_rate)
     else:
-        _WRITERS[suffix](out, rows)
+        _WRITERS[suffix](out, _shown(rows, model) if suffix == ".png" else rows)
     print(out)
 
 
@@ -72,6 +72,12 @@ def _write_png(path: Path, rows: np.ndarray) -> None:
     from zoo import figures
 
     figures.save_png(path, figures.grid(rows))
+
+
+def _shown(rows: np.ndarray, model: Any) -> np.ndarray:
+    """Rows as grey levels 0..255: those of a binary image are black and white."""
+    levels = model.config.preprocessing.num_levels
+    return rows if levels == 256 else rows * (255 // (levels - 1))
 
 
 def _write_npy(path: Path, rows: np.ndarray) -> None:
@@ -183,7 +189,10 @@ def _read_rows(path: Path, config: Any) -> tuple[Any, Any]:
     if suffix not in (".npy", ".npz"):
         from zoo import figures
 
-        return figures.read_image(path, event_shape), None
+        pixels = figures.read_image(path, event_shape)
+        if config.preprocessing.num_levels == 2 and set(np.unique(pixels)) <= {0, 255}:
+            pixels = pixels // 255  # black and white
+        return pixels, None
     labels = None
     try:
         with path.open("rb") as stream:

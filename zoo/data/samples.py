@@ -1,9 +1,9 @@
 """Real test rows that ship in the package, so that a model can score data before any download.
 
 The first rows of each dataset's test split, as stored (`tools/make_samples.py` wrote them):
-mnist 64 and fashion_mnist 64 uint8 images [28, 28, 1], cifar10 32 uint8 images [32, 32, 3], magic
-256 float32 rows [10], spoken_digit 8 int16 clips [6144]. Needs NumPy alone. Licences are listed in
-zoo/assets/README.md.
+mnist, fashion_mnist and binarized_mnist 64 uint8 images [28, 28, 1] each, cifar10 32 uint8 images
+[32, 32, 3], magic 256 float32 rows [10], spoken_digit 8 int16 clips [6144]. Needs NumPy alone.
+Licences are listed in zoo/assets/README.md.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def samples(name: str) -> np.ndarray:
 
 
 def sample_labels(name: str) -> np.ndarray:
-    """The labels of `samples(name)`: int32 [rows]. Raises DataError as `samples` does."""
+    """The labels of `samples(name)`: int32 [rows]. Raises DataError for a dataset without any."""
     return _read(name, "label")
 
 
@@ -47,5 +47,7 @@ def _read(name: str, key: str) -> np.ndarray:
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise DataError(f"The package holds no rows of {name!r}.{hint} It has {', '.join(names)}.")
     with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        if key not in stored.files:
+            raise DataError(f"{name} has no labels.")
         rows: np.ndarray = stored[key]
     return rows

@@ -25,6 +25,12 @@ FAMILIES = {
     "planar": "zoo.models.planar:PlanarFlow",
     "radial": "zoo.models.radial:RadialFlow",
     "sylvester": "zoo.models.sylvester:SylvesterFlow",
+    "vae": "zoo.models.vae:VAE",
+    "planar_vae": "zoo.models.flow_posteriors:PlanarVAE",
+    "radial_vae": "zoo.models.flow_posteriors:RadialVAE",
+    "sylvester_vae": "zoo.models.flow_posteriors:SylvesterVAE",
+    "iaf_vae": "zoo.models.flow_posteriors:IAFVAE",
+    "coupling_vae": "zoo.models.flow_posteriors:CouplingVAE",
     "wavenet": "zoo.models.wavenet:WaveNet",
     "parallel_wavenet": "zoo.models.parallel_wavenet:ParallelWaveNet",
 }

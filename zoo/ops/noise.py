@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["counter_uniform", "hashed_uniform", "mix32"]
+__all__ = ["binarized", "counter_uniform", "hashed_draws", "hashed_uniform", "mix32"]
 
 # Chris Wellons' "lowbias32" integer hash, and the 32-bit golden ratio as the step of the counter.
 _MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
 _SHIFTS = (16, 15, 16)
 _GOLDEN_RATIO = 0x9E3779B9
+_DRAWS = 0x2545F491  # sets `hashed_draws` apart from `hashed_uniform`
 
 
 def mix32(x: Any) -> Any:
@@ -42,6 +43,34 @@ def hashed_uniform(x: Any, seed: Any) -> Any:
     """
     shape = tf.shape(x)
     event_size = int(np.prod(x.shape[1:]))
+    positions = (np.arange(1, event_size + 1, dtype=np.uint64) * _GOLDEN_RATIO) & 0xFFFFFFFF
+    counter = tf.constant(positions.astype(np.uint32))  # [D]
+    return tf.reshape(_uniform(_row_hash(x, seed) + counter), shape)
+
+
+def hashed_draws(x: Any, seed: Any, first: Any, count: int) -> Any:
+    """Uniform numbers `first`, `first` + 1, ... of every row: float32 [batch, count] in (0, 1).
+
+    Number n of a row is a function of (row, seed, n), whatever `first` and `count` it is asked for
+    with; those of `hashed_uniform` are others.
+
+    x: integers or floats [batch, ...]; of floats the bits count.   seed: int32 [2].   first: int32.
+    """
+    if x.dtype.is_floating:
+        x = tf.bitcast(tf.cast(x, tf.float32), tf.int32)
+    number = tf.cast(first + tf.range(1, count + 1), tf.uint32)
+    key = mix32(tf.bitwise.bitwise_xor(_row_hash(x, seed), tf.constant(_DRAWS, tf.uint32)))
+    return _uniform(key + mix32(number * tf.constant(_GOLDEN_RATIO, tf.uint32)))
+
+
+def binarized(x: Any, seed: Any) -> Any:
+    """1 with probability x / 255, else 0, by `hashed_uniform`: uint8 of grey levels x's shape."""
+    return tf.cast(255.0 * hashed_uniform(x, seed) < tf.cast(x, tf.float32), tf.uint8)
+
+
+def _row_hash(x: Any, seed: Any) -> Any:
+    """A hash of every row's values and the seed: uint32 [batch, 1]."""
+    event_size = int(np.prod(x.shape[1:]))
     rows = tf.cast(tf.reshape(x, [-1, event_size]), tf.uint32)  # [batch, D]
     seed = tf.cast(seed, tf.uint32)
     positions = (np.arange(1, event_size + 1, dtype=np.uint64) * _GOLDEN_RATIO) & 0xFFFFFFFF
@@ -49,12 +78,15 @@ def hashed_uniform(x: Any, seed: Any) -> Any:
     # Summed as int64, modulo 2**32 by the cast: LiteRT and ONNX Runtime do not sum uint32 so.
     hashes = tf.cast(mix32(rows + counter + seed[0]), tf.int64)
     row_hash = tf.cast(tf.reduce_sum(hashes, axis=-1, keepdims=True), tf.uint32)  # [batch, 1]
-    row_hash = mix32(
+    return mix32(
         tf.bitwise.bitwise_xor(row_hash, mix32(seed[1] + seed[0] * tf.constant(3, tf.uint32)))
     )
-    bits = tf.bitwise.right_shift(mix32(row_hash + counter), tf.constant(9, tf.uint32))
-    uniform = (tf.cast(bits, tf.float32) + 0.5) * (2.0**-23)
-    return tf.reshape(uniform, shape)
+
+
+def _uniform(keys: Any) -> Any:
+    """(h + 1/2) / 2**23 of the 23 high bits h of each key's hash: float32 in (0, 1)."""
+    bits = tf.bitwise.right_shift(mix32(keys), tf.constant(9, tf.uint32))
+    return (tf.cast(bits, tf.float32) + 0.5) * (2.0**-23)
 
 
 def counter_uniform(seed: Any, rows: int, first: Any, steps: int, count: int) -> Any:
@@ -70,6 +102,4 @@ def counter_uniform(seed: Any, rows: int, first: Any, steps: int, count: int) ->
     step = mix32(key + step * tf.constant(_GOLDEN_RATIO, tf.uint32))
     number = tf.cast(tf.range(1, rows * count + 1), tf.uint32)
     number = mix32(number * tf.constant(_GOLDEN_RATIO, tf.uint32))
-    bits = tf.bitwise.right_shift(mix32(step[:, None] + number), tf.constant(9, tf.uint32))
-    uniform = (tf.cast(bits, tf.float32) + 0.5) * (2.0**-23)
-    return tf.reshape(uniform, [steps, rows, count])
+    return tf.reshape(_uniform(step[:, None] + number), [steps, rows, count])

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 from zoo.recipes import Dataset, Recipe
 
-__all__ = ["CIFAR10", "LJSPEECH", "MAGIC", "MNIST", "SPOKEN_DIGIT", "SVHN", "Entry"]
+__all__ = [
+    "BINARIZED_MNIST",
+    "CIFAR10",
+    "LJSPEECH",
+    "MAGIC",
+    "MNIST",
+    "SPOKEN_DIGIT",
+    "SVHN",
+    "Entry",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +44,9 @@ class Entry:
 
 MNIST = Dataset(
     name="mnist", version="3.0.1", train="train[:50000]", validation="train[50000:]", test="test"
+)
+BINARIZED_MNIST = Dataset(
+    name="binarized_mnist", version="1.0.0", train="train", validation="validation", test="test"
 )
 CIFAR10 = Dataset(
     name="cifar10", version="3.0.2", train="train[:45000]", validation="train[45000:]", test="test"

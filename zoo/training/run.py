@@ -16,9 +16,16 @@ import tensorflow as tf
 
 from zoo import checkpointing, loading
 from zoo.data import pipeline, sources
-from zoo.errors import DataError, MissingCheckpointError, NonFiniteLossError, TrainingError
+from zoo.errors import (
+    ConfigError,
+    DataError,
+    MissingCheckpointError,
+    NonFiniteLossError,
+    TrainingError,
+)
 from zoo.losses import negative_log_likelihood
 from zoo.models import build
+from zoo.ops.noise import binarized
 from zoo.ops.units import bits_per_dim_from_nats
 from zoo.recipes import Recipe, to_dict
 from zoo.training.records import TrainingResult, write_history, write_record
@@ -76,6 +83,11 @@ def build_model(recipe: Recipe, name: str) -> Any:
     narrow = recipe.conditioner_dtype == "mixed_bfloat16"  # TF32 is a matter of the accelerator
     policy = recipe.conditioner_dtype if narrow else ""
     model = build(recipe.family, recipe.config, conditioner_dtype=policy, name=name)
+    if (recipe.annealing_steps or recipe.dynamic_binarization) and not hasattr(model, "elbo"):
+        raise ConfigError(
+            f"annealing_steps and dynamic_binarization are for VAEs; {name} is of the family "
+            f"{recipe.family}."
+        )
     if recipe.distillation is not None:
         from zoo.distillation import DistillationLoss  # with the teacher's weights
 
@@ -86,6 +98,25 @@ def build_model(recipe: Recipe, name: str) -> Any:
 
         model.learn_from(ReverseKL(recipe.energy))
     return model
+
+
+def _assign_leading(model: Any, source: Any) -> None:
+    """Gives the model's first trainable weights the values of the source's, in order.
+
+    Raises TrainingError where they differ in name or shape, or the model has fewer.
+    """
+    targets, values = model.trainable_weights[: len(source.trainable_weights)], []
+    for target, value in zip(targets, source.trainable_weights, strict=False):
+        if (target.path, target.shape) != (value.path, value.shape):
+            break
+        values.append(value)
+    if len(values) < len(source.trainable_weights):
+        raise TrainingError(
+            f"{model.name} cannot start from {source.name}: of its {len(source.trainable_weights)} "
+            f"weights {len(values)} are the model's first ones."
+        )
+    for target, value in zip(targets, values, strict=True):
+        target.assign(value)
 
 
 class Run:
@@ -154,6 +185,9 @@ class Run:
         if initial_weights:
             checkpointing.load_weights(self.model, initial_weights)
             return
+        if self.recipe.start:
+            _assign_leading(self.model, loading.load(self.recipe.start))
+            return
         self.model.adapt_whitening(self.train_rows.x)
         if self.recipe.initialization_rows:
             rows = self.train_rows.take(self.recipe.initialization_rows or self.train_rows.rows)
@@ -184,6 +218,8 @@ class Run:
 
     def evaluation_nats(self, x: Any, context: Any) -> Any:
         """The score of rows in validations, [batch] nats."""
+        if self.recipe.dynamic_binarization:
+            x = binarized(x, tf.constant([0, 0]))
         return negative_log_likelihood(self.model, x, context, tf.constant([0, 0]), training=False)
 
     # The loop.

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from zoo.losses import l2_penalty, negative_log_likelihood
+from zoo.ops.noise import binarized
 from zoo.recipes import Recipe
 
 __all__ = ["TrainingStep", "WarmupSchedule"]
@@ -82,7 +83,8 @@ class TrainingStep:
             final_fraction=settings.final_fraction,
         )
         self.variables = model.trainable_variables
-        self.optimizer = keras.optimizers.Adam(
+        algorithms = {"adam": keras.optimizers.Adam, "adamax": keras.optimizers.Adamax}
+        self.optimizer = algorithms[settings.algorithm](
             schedule,
             beta_1=settings.beta_1,
             beta_2=settings.beta_2,
@@ -117,14 +119,27 @@ class TrainingStep:
         if recipe.horizontal_flips:
             coin = tf.random.stateless_uniform([tf.shape(x)[0], 1, 1, 1], seed=seed) < 0.5
             x = tf.where(coin, tf.reverse(x, [2]), x)
+        if recipe.dynamic_binarization:
+            x = binarized(x, seed)
         with tf.GradientTape() as tape:
-            nats = negative_log_likelihood(self.model, x, context, seed, training=True)  # [batch]
+            nats = negative_log_likelihood(
+                self.model, x, context, seed, training=True, annealing=self._annealing(step)
+            )  # [batch]
             loss = tf.reduce_mean(nats)
             if recipe.l2:
                 loss += l2_penalty(self.model.regularized_weights, recipe.l2)
         gradients = tape.gradient(loss, self.variables)
         norm = self._compiled_update(gradients, loss, step)
         return {"nats": nats, "gradient_norm": norm}
+
+    def _annealing(self, step: Any) -> tuple[str, Any] | None:
+        """(kind, beta) at this step, or None where the recipe has no annealing."""
+        recipe = self.recipe
+        if not recipe.annealing_steps:
+            return None
+        start = 0.01 if recipe.annealing == "joint" else 0.0
+        progress = tf.cast(step, tf.float32) / recipe.annealing_steps
+        return recipe.annealing, tf.minimum(1.0, start + progress)
 
     def _update(self, gradients: list[Any], loss: Any, step: Any) -> Any:
         """Clipping, Adam and the averages; returns the gradient's norm.
