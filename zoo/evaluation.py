@@ -7,6 +7,8 @@ Metrics, each with two standard errors of its mean over the rows:
     log_prob_paper   nats in the space in which the paper quotes them (`space` says which), higher
                      is better
     log_prob         nats of the data as stored; the figure of models of real features
+    reverse_kl, forward_kl
+                     of models that were fitted to an energy: `zoo.energy_evaluation`
     bits_per_sample, bits_per_sample_mu_law, recognised
                      of audio: `zoo.audio_evaluation`
     negative_elbo, negative_log_prob, active_units
@@ -29,6 +31,7 @@ import tensorflow as tf
 from zoo import certification, checkpointing, loading, registry
 from zoo.audio_evaluation import AUDIO_METRICS, audio_metrics
 from zoo.data import sources
+from zoo.energy_evaluation import DRAWS, ENERGY_METRICS, energy_metrics
 from zoo.errors import InvalidInputError
 from zoo.ops.units import bits_per_dim_from_nats
 from zoo.statistics import mean_with_error
@@ -37,7 +40,7 @@ from zoo.vae_evaluation import VAE_METRICS, vae_metrics
 __all__ = ["evaluate", "mean_with_error"]
 
 DENSITY_METRICS = ("bits_per_dim", "log_prob_paper", "log_prob")
-METRICS = (*DENSITY_METRICS, *AUDIO_METRICS, *VAE_METRICS)
+METRICS = (*DENSITY_METRICS, *ENERGY_METRICS, *AUDIO_METRICS, *VAE_METRICS)
 SLOW_ROWS = 100  # certified where a direction takes D network passes
 
 
@@ -87,6 +90,15 @@ def evaluate(
             seed=seed,
             progress=progress,
         )
+    elif entry.recipe.energy:
+        metrics = energy_metrics(
+            model,
+            rows,
+            entry.metrics,
+            energy=entry.recipe.energy,
+            seed=seed,
+            progress=progress,
+        )
     elif hasattr(model, "elbo"):
         metrics = vae_metrics(
             model,
@@ -108,7 +120,7 @@ def evaluate(
         "dataset": f"{dataset.name}:{dataset.version}",
         "split": split,
         "count": rows.rows,
-        "protocol": _protocol(model, seed),
+        "protocol": _protocol(model, entry.recipe.energy, seed),
         "metrics": metrics,
         "paper": _paper(entry),
         "software": checkpointing.software_versions(),
@@ -163,7 +175,9 @@ def _density_metrics(
     return metrics
 
 
-def _protocol(model: Any, seed: int) -> str:
+def _protocol(model: Any, energy: str, seed: int) -> str:
+    if energy:
+        return f"{DRAWS:,} draws of the model, seed {seed}; log Z integrated on a grid"
     if hasattr(model, "elbo"):
         return f"one draw of the posterior a row for the ELBO, seed {seed}"
     if model.config.preprocessing.num_levels:

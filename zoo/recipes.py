@@ -122,6 +122,7 @@ class Recipe:
     dataset: Dataset
     optimizer: Optimizer = field(default_factory=Optimizer)
     distillation: Distillation | None = None
+    energy: str = ""  # of `zoo.ops.energies`, fitted by reverse KL; "" for maximum likelihood
     batch_size: int
     max_epochs: int
     validate_every: int = 0  # steps between validations; 0 for once an epoch

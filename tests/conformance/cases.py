@@ -489,6 +489,75 @@ MODELS: dict[str, ModelCase] = {
             "log_scale_limit": 2.0,
         },
     ),
+    "iaf-vector": ModelCase(
+        family="iaf", config={"event_shape": (4,), "num_layers": 2, "hidden_units": (12,)}
+    ),
+    "iaf-2d": ModelCase(
+        family="iaf",
+        config={
+            "event_shape": (2,),
+            "num_layers": 2,
+            "hidden_units": (8, 8),
+            "activation": "tanh",
+            "log_scale_limit": 3.0,
+            "preprocessing": {"whitening": "standardise"},
+        },
+    ),
+    "iaf-context": ModelCase(
+        family="iaf",
+        config={"event_shape": (3,), "num_layers": 2, "hidden_units": (8,), "context_size": 3},
+    ),
+    "planar-vector": ModelCase(
+        family="planar", config={"event_shape": (5,), "num_layers": 4}, cannot=NO_CONTEXT
+    ),
+    "planar-2d": ModelCase(
+        family="planar",
+        config={
+            "event_shape": (2,),
+            "num_layers": 3,
+            "base_scale": 2.0,
+            "preprocessing": {"whitening": "standardise"},
+        },
+        cannot=NO_CONTEXT,
+    ),
+    "radial-vector": ModelCase(
+        family="radial", config={"event_shape": (5,), "num_layers": 4}, cannot=NO_CONTEXT
+    ),
+    "radial-2d": ModelCase(
+        family="radial",
+        config={
+            "event_shape": (2,),
+            "num_layers": 3,
+            "base_scale": 2.0,
+            "preprocessing": {"whitening": "standardise"},
+        },
+        cannot=NO_CONTEXT,
+    ),
+    "sylvester-2d": ModelCase(
+        family="sylvester",
+        config={
+            "event_shape": (2,),
+            "num_layers": 2,
+            "base_scale": 2.0,
+            "preprocessing": {"whitening": "standardise"},
+        },
+        cannot=NO_CONTEXT,
+    ),
+    "sylvester-image": ModelCase(
+        family="sylvester",
+        config={
+            "event_shape": (2, 2, 1),
+            "num_layers": 2,
+            "frame": "householder",
+            "num_vectors": 3,
+        },
+        cannot=NO_CONTEXT,
+    ),
+    "sylvester-triangular": ModelCase(
+        family="sylvester",
+        config={"event_shape": (3,), "num_layers": 2, "frame": "triangular"},
+        cannot=NO_CONTEXT,
+    ),
     "made-pixel": ModelCase(
         family="made",
         config={"event_shape": (1, 1, 1), "hidden_units": (4,)},

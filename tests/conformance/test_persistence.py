@@ -42,6 +42,9 @@ NON_DEFAULT = {
     "normalization": "batch_norm",
     "num_layers": 3,
     "log_scale_limit": 2.25,
+    "base_scale": 1.75,
+    "frame": "householder",
+    "num_vectors": 5,
 }
 # conditioner_stride 2 and three scales ask for multiples of 8; "normalization" differs in its
 # default.
@@ -49,6 +52,9 @@ CHANGES = {
     "realnvp": {"context_size": 0, "event_shape": (8, 8, 3), "conditioner_stride": 2},
     "nice": {"context_size": 0},
     "maf": {"normalization": "none"},
+    "planar": {"context_size": 0},
+    "radial": {"context_size": 0},
+    "sylvester": {"context_size": 0},
 }
 
 FRESH_PROCESS = """

@@ -39,7 +39,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.data import ljspeech, spoken_digit
+from zoo.data import energies, ljspeech, spoken_digit
 from zoo.errors import DataError
 from zoo.recipes import Dataset
 
@@ -122,6 +122,8 @@ def find_prepared(dataset: Dataset, *, data_dir: str | Path | None = None) -> Pa
 
 def available(dataset: Dataset, *, data_dir: str | Path | None = None) -> bool:
     """Whether `load_arrays` can read the dataset without a download."""
+    if energies.is_energy(dataset):
+        return True
     if find_prepared(dataset, data_dir=data_dir) is not None:
         return True
     if dataset.name in OWN_DATASETS:
@@ -193,6 +195,8 @@ def load_arrays(
     import tensorflow as tf
 
     expression = split_expression(dataset, split)
+    if energies.is_energy(dataset):
+        return Arrays(energies.read_split(dataset, expression))
     builder = open_builder(dataset, data_dir=data_dir, download=download)
     if dataset.name == spoken_digit.NAME:
         return Arrays(*spoken_digit.read_split(builder, dataset, expression))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -24,6 +25,7 @@ class MaximumLikelihood(keras.Model):
     config: Any
 
     def _create_training_state(self) -> None:
+        self._objective: Callable[[Any, Any, Any, Any], Any] | None = None
         self._loss_tracker_nats = keras.metrics.Mean(name="loss")
         self.noise_seed = keras.random.SeedGenerator(seed=0, name="noise_seed")
 
@@ -59,8 +61,18 @@ class MaximumLikelihood(keras.Model):
         """The loss in nats; Keras resets it every epoch."""
         return [self._loss_tracker_nats]
 
+    def learn_from(self, objective: Callable[[Any, Any, Any, Any], Any]) -> None:
+        """Sets what `fit` and `zoo train` minimise, in place of -log_prob.
+
+        objective: (model, x, context, seed) -> [batch] nats, such as
+        `zoo.distillation.DistillationLoss` and `zoo.variational.ReverseKL`.
+        """
+        self._objective = objective
+
     def _loss_nats(self, x: Any, context: Any, seed: Any, *, training: bool) -> Any:
         """What training minimises, [batch]: -log_prob, where a model has no other objective."""
+        if self._objective is not None:
+            return self._objective(self, x, context, seed)
         return -self._log_prob(x, context, seed, training=training)
 
     def train_step(self, data: Any) -> dict[str, Any]:

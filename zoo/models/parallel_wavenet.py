@@ -134,7 +134,6 @@ class ParallelWaveNet(DensityModel):
 
     def _create_networks(self) -> None:
         config = self.config
-        self._objective: Callable[[Any, Any, Any, Any], Any] | None = None
         self.conditioner: Any = None
         if config.context_size:
             self.conditioner = LabelConditioner(
@@ -202,22 +201,13 @@ class ParallelWaveNet(DensityModel):
 
     # Training: by distillation alone, for the density of given audio takes T passes.
 
-    def learn_from(self, objective: Callable[[Any, Any, Any, Any], Any]) -> None:
-        """Sets what `fit` and `zoo train` minimise.
-
-        objective: (student, x, context, seed) -> [batch].
-        `zoo.distillation.DistillationLoss` is one.
-        """
-        self._objective = objective
-
     def _loss_nats(self, x: Any, context: Any, seed: Any, *, training: bool) -> Any:
-        del training
         if self._objective is None:
             raise InvalidInputError(
                 "A ParallelWaveNet learns from a teacher: "
                 "student.learn_from(zoo.distillation.DistillationLoss(settings, teacher)) first."
             )
-        return self._objective(self, x, context, seed)
+        return super()._loss_nats(x, context, seed, training=training)
 
     def _decode(self, z: Any, context: Any) -> Any:
         return self._quantised(FULL_SCALE * self.draw(z, context).x)

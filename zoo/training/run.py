@@ -93,6 +93,10 @@ def build_model(recipe: Recipe, name: str) -> Any:
 
         teacher = loading.load(recipe.distillation.teacher)
         model.learn_from(DistillationLoss(recipe.distillation, teacher))
+    if recipe.energy:
+        from zoo.variational import ReverseKL
+
+        model.learn_from(ReverseKL(recipe.energy))
     return model
 
 
