@@ -23,7 +23,8 @@ TRAIN_ROWS, VALIDATION_ROWS, BATCH_SIZE = 96, 32, 16
 STEPS_PER_EPOCH = TRAIN_ROWS // BATCH_SIZE
 
 
-def _dataset(name: str, context: str = "") -> Dataset:
+def dataset(name: str, context: str = "") -> Dataset:
+    """A dataset of `load_arrays`: "images", "features" or "clips"."""
     return Dataset(
         name=name,
         version="1.0.0",
@@ -45,7 +46,7 @@ RECIPES = {
             "hidden_units": [16],
             "dropout": 0.2,
         },
-        dataset=_dataset("images"),
+        dataset=dataset("images"),
         optimizer=Optimizer(
             learning_rate=5e-3,
             weight_decay=0.01,
@@ -72,7 +73,7 @@ RECIPES = {
             "num_blocks": 1,
             "conditioner_batch_norm": True,
         },
-        dataset=_dataset("images"),
+        dataset=dataset("images"),
         optimizer=Optimizer(learning_rate=2e-3, clip_norm=10.0),
         batch_size=BATCH_SIZE,
         max_epochs=60,
@@ -92,7 +93,7 @@ RECIPES = {
             "hidden_units": [8],
             "normalization": "batch_norm",
         },
-        dataset=_dataset("features", context="label"),
+        dataset=dataset("features", context="label"),
         optimizer=Optimizer(learning_rate=5e-3),
         batch_size=BATCH_SIZE,
         max_epochs=60,
@@ -112,6 +113,11 @@ def load_arrays(dataset: Dataset, split: str, **unused_options: object) -> sourc
     if dataset.name == "images":
         brightness = rng.integers(0, 200, (rows, 1, 1, 1))
         return sources.Arrays((brightness + rng.integers(0, 56, (rows, 4, 4, 1))).astype("uint8"))
+    if dataset.name == "clips":
+        clips = (3000 * np.sin(0.3 * np.arange(48)) + 500 * rng.normal(size=(rows, 48))).astype(
+            "int16"
+        )
+        return sources.Arrays(clips, rng.integers(0, 6, rows).astype("int32"))
     label = rng.integers(0, 2, rows).astype("int32")
     mixing = np.array([[2.0, 0.0, 0.0], [1.5, 0.5, 0.0], [0.0, 1.0, 0.3]])
     x = rng.normal(size=(rows, 3)) @ mixing.T + 3.0 * label[:, None]

@@ -14,6 +14,12 @@ REFERENCE_STEPS = 20
 
 _REALNVP, _MAF = tiny_runs.RECIPES["realnvp"], tiny_runs.RECIPES["maf"]
 
+# Families whose step is that of another one here, with other layers in it.
+SAME_STEP = {
+    *("vae", "planar_vae", "radial_vae", "sylvester_vae", "coupling_vae"),
+    *("planar", "radial", "sylvester", "iaf"),
+}
+
 TINY: dict[str, Recipe] = {
     family: dataclasses.replace(recipe, validate_every=5)
     for family, recipe in {
@@ -25,6 +31,24 @@ TINY: dict[str, Recipe] = {
             family="made",
             config={"event_shape": [3], "context_size": 2, "hidden_units": [8]},
             ema_decay=0.0,
+        ),
+        "wavenet": dataclasses.replace(
+            _MAF,
+            family="wavenet",
+            config={
+                "event_shape": [48],
+                "output": "gaussian",
+                "num_stacks": 1,
+                "layers_per_stack": 3,
+                "residual_channels": 4,
+                "skip_channels": 4,
+                "context_size": 6,
+                "context_factors": [3, 2],
+                "context_channels": 4,
+                "frame_size": 8,
+                "position_frames": 4,
+            },
+            dataset=tiny_runs.dataset("clips", context="label"),
         ),
         "iaf_vae": dataclasses.replace(
             tiny_runs.RECIPES["nice"],

@@ -69,7 +69,7 @@ VAE_MNIST = dataclasses.replace(
     VAE_MNIST_BASE,
     start="vae_mnist_base",
     optimizer=Optimizer(learning_rate=1e-3, clip_norm=200.0, warmup_steps=200, schedule="cosine"),
-    max_epochs=16,
+    max_epochs=30,
     annealing_steps=0,
     notes="From the weights of vae_mnist_base on; the VAEs with flows start there as well.",
 )
@@ -128,7 +128,15 @@ PAPERS = {
 FIGURES = {"vae": 86.55, "planar_vae": 86.06, "iaf_vae": 84.20, "sylvester_vae": 83.32}
 
 
-def _entry(family: str, name: str, recipe: Recipe, description: str, limitations: str) -> Entry:
+def _entry(
+    family: str,
+    name: str,
+    recipe: Recipe,
+    description: str,
+    limitations: str,
+    *,
+    metrics: tuple[str, ...] = ("negative_elbo", "negative_log_prob", "active_units"),
+) -> Entry:
     paper, arxiv = PAPERS[family]
     entry = functools.partial(
         Entry,
@@ -140,7 +148,7 @@ def _entry(family: str, name: str, recipe: Recipe, description: str, limitations
         recipe=recipe,
         description=description,
         limitations=limitations,
-        metrics=("negative_elbo", "negative_log_prob", "active_units"),
+        metrics=metrics,
     )
     if recipe.dynamic_binarization or family not in FIGURES:
         return entry()
@@ -176,6 +184,7 @@ ENTRIES = (
         VAE_MNIST_BASE,
         "Where the five VAEs of the comparison start: a diagonal posterior.",
         "Half-trained; vae_mnist is the model to use.",
+        metrics=("negative_elbo", "active_units"),
     ),
     _entry(
         "vae",
