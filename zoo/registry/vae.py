@@ -83,7 +83,7 @@ POSTERIORS: dict[str, dict[str, Any]] = {
         "context_features": 64,
         "gate_bias": 4.0,
     },
-    "sylvester_vae": {"num_flows": 8, "kind": "orthogonal", "num_vectors": 8},
+    "sylvester_vae": {"num_flows": 6, "kind": "triangular"},
 }
 PAPER_POSTERIORS: dict[str, dict[str, Any]] = {
     "planar_vae": {"num_flows": 16},
