@@ -68,8 +68,8 @@ VAE_MNIST_BASE = dataclasses.replace(
 VAE_MNIST = dataclasses.replace(
     VAE_MNIST_BASE,
     start="vae_mnist_base",
-    optimizer=Optimizer(learning_rate=1e-3, clip_norm=200.0, warmup_steps=200, schedule="cosine"),
-    max_epochs=30,
+    optimizer=Optimizer(learning_rate=5e-4, clip_norm=200.0, warmup_steps=200, schedule="cosine"),
+    max_epochs=24,
     annealing_steps=0,
     notes="From the weights of vae_mnist_base on; the VAEs with flows start there as well.",
 )
