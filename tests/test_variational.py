@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import scipy.stats
@@ -20,14 +19,12 @@ from zoo.training.run import build_model
 from zoo.variational import ReverseKL
 
 
-def _planar(**config):
-    return models.create("planar", event_shape=(2,), num_layers=3, dtype="float64", **config)
-
-
 def test_the_loss_is_the_divergence_by_quadrature() -> None:
     """KL(q | p) of the model's own density, integrated over a grid with its log_prob."""
-    keras.utils.set_random_seed(0)
-    model = _planar()
+    model = models.create("planar", event_shape=(2,), num_layers=3, dtype="float64")
+    generator = np.random.default_rng(0)
+    for weight in model.trainable_variables:
+        weight.assign(0.5 * generator.normal(size=weight.shape))
     loss = ReverseKL("u2")
     axis = np.linspace(-12.0, 12.0, 801)
     points = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
@@ -55,11 +52,13 @@ def test_its_noise_is_standard_normal_and_a_rows_own() -> None:
     for column in noise.T:
         assert scipy.stats.kstest(column, "norm").pvalue > 1e-4
     assert abs(np.corrcoef(noise.T)[0, 1]) < 0.03
-    assert_allclose(whole, scipy.stats.norm.logpdf(noise).sum(1) + loss.log_normaliser, rtol=1e-6)
+    assert_allclose(
+        whole, scipy.stats.norm.logpdf(noise).sum(1) + loss.log_normaliser, rtol=1e-10, atol=1e-10
+    )
     loss(model, tf.constant(rows[5:8]), None, tf.constant([3, 4]))
     np.testing.assert_array_equal(seen[1], noise[5:8])
     loss(model, tf.constant(rows), None, tf.constant([3, 5]))
-    assert not np.isin(seen[2], noise).any()
+    assert (seen[2] != noise).mean() > 0.999
 
 
 def test_what_cannot_be_fitted_is_refused() -> None:

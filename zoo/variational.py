@@ -57,4 +57,4 @@ class ReverseKL:
         """log q(y) + U(y) + log Z at y = f(z), [batch].   z: [batch, 2] drawn from the base."""
         y, log_det = bijectors.forward_and_log_det(model._chain(), z, 1)
         log_q = model._base_distribution().log_prob(z) - log_det
-        return log_q + self.energy(y) + tf.cast(self.log_normaliser, z.dtype)
+        return log_q + self.energy(y) + tf.constant(self.log_normaliser, z.dtype)
