@@ -74,6 +74,7 @@ def test_a_recipe_with_an_energy_trains_by_it(tmp_path: Path) -> None:
     recipe = dataclasses.replace(
         registry.get("planar_u2").recipe,
         config={"event_shape": [2], "num_layers": 4},
+        annealing_steps=100,
         batch_size=1000,
         max_epochs=3,
         validate_every=0,
@@ -125,3 +126,30 @@ def test_the_figures_of_a_known_model_are_scipys() -> None:
     log_p = -ENERGIES["u1"](tf.constant(rows.x)).numpy() - log_z
     expected = np.mean(log_p - scipy.stats.norm.logpdf(rows.x).sum(1))
     assert metrics["forward_kl"]["value"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_annealing_weighs_the_energy_alone() -> None:
+    model = models.create("planar", event_shape=(2,), num_layers=2, dtype="float64")
+    loss = ReverseKL("u3")
+    z = tf.constant(np.random.default_rng(0).normal(size=(50, 2)))
+    whole, half, none = (loss.of_latents(model, z, beta=beta).numpy() for beta in (1.0, 0.5, 0.0))
+    energy = ENERGIES["u3"](model.decode(z)).numpy()
+    assert_allclose(whole - none, energy, rtol=1e-9)
+    assert_allclose(half - none, 0.5 * energy, rtol=1e-9)
+    x, seed = tf.constant(z.numpy()), tf.constant([1, 2])
+    model.learn_from(loss)
+    annealed = model._loss_nats(x, None, seed, training=True, annealing=("joint", 0.5)).numpy()
+    plain = model._loss_nats(x, None, seed, training=True).numpy()
+    assert (annealed != plain).all()
+    with pytest.raises(ConfigError, match="annealed 'joint'; got 'kl'"):
+        loss(model, x, None, seed, annealing=("kl", 0.5))
+
+
+def test_only_vaes_and_energies_are_annealed() -> None:
+    recipe = registry.get("planar_u2").recipe
+    assert recipe.annealing_steps > 0
+    build_model(recipe, "annealed")
+    with pytest.raises(
+        ConfigError, match="for them and for energies; plain is of the family planar"
+    ):
+        build_model(dataclasses.replace(recipe, energy=""), "plain")
