@@ -44,19 +44,6 @@ def test_the_card_says_what_the_target_is_and_what_its_normaliser(checkpoint) ->
     assert "- Data `energy_u2`: made from a formula" in body
 
 
-def test_the_code_of_the_card_needs_no_rows(checkpoint) -> None:
-    code = model_card.card_body(checkpoint).partition("```python\n")[2].partition("```")[0]
-    assert "samples(" not in code
-    assert code.splitlines() == [
-        "import zoo",
-        "",
-        'model = zoo.load("planar_u2")',
-        "rows = model.sample(16, seed=1)",
-        "model.log_prob(rows)  # [batch], nats",
-        "model.decode(model.encode(rows))  # the rows again",
-    ]
-
-
 def test_the_pictures_have_z1_to_the_right_and_z2_upwards() -> None:
     points = energies.grid_points()
     assert points[0, 0] < 0.0 < points[0, 1]

@@ -225,18 +225,10 @@ def _use(checkpoint: Checkpoint) -> str:
     count = "len(rows)" if conditional else "16"
     lines = [
         "import zoo",
-        *(
-            []
-            if entry.recipe.energy
-            else [f"from zoo.data import {'sample_labels, ' if conditional else ''}samples"]
-        ),
+        f"from zoo.data import {'sample_labels, ' if conditional else ''}samples",
         "",
         f'model = zoo.load("{entry.name}")',
-        (
-            "rows = model.sample(16, seed=1)"
-            if entry.recipe.energy
-            else f'rows = samples("{dataset}")  # real test rows, in the package'
-        ),
+        f'rows = samples("{dataset}")  # real test rows, in the package',
         *([f'labels = sample_labels("{dataset}")'] if conditional else []),
         f"model.{scored}(rows{context})  # [batch], {unit}",
     ]
@@ -252,9 +244,8 @@ def _use(checkpoint: Checkpoint) -> str:
             "model.reconstruct(rows)  # probabilities of a 1",
         ]
     else:
-        drawn = f"model.sample({count}, seed=1{context})  # data units and dtype"
         lines += [
-            *([] if entry.recipe.energy else [drawn]),
+            f"model.sample({count}, seed=1{context})  # data units and dtype",
             f"model.decode(model.encode(rows{context}){context})  # the rows again",
         ]
     return "## Use\n\n```python\n" + "\n".join(lines) + "\n```"
