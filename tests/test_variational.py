@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import scipy.stats
@@ -20,14 +19,12 @@ from zoo.training.run import build_model
 from zoo.variational import ReverseKL
 
 
-def _planar(**config):
-    return models.create("planar", event_shape=(2,), num_layers=3, dtype="float64", **config)
-
-
 def test_the_loss_is_the_divergence_by_quadrature() -> None:
     """KL(q | p) of the model's own density, integrated over a grid with its log_prob."""
-    keras.utils.set_random_seed(0)
-    model = _planar()
+    model = models.create("planar", event_shape=(2,), num_layers=3, dtype="float64")
+    generator = np.random.default_rng(0)
+    for weight in model.trainable_variables:
+        weight.assign(0.5 * generator.normal(size=weight.shape))
     loss = ReverseKL("u2")
     axis = np.linspace(-12.0, 12.0, 801)
     points = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
@@ -55,11 +52,13 @@ def test_its_noise_is_standard_normal_and_a_rows_own() -> None:
     for column in noise.T:
         assert scipy.stats.kstest(column, "norm").pvalue > 1e-4
     assert abs(np.corrcoef(noise.T)[0, 1]) < 0.03
-    assert_allclose(whole, scipy.stats.norm.logpdf(noise).sum(1) + loss.log_normaliser, rtol=1e-6)
+    assert_allclose(
+        whole, scipy.stats.norm.logpdf(noise).sum(1) + loss.log_normaliser, rtol=1e-10, atol=1e-10
+    )
     loss(model, tf.constant(rows[5:8]), None, tf.constant([3, 4]))
     np.testing.assert_array_equal(seen[1], noise[5:8])
     loss(model, tf.constant(rows), None, tf.constant([3, 5]))
-    assert not np.isin(seen[2], noise).any()
+    assert (seen[2] != noise).mean() > 0.999
 
 
 def test_what_cannot_be_fitted_is_refused() -> None:
@@ -75,6 +74,7 @@ def test_a_recipe_with_an_energy_trains_by_it(tmp_path: Path) -> None:
     recipe = dataclasses.replace(
         registry.get("planar_u2").recipe,
         config={"event_shape": [2], "num_layers": 4},
+        annealing_steps=100,
         batch_size=1000,
         max_epochs=3,
         validate_every=0,
@@ -126,3 +126,30 @@ def test_the_figures_of_a_known_model_are_scipys() -> None:
     log_p = -ENERGIES["u1"](tf.constant(rows.x)).numpy() - log_z
     expected = np.mean(log_p - scipy.stats.norm.logpdf(rows.x).sum(1))
     assert metrics["forward_kl"]["value"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_annealing_weighs_the_energy_alone() -> None:
+    model = models.create("planar", event_shape=(2,), num_layers=2, dtype="float64")
+    loss = ReverseKL("u3")
+    z = tf.constant(np.random.default_rng(0).normal(size=(50, 2)))
+    whole, half, none = (loss.of_latents(model, z, beta=beta).numpy() for beta in (1.0, 0.5, 0.0))
+    energy = ENERGIES["u3"](model.decode(z)).numpy()
+    assert_allclose(whole - none, energy, rtol=1e-9)
+    assert_allclose(half - none, 0.5 * energy, rtol=1e-9)
+    x, seed = tf.constant(z.numpy()), tf.constant([1, 2])
+    model.learn_from(loss)
+    annealed = model._loss_nats(x, None, seed, training=True, annealing=("joint", 0.5)).numpy()
+    plain = model._loss_nats(x, None, seed, training=True).numpy()
+    assert (annealed != plain).all()
+    with pytest.raises(ConfigError, match="annealed 'joint'; got 'kl'"):
+        loss(model, x, None, seed, annealing=("kl", 0.5))
+
+
+def test_only_vaes_and_energies_are_annealed() -> None:
+    recipe = registry.get("planar_u2").recipe
+    assert recipe.annealing_steps > 0
+    build_model(recipe, "annealed")
+    with pytest.raises(
+        ConfigError, match="for them and for energies; plain is of the family planar"
+    ):
+        build_model(dataclasses.replace(recipe, energy=""), "plain")

@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from zoo import registry
 from zoo.data.sources import available, load_arrays
 from zoo.recipes import Dataset
 from zoo.registry.entry import SPOKEN_DIGIT
 
 ASSETS = Path(__file__).resolve().parent.parent / "zoo" / "assets"
+ENERGIES = {e.recipe.dataset.name: e.recipe.dataset for e in registry.energies.ENTRIES}
 LABELS = {"magic": "class", "binarized_mnist": ""}
 FEATURES = {"magic": "features"}
 VERSIONS = {
@@ -30,6 +32,7 @@ VERSIONS = {
     "cifar10": "3.0.2",
     "magic": "1.0.0",
     SPOKEN_DIGIT.name: SPOKEN_DIGIT.version,
+    **{name: dataset.version for name, dataset in ENERGIES.items()},
 }
 ROWS = {
     "binarized_mnist": 64,
@@ -38,6 +41,7 @@ ROWS = {
     "cifar10": 32,
     "magic": 256,
     "spoken_digit": 8,
+    **dict.fromkeys(ENERGIES, 64),
 }
 
 
@@ -45,6 +49,8 @@ def sample_dataset(name: str) -> Dataset:
     """The dataset, with the sampled rows as its test split, or at that split's beginning."""
     if name == SPOKEN_DIGIT.name:  # split by the numbers of recordings
         return SPOKEN_DIGIT
+    if name in ENERGIES:
+        return ENERGIES[name]
     return Dataset(
         name=name,
         version=VERSIONS[name],

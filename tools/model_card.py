@@ -38,6 +38,8 @@ UNITS = {
     "silence_excess_db": "dB",
     "distillation_kl": "nats a sample",
     "negative_elbo": "nats",
+    "reverse_kl": "nats",
+    "forward_kl": "nats",
 }
 DATA_LICENCES = {
     "mnist": "LeCun, Cortes and Burges; CC BY-SA 3.0 is commonly stated",
@@ -46,6 +48,7 @@ DATA_LICENCES = {
     "cifar10": "Krizhevsky; none stated",
     "magic": "Bock et al., UCI 159; CC BY 4.0",
     "spoken_digit": "Jackson et al., Free Spoken Digit Dataset; CC BY-SA 4.0",
+    **dict.fromkeys(("energy_u1", "energy_u2", "energy_u3", "energy_u4"), "made from a formula"),
 }
 TRANSFORMS = {
     "unit": "scaled to [0, 1]",
@@ -61,6 +64,12 @@ AUDIO_POLICY = (
     "samples or followed by zeros; no value is changed. A split is a range of recordings of every "
     "digit and speaker, read from the file names; the test split is the authors'. The condition is "
     "the digit and the speaker, as one label 5 * digit + speaker or as a pair."
+)
+ENERGY_POLICY = (
+    "The target is the density exp(-U) / Z of the energy U = `{energy}` (`zoo.ops.energies`). "
+    "Training draws points from the model itself and asks the energy about them; the rows of the "
+    "dataset, exact draws from the density that `zoo.data.energies` makes, only name the noise, "
+    "and score the model from the other side."
 )
 WATTS_A_CORE = 15.0  # an assumption: a share of a server processor under load
 
@@ -260,6 +269,8 @@ def _data(checkpoint: Checkpoint) -> str:
         return f"## Data and preprocessing\n\n{_splits(dataset)}\n\n" + _binarization(
             checkpoint.entry.recipe
         )
+    if checkpoint.entry.recipe.energy:
+        return "## Target\n\n" + ENERGY_POLICY.format(energy=checkpoint.entry.recipe.energy)
     if values.get("num_levels"):
         steps.append(
             f"grey levels 0 to {values['num_levels'] - 1} get uniform noise from [0, 1) and are "
@@ -478,6 +489,8 @@ def metric_label(metric: str, value: Mapping[str, Any]) -> str:
     unit = value.get("space") or UNITS.get(metric, "")
     if "num_importance_samples" in value:
         unit = f"nats, {value['num_importance_samples']} importance samples a row"
+    if "log_normaliser" in value:
+        unit = f"nats, log Z = {value['log_normaliser']:.4f}"
     if "of" in value:
         unit = f"of {value['of']} latents"
     return f"{metric} ({unit})" if unit else metric

@@ -112,7 +112,8 @@ class Recipe:
     `start`: a registered model from whose published weights the run starts. They are the first of
     the recipe's own, with the same names and shapes; those behind them are fresh.
     `annealing_steps` of a VAE: the weight beta of its KL divergence ("kl"), or of log p(x, z)
-    ("joint", from 0.01; arXiv:1505.05770, Eq. 20), rises linearly to 1 over so many steps.
+    ("joint", from 0.01; arXiv:1505.05770, Eq. 20), rises linearly to 1 over so many steps. An
+    `energy` is annealed likewise, "joint".
     `dynamic_binarization`: grey levels become binary images, 1 with probability x / 255, drawn
     anew at every step; validation and evaluation draw once.
     """

@@ -35,13 +35,19 @@ class ReverseKL:
         self.energy = ENERGIES[energy]
         self.log_normaliser = log_normaliser(energy)
 
-    def __call__(self, model: Any, x: Any, context: Any, seed: Any) -> Any:
-        """log q(y) + U(y) + log Z of one draw y a row, [batch].
+    def __call__(
+        self, model: Any, x: Any, context: Any, seed: Any, *, annealing: Any = None
+    ) -> Any:
+        """log q(y) + beta U(y) + log Z of one draw y a row, [batch].
 
         x: [batch, 2].   seed: int32 [2].
+        annealing: ("joint", beta): a small beta spreads the model over the plane, from where it
+            closes in on all of the density (Eq. 20); without, beta = 1.
         Raises ConfigError for a model of other events than the plane's points.
         """
         del context  # energies have none
+        if annealing is not None and annealing[0] != "joint":
+            raise ConfigError(f"An energy is annealed 'joint'; got {annealing[0]!r}.")
         if tuple(model.config.event_shape) != (2,):
             raise ConfigError(
                 "An energy is fitted by a model with event_shape (2,); got "
@@ -51,10 +57,13 @@ class ReverseKL:
         uniform = tf.cast(hashed_uniform(words, seed), model.compute_dtype)
         base = model._base_distribution()
         z = base.distribution.quantile(uniform)
-        return self.of_latents(model, z)
+        return self.of_latents(model, z, beta=1.0 if annealing is None else annealing[1])
 
-    def of_latents(self, model: Any, z: Any) -> Any:
-        """log q(y) + U(y) + log Z at y = f(z), [batch].   z: [batch, 2] drawn from the base."""
+    def of_latents(self, model: Any, z: Any, *, beta: Any = 1.0) -> Any:
+        """log q(y) + beta U(y) + log Z at y = f(z), [batch].   z: [batch, 2], drawn from the base.
+
+        For beta = 1 the mean is KL(q | p).
+        """
         y, log_det = bijectors.forward_and_log_det(model._chain(), z, 1)
         log_q = model._base_distribution().log_prob(z) - log_det
-        return log_q + self.energy(y) + tf.cast(self.log_normaliser, z.dtype)
+        return log_q + beta * self.energy(y) + tf.constant(self.log_normaliser, z.dtype)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from zoo import registry
 from zoo.data import sources
 from zoo.recipes import Dataset
 from zoo.registry.entry import BINARIZED_MNIST, SPOKEN_DIGIT
@@ -50,6 +51,7 @@ REAL = {
     ),
     "spoken_digit": SPOKEN_DIGIT,
     "binarized_mnist": BINARIZED_MNIST,
+    **{e.recipe.dataset.name: e.recipe.dataset for e in registry.energies.ENTRIES},
 }
 
 

@@ -24,8 +24,8 @@ def test_a_split_is_made_of_its_name_alone() -> None:
     assert first.context is None
     np.testing.assert_array_equal(first.x, again.x)
     other = sources.load_arrays(U2, "test").x
-    assert other.shape == (100_000, 2)
-    assert not np.isin(first.x[:, 0], other[:, 0]).any()
+    assert other.shape == (20_000, 2)
+    assert not set(map(tuple, first.x.tolist())) & set(map(tuple, other.tolist()))
     assert sources.available(U2)
 
 

@@ -15,7 +15,7 @@ __all__ = ["PREFIX", "VERSION", "is_energy", "read_split"]
 
 PREFIX = "energy_"
 VERSION = "1.0.0"
-ROWS = {"train": 100_000, "validation": 10_000, "test": 100_000}
+ROWS = {"train": 100_000, "validation": 10_000, "test": 20_000}
 HALF_WIDTH = 11.0
 PEAK = 2.0  # exp(-U) <= 2: each is one bump, or the sum of two
 _BATCH = 1_000_000

@@ -25,7 +25,7 @@ class MaximumLikelihood(keras.Model):
     config: Any
 
     def _create_training_state(self) -> None:
-        self._objective: Callable[[Any, Any, Any, Any], Any] | None = None
+        self._objective: Callable[..., Any] | None = None
         self._loss_tracker_nats = keras.metrics.Mean(name="loss")
         self.noise_seed = keras.random.SeedGenerator(seed=0, name="noise_seed")
 
@@ -61,18 +61,25 @@ class MaximumLikelihood(keras.Model):
         """The loss in nats; Keras resets it every epoch."""
         return [self._loss_tracker_nats]
 
-    def learn_from(self, objective: Callable[[Any, Any, Any, Any], Any]) -> None:
+    def learn_from(self, objective: Callable[..., Any]) -> None:
         """Sets what `fit` and `zoo train` minimise, in place of -log_prob.
 
         objective: (model, x, context, seed) -> [batch] nats, such as
-        `zoo.distillation.DistillationLoss` and `zoo.variational.ReverseKL`.
+        `zoo.distillation.DistillationLoss` and `zoo.variational.ReverseKL`; one that a recipe
+        anneals takes `annealing` as well.
         """
         self._objective = objective
 
-    def _loss_nats(self, x: Any, context: Any, seed: Any, *, training: bool) -> Any:
-        """What training minimises, [batch]: -log_prob, where a model has no other objective."""
+    def _loss_nats(
+        self, x: Any, context: Any, seed: Any, *, training: bool, annealing: Any = None
+    ) -> Any:
+        """What training minimises, [batch]: -log_prob, where a model has no other objective.
+
+        annealing: (kind, beta) of an objective that a recipe anneals.
+        """
         if self._objective is not None:
-            return self._objective(self, x, context, seed)
+            annealed = {} if annealing is None else {"annealing": annealing}
+            return self._objective(self, x, context, seed, **annealed)
         return -self._log_prob(x, context, seed, training=training)
 
     def train_step(self, data: Any) -> dict[str, Any]:

@@ -201,13 +201,15 @@ class ParallelWaveNet(DensityModel):
 
     # Training: by distillation alone, for the density of given audio takes T passes.
 
-    def _loss_nats(self, x: Any, context: Any, seed: Any, *, training: bool) -> Any:
+    def _loss_nats(
+        self, x: Any, context: Any, seed: Any, *, training: bool, annealing: Any = None
+    ) -> Any:
         if self._objective is None:
             raise InvalidInputError(
                 "A ParallelWaveNet learns from a teacher: "
                 "student.learn_from(zoo.distillation.DistillationLoss(settings, teacher)) first."
             )
-        return super()._loss_nats(x, context, seed, training=training)
+        return super()._loss_nats(x, context, seed, training=training, annealing=annealing)
 
     def _decode(self, z: Any, context: Any) -> Any:
         return self._quantised(FULL_SCALE * self.draw(z, context).x)

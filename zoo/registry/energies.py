@@ -34,7 +34,7 @@ PLANAR_U1 = Recipe(
 )
 
 # The scale at which the base starts, by energy.
-BASE_SCALES = {"u1": 2.0, "u2": 1.0, "u3": 1.0, "u4": 4.0}
+BASE_SCALES = {"u1": 2.0, "u2": 4.0, "u3": 4.0, "u4": 4.0}
 
 
 def _recipe(family: str, energy: str, **config: Any) -> Recipe:
@@ -45,6 +45,12 @@ def _recipe(family: str, energy: str, **config: Any) -> Recipe:
         config={"event_shape": [2], **config},
         dataset=dataclasses.replace(PLANAR_U1.dataset, name=f"energy_{energy}"),
         energy=energy,
+        annealing="joint",
+        annealing_steps=10_000,
+        notes=(
+            "The base's scale is learnt; the energy is annealed as in Eq. 20, so that the flow "
+            "does not settle on a part of the density."
+        ),
     )
 
 

@@ -83,10 +83,11 @@ def build_model(recipe: Recipe, name: str) -> Any:
     narrow = recipe.conditioner_dtype == "mixed_bfloat16"  # TF32 is a matter of the accelerator
     policy = recipe.conditioner_dtype if narrow else ""
     model = build(recipe.family, recipe.config, conditioner_dtype=policy, name=name)
-    if (recipe.annealing_steps or recipe.dynamic_binarization) and not hasattr(model, "elbo"):
+    annealed = recipe.annealing_steps and not recipe.energy
+    if (annealed or recipe.dynamic_binarization) and not hasattr(model, "elbo"):
         raise ConfigError(
-            f"annealing_steps and dynamic_binarization are for VAEs; {name} is of the family "
-            f"{recipe.family}."
+            "dynamic_binarization is for VAEs, annealing_steps for them and for energies; "
+            f"{name} is of the family {recipe.family}."
         )
     if recipe.distillation is not None:
         from zoo.distillation import DistillationLoss  # with the teacher's weights
