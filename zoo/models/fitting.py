@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import keras
@@ -26,6 +27,31 @@ class MaximumLikelihood(keras.Model):
     def _create_training_state(self) -> None:
         self._loss_tracker_nats = keras.metrics.Mean(name="loss")
         self.noise_seed = keras.random.SeedGenerator(seed=0, name="noise_seed")
+
+    def freeze(self, pattern: str) -> list[str]:
+        """Keeps some weights as they are in training; returns their paths.
+
+        Before `compile`. Which weights are frozen is not saved with the model.
+
+        pattern: a regular expression, searched in each weight's path, "coupling_0/hidden_1/kernel".
+        Raises InvalidInputError for no regular expression, one that is found in no trainable
+        weight's path, and one that leaves nothing to train.
+        """
+        try:
+            found = [v for v in self.trainable_variables if re.search(pattern, v.path)]
+        except re.error as error:
+            raise InvalidInputError(
+                f"Expected a regular expression; got {pattern!r} ({error})."
+            ) from error
+        if not found or len(found) == len(self.trainable_variables):
+            some = ", ".join(v.path for v in self.trainable_variables[:3])
+            raise InvalidInputError(
+                f"{pattern!r} is found in {'all' if found else 'none'} of the trainable weights' "
+                f"paths, such as {some}: expected one that is found in some of them."
+            )
+        for variable in found:
+            variable.trainable = False
+        return [v.path for v in found]
 
     def get_compile_config(self) -> dict[str, Any]:
         """What `compile` was called with, for Keras' saving."""
