@@ -395,7 +395,7 @@ class TestTrain:
     def test_a_run_is_plotted(self, data) -> None:
         run_ok("train", "tiny_recipe", "--set", "max_epochs=1")
         assert run_ok("plot", "runs/tiny_recipe") == "runs/tiny_recipe/history.png\n"
-        assert Image.open("runs/tiny_recipe/history.png").format == "PNG"
+        assert Path("runs/tiny_recipe/history.png").read_bytes().startswith(b"\x89PNG")
         assert run_ok("plot", "runs/tiny_recipe", "-o", "a.png") == "a.png\n"
         assert "history.csv does not exist" in refused(1, "plot", "nowhere")
 

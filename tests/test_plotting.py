@@ -27,9 +27,15 @@ def write(folder: Path, losses: list[float], head: str = HEAD) -> Path:
     return folder
 
 
+def size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
+
+
 def pixels(path: Path, colour: tuple[int, int, int]) -> np.ndarray:
     """[points, 2]: where the picture has about that colour, (y, x)."""
-    image = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    with Image.open(path) as picture:
+        image = np.asarray(picture.convert("RGB")).astype(int)
     return np.argwhere(np.abs(image - colour).sum(-1) < 60)
 
 
@@ -37,7 +43,7 @@ def test_the_curve_falls_and_its_lowest_point_is_marked(tmp_path: Path) -> None:
     losses = [50.0, 30.0, 20.0, 15.0, 12.0, 16.0]
     path = plotting.plot(write(tmp_path, losses))
     assert path == tmp_path / "history.png"
-    assert Image.open(path).size == (2 * plotting.WIDTH, 2 * plotting.HEIGHT)
+    assert size(path) == (2 * plotting.WIDTH, 2 * plotting.HEIGHT)
     curve = pixels(path, plotting.ORANGE)
     curve = curve[(curve[:, 1] > plotting.WIDTH) & (curve[:, 0] < plotting.HEIGHT)]  # bits/dim
     inside = curve[curve[:, 0] > plotting.TOP + 4]
@@ -55,7 +61,7 @@ def test_short_constant_and_infinite_histories_are_drawn(
     losses: list[float], tmp_path: Path
 ) -> None:
     path = plotting.plot(write(tmp_path, losses), tmp_path / "new" / "picture.png")
-    assert Image.open(path).size[0] == 2 * plotting.WIDTH
+    assert size(path)[0] == 2 * plotting.WIDTH
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,8 @@ class DistillationLoss:
             )
         seeds = tf.unstack(tf.random.split(replica_seed(seed), 3))
         noise = base_noise(base, tf.shape(x), seeds[0], student.compute_dtype)
-        draw = student.draw(tf.ensure_shape(noise, x.shape), context)
+        noise.set_shape(x.shape)  # no op: XLA makes a dynamic size of tf.ensure_shape
+        draw = student.draw(noise, context)
         terms = {"kl": self.divergence(draw, context, base, seeds[1])}
         if settings.contrastive:
             others = self._other_labels(context, seeds[2])

@@ -76,7 +76,7 @@ def plot(folder: str | Path, out: str | Path = "") -> Path:
     folder = Path(folder)
     history = read_history(folder)
     steps, nats = history["step"], history["validation_nats"]
-    best = min(range(len(nats)), key=nats.__getitem__)
+    best = min(range(len(nats)), key=lambda i: nats[i] if math.isfinite(nats[i]) else math.inf)
     panels = [
         (
             "nats a row",
@@ -176,7 +176,7 @@ def _panel(
                 anchor="rs",
             )
             at -= 70
-    if marked is not None:
+    if marked is not None and math.isfinite(lines[-1].values[marked]):
         value = lines[-1].values[marked]
         x, y = place(steps[marked], value)
         radius = 4 * scale
