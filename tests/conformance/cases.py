@@ -439,11 +439,7 @@ MODELS: dict[str, ModelCase] = {
             "skip_connections": True,
             "normalization": "batch_norm",
         },
-        cannot={
-            **NO_CONTEXT,
-            "replicas": "Keras' batch norm in the conditioners takes the moments of a "
-            "replica's rows",
-        },
+        cannot=NO_CONTEXT,
     ),
     "maf-vector": ModelCase(
         family="maf", config={"event_shape": (5,), "num_layers": 3, "hidden_units": (12,)}

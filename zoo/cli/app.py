@@ -51,6 +51,7 @@ COMMAND_ORDER = (
     "score",
     "train",
     "evaluate",
+    "plot",
     "export",
     "serve",
     "publish",
