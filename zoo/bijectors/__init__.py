@@ -12,21 +12,32 @@ from zoo.bijectors.base import (
 )
 from zoo.bijectors.coupling import CheckerboardCoupling, SplitCoupling
 from zoo.bijectors.elementwise import BatchNorm, DataDependentAffine, DiagonalAffine
+from zoo.bijectors.linear import LULinear
+from zoo.bijectors.mixture import MixtureQuantile
 from zoo.bijectors.multiscale import FactorOut, Unsqueeze
 from zoo.bijectors.preprocessing import PixelScaling, ZCAWhitening
+from zoo.bijectors.scalar import Affine, Elementwise, ScalarMap, ShiftAndScale
+from zoo.bijectors.spline import RationalQuadratic
 
 __all__ = [
+    "Affine",
     "AutoregressiveFlow",
     "BatchNorm",
     "CheckerboardCoupling",
     "DataDependentAffine",
     "DiagonalAffine",
+    "Elementwise",
     "FactorOut",
     "FlowChain",
     "Interleave",
+    "LULinear",
+    "MixtureQuantile",
     "OnePassBijector",
     "PixelScaling",
+    "RationalQuadratic",
     "Reverse",
+    "ScalarMap",
+    "ShiftAndScale",
     "SplitCoupling",
     "Unsqueeze",
     "ZCAWhitening",
