@@ -21,6 +21,8 @@ FAMILIES = {
     "realnvp": "zoo.models.realnvp:RealNVP",
     "maf": "zoo.models.maf:MAF",
     "made": "zoo.models.maf:MADEModel",
+    "nsf": "zoo.models.nsf:NSF",
+    "nsf_coupling": "zoo.models.nsf:NSFCoupling",
     "wavenet": "zoo.models.wavenet:WaveNet",
     "parallel_wavenet": "zoo.models.parallel_wavenet:ParallelWaveNet",
 }
