@@ -42,6 +42,11 @@ DATA_LICENCES = {
     "mnist": "LeCun, Cortes and Burges; CC BY-SA 3.0 is commonly stated",
     "fashion_mnist": "Zalando SE; MIT",
     "cifar10": "Krizhevsky; none stated",
+    "bsds300": "Martin et al. 2001; for non-commercial research and education",
+    "power": "Hebrail and Berard, UCI 235; CC BY 4.0",
+    "gas": "Fonollosa et al., UCI 322; CC BY 4.0",
+    "hepmass": "Baldi et al., UCI 347; CC BY 4.0",
+    "miniboone": "Roe et al., UCI 199; CC BY 4.0",
     "magic": "Bock et al., UCI 159; CC BY 4.0",
     "spoken_digit": "Jackson et al., Free Spoken Digit Dataset; CC BY-SA 4.0",
 }

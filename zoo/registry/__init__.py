@@ -14,13 +14,13 @@ import json
 from typing import Any
 
 from zoo.errors import UnknownModelError
-from zoo.registry import maf, nice, realnvp, wavenet
+from zoo.registry import maf, nice, nsf, realnvp, wavenet
 from zoo.registry.entry import Entry
 
 __all__ = ["ENTRIES", "Entry", "get", "pins"]
 
 ENTRIES: dict[str, Entry] = {
-    entry.name: entry for family in (nice, realnvp, maf, wavenet) for entry in family.ENTRIES
+    entry.name: entry for family in (nice, realnvp, maf, nsf, wavenet) for entry in family.ENTRIES
 }
 
 

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from zoo.recipes import Dataset, Recipe
 
-__all__ = ["CIFAR10", "LJSPEECH", "MAGIC", "MNIST", "SPOKEN_DIGIT", "SVHN", "Entry"]
+__all__ = [
+    "BSDS300",
+    "CIFAR10",
+    "GAS",
+    "HEPMASS",
+    "LJSPEECH",
+    "MAGIC",
+    "MINIBOONE",
+    "MNIST",
+    "POWER",
+    "SPOKEN_DIGIT",
+    "SVHN",
+    "Entry",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +67,10 @@ MAGIC = Dataset(
     validation="validation",
     test="test",
     feature="features",
+)
+BSDS300, POWER, GAS, HEPMASS, MINIBOONE = (
+    dataclasses.replace(MAGIC, name=name)
+    for name in ("bsds300", "power", "gas", "hepmass", "miniboone")
 )
 SPOKEN_DIGIT = Dataset(
     name="spoken_digit",
