@@ -489,6 +489,9 @@ MODELS: dict[str, ModelCase] = {
             "num_layers": 1,
             "hidden_units": (10,),
             "num_components": 3,
+            # Narrow components far apart have a distribution function that is flat in between.
+            "log_scale_limit": 1.5,
+            "activation": "tanh",
             "context_size": 2,
             "normalization": "activation_norm",
         },
@@ -504,7 +507,13 @@ MODELS: dict[str, ModelCase] = {
     ),
     "made-mixture": ModelCase(
         family="made",
-        config={"event_shape": (2,), "hidden_units": (8,), "num_components": 4},
+        config={
+            "event_shape": (2,),
+            "hidden_units": (8,),
+            "num_components": 4,
+            "log_scale_limit": 1.5,
+            "activation": "tanh",
+        },
     ),
     "nsf-2d": ModelCase(
         family="nsf",

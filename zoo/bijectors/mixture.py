@@ -106,9 +106,9 @@ class MixtureQuantile:
             low = tf.where(moving & ~above, x, low)
             high = tf.where(moving & above, x, high)
             slope = sign * tf.exp(self._log_density(x, *components) - tail)
-            new = x + _ratio(target - tail, slope)
-            slow = tf.abs(new - x) > 0.5 * last
-            new = tf.where(slow | (new < low) | (new > high), 0.5 * (low + high), new)
+            new = x + (target - tail) / slope  # not finite where the slope underflows
+            good = (new >= low) & (new <= high) & (tf.abs(new - x) <= 0.5 * last)
+            new = tf.where(good, new, 0.5 * (low + high))
             # An element at rest stays: a row's result must not depend on its batch.
             new = tf.where(moving, new, x)
             last = tf.abs(new - x)
