@@ -31,6 +31,8 @@ COMMANDS = (
     "info",
     "sample",
     "score",
+    "anomalies",
+    "impute",
     "train",
     "evaluate",
     "plot",

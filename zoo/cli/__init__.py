@@ -4,7 +4,7 @@ Results go to stdout, progress and errors to stderr. `list`, `info` and every `-
 TensorFlow; each command imports what it needs.
 """
 
-from zoo.cli import catalogue, plot, publish, serve, train, use
+from zoo.cli import catalogue, plot, publish, serve, tables, train, use
 from zoo.cli.app import app, main
 
 __all__ = ["app", "main"]
@@ -12,6 +12,7 @@ __all__ = ["app", "main"]
 COMMANDS = (
     catalogue,
     use,
+    tables,
     train,
     plot,
     publish,

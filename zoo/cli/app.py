@@ -49,6 +49,8 @@ COMMAND_ORDER = (
     "info",
     "sample",
     "score",
+    "anomalies",
+    "impute",
     "train",
     "evaluate",
     "plot",
