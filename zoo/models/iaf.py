@@ -25,7 +25,7 @@ import tensorflow as tf
 from zoo.errors import ConfigError
 from zoo.lazy import bijectors, tfb
 from zoo.models.config import ModelConfig
-from zoo.models.maf import MADEConfig, _Autoregressive
+from zoo.models.maf import AutoregressiveConfig, _Autoregressive
 from zoo.models.normalization import Fit, activation_norm_bijector
 from zoo.models.steps import flattening
 from zoo.networks.made import MADE
@@ -38,7 +38,7 @@ GATE_BIAS = 1.5  # of s, so that a fresh layer keeps most of z (the authors' cod
 
 
 @dataclass(frozen=True, kw_only=True)
-class IAFConfig(MADEConfig):
+class IAFConfig(AutoregressiveConfig):
     """Sizes of an IAF; `log_scale_limit` bounds the raw gates."""
 
     num_layers: int = 4

@@ -40,20 +40,16 @@ from zoo.models.normalization import Fit
 from zoo.models.steps import flattening, norm_layer, norm_step
 from zoo.networks.made import MADE
 
-__all__ = ["MAF", "MADEConfig", "MADEModel", "MAFConfig"]
+__all__ = ["MAF", "AutoregressiveConfig", "MADEConfig", "MADEModel", "MAFConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MADEConfig(ModelConfig):
-    """Sizes of one MADE.
-
-    num_components: of the mixtures of Gaussians; 0 for single ones.
-    """
+class AutoregressiveConfig(ModelConfig):
+    """Sizes of the MADE networks of an affine autoregressive flow."""
 
     hidden_units: tuple[int, ...] = (100, 100)
     activation: str = "relu"
     log_scale_limit: float = 8.0
-    num_components: int = 0
 
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that cannot be built."""
@@ -62,16 +58,30 @@ class MADEConfig(ModelConfig):
             raise ConfigError("hidden_units must hold at least one layer.")
         if self.log_scale_limit <= 0.0:
             raise ConfigError(f"log_scale_limit must be positive; got {self.log_scale_limit}.")
-        if self.num_components < 0:
-            raise ConfigError(
-                f"num_components must be 0, for single Gaussians, or more; "
-                f"got {self.num_components}."
-            )
 
     @classmethod
     def image_preprocessing(cls) -> Preprocessing:
         """Logit of the dequantised grey levels with the paper's margin for MNIST (Sec. 4.3)."""
         return Preprocessing(num_levels=256, transform="logit", alpha=1e-6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MADEConfig(AutoregressiveConfig):
+    """Sizes of one MADE.
+
+    num_components: of the mixtures of Gaussians; 0 for single ones.
+    """
+
+    num_components: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for sizes that cannot be built."""
+        super().__post_init__()
+        if self.num_components < 0:
+            raise ConfigError(
+                f"num_components must be 0, for single Gaussians, or more; "
+                f"got {self.num_components}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,16 +104,13 @@ class MAFConfig(MADEConfig):
 
 
 class _Autoregressive(DensityModel):
-    """What MAF and MADE share: MADE networks bound to autoregressive bijectors."""
+    """What MAF, MADE and IAF share: MADE networks bound to autoregressive bijectors."""
 
-    config: MADEConfig
+    config: AutoregressiveConfig
     slow_direction: ClassVar[Literal["none", "sampling", "density"]] = "sampling"
 
     def _affine_map(self) -> Any:
         return bijectors.Affine(self.config.log_scale_limit)
-
-    def _mixture_map(self) -> Any:
-        return bijectors.MixtureQuantile(self.config.num_components, self.config.log_scale_limit)
 
     def _made(self, name: str, num_parameters: int) -> MADE:
         config = self.config
@@ -119,12 +126,21 @@ class _Autoregressive(DensityModel):
         network.build((None, config.event_size))
         return network
 
+    def _layer(self, network: MADE, scalar_map: Any, context: Any) -> tfb.Bijector:
+        return bijectors.AutoregressiveFlow(network.bind(context), scalar_map, name=network.name)
+
+
+class _WithMixtures(_Autoregressive):
+    """MADE and MAF: the conditionals nearest to the latents may be mixtures."""
+
+    config: MADEConfig
+
+    def _mixture_map(self) -> Any:
+        return bijectors.MixtureQuantile(self.config.num_components, self.config.log_scale_limit)
+
     def _mixture_network(self) -> MADE | None:
         """The MADE whose conditionals are mixtures, nearest to the latents; None without one."""
         raise NotImplementedError
-
-    def _layer(self, network: MADE, scalar_map: Any, context: Any) -> tfb.Bijector:
-        return bijectors.AutoregressiveFlow(network.bind(context), scalar_map, name=network.name)
 
     def _log_prob(self, x: Any, context: Any, seed: Any, *, training: bool = False) -> Any:
         network = self._mixture_network()
@@ -143,7 +159,7 @@ class _Autoregressive(DensityModel):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class MADEModel(_Autoregressive):
+class MADEModel(_WithMixtures):
     """MADE with Gaussian conditionals, an autoregressive flow of one layer; or with mixtures."""
 
     config_class: ClassVar[type[ModelConfig]] = MADEConfig
@@ -164,7 +180,7 @@ class MADEModel(_Autoregressive):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class MAF(_Autoregressive):
+class MAF(_WithMixtures):
     """A stack of MADEs with reversed orders and batch norm between them."""
 
     config_class: ClassVar[type[ModelConfig]] = MAFConfig
