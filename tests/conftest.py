@@ -35,10 +35,10 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20240)
 
 
-@pytest.fixture
-def replicas() -> list[str]:
-    """Names of two logical CPU devices, for `tf.distribute.MirroredStrategy`."""
-    return [f"CPU:{index}" for index in range(LOGICAL_CPUS)]
+@pytest.fixture(scope="session")
+def two_replicas() -> tf.distribute.MirroredStrategy:
+    """One for all tests: TensorFlow keeps the keys of collective operations for the process."""
+    return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(LOGICAL_CPUS)])
 
 
 @pytest.fixture

@@ -31,8 +31,11 @@ COMMANDS = (
     "info",
     "sample",
     "score",
+    "anomalies",
+    "impute",
     "train",
     "evaluate",
+    "plot",
     "export",
     "serve",
     "publish",
@@ -391,6 +394,13 @@ class TestTrain:
         assert "--resume" in refused(1, "train", "tiny_recipe")
         assert "finished after step 8 (epoch 2)" in run_ok("train", "tiny_recipe", "--resume")
 
+    def test_a_run_is_plotted(self, data) -> None:
+        run_ok("train", "tiny_recipe", "--set", "max_epochs=1")
+        assert run_ok("plot", "runs/tiny_recipe") == "runs/tiny_recipe/history.png\n"
+        assert Path("runs/tiny_recipe/history.png").read_bytes().startswith(b"\x89PNG")
+        assert run_ok("plot", "runs/tiny_recipe", "-o", "a.png") == "a.png\n"
+        assert "history.csv does not exist" in refused(1, "plot", "nowhere")
+
     def test_another_folder_and_a_time_limit(self, data) -> None:
         text = run_ok("train", "tiny_recipe", "--out", "elsewhere", "--max-seconds", 0)
         assert "time limit after step 1 " in text
@@ -467,6 +477,38 @@ class TestTrain:
         assert result.exit_code == code
         assert f"signal {name} after step 3" in result.stdout
         assert "best validation" not in result.stdout
+
+    def test_the_strategy_is_made_and_trained_under(self, data, monkeypatch) -> None:
+        from zoo import distribution, training
+
+        asked: list[Any] = []
+
+        def create(*args: Any, **options: Any) -> str:
+            asked.append((args, options))
+            return "strategy"
+
+        def train(*_: Any, **options: Any) -> Any:
+            asked.append(options["strategy"])
+            raise InvalidInputError("enough")
+
+        monkeypatch.setattr(distribution, "create", create)
+        monkeypatch.setattr(training, "train", train)
+        options = ("--strategy", "tpu", "--tpu", "v5", "--tpu-zone", "eu", "--worker-timeout", 9)
+        assert refused(2, "train", "tiny_recipe", *options) == "zoo: enough\n"
+        made = {"replicas": 0, "tpu": "v5", "zone": "eu", "worker_timeout": 9.0}
+        assert asked == [(("tpu",), made), "strategy"]
+        assert refused(2, "train", "tiny_recipe") == "zoo: enough\n"
+        assert asked[2][0] == ("auto",)
+        assert asked[2][1]["worker_timeout"] == distribution.WORKER_TIMEOUT == 300.0
+
+    def test_a_step_is_exported_without_a_strategy(self, data) -> None:
+        for option in ("--export-step", "--import-step"):
+            text = refused(2, "train", "tiny_recipe", "--strategy", "mirrored", option, "step")
+            assert "--strategy is for training" in text
+
+    def test_a_strategy_that_cannot_be_is_refused(self, data) -> None:
+        text = refused(2, "train", "tiny_recipe", "--strategy", "all")
+        assert "out of auto, one, mirrored, multiworker, tpu; got 'all'" in text
 
     def test_without_a_terminal_a_line_a_minute(self, monkeypatch, capsys) -> None:
         now = 100.0

@@ -355,6 +355,36 @@ def test_a_damaged_state_is_refused(how: str, finished: SimpleNamespace, tmp_pat
         training.train(SHORT, tmp_path, resume=True)
 
 
+def test_a_damaged_state_gives_way_to_the_one_before(
+    finished: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    training.train(SHORT, folder, max_seconds=0.0)  # saved at step 0 and at step 1
+    before = state_of(folder)[0]["counters"]["step"]
+    good = (folder / "state.previous.npz").read_bytes()
+    for how in ("truncated", "empty"):
+        state = (folder / "state.npz").read_bytes()
+        (folder / "state.npz").write_bytes(damaged(state, how))
+        with pytest.warns(RuntimeWarning, match=r"going on from the state before it, of step 0\."):
+            run = Run(SHORT, folder, "short", resume=True, initial_weights="")
+        assert (before, run.counters["step"]) == (1, 0)
+        # The good state takes the damaged one's place, and is not the next to be pushed out.
+        assert (folder / "state.npz").read_bytes() == good
+        (folder / "state.npz").unlink()
+        (folder / "state.npz").write_bytes(state)
+    (folder / "state.npz").write_bytes(b"")
+    with pytest.warns(RuntimeWarning, match="going on from the state before it"):
+        training.train(SHORT, folder, resume=True)
+    assert_same_run(folder, finished.folder)
+
+
+def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
+    litter = tmp_path / ".state.npz.abc.tmp"
+    litter.write_bytes(b"half of a state")
+    training.train(SHORT, tmp_path, max_seconds=0.0)
+    assert not litter.exists()
+
+
 def test_a_newer_state_is_refused(finished: SimpleNamespace, tmp_path: Path) -> None:
     with np.load(finished.folder / "state.npz") as file:
         arrays = {key: file[key] for key in file.files}

@@ -24,7 +24,7 @@ STEPS_PER_EPOCH = TRAIN_ROWS // BATCH_SIZE
 
 
 def dataset(name: str, context: str = "") -> Dataset:
-    """A dataset of `load_arrays`: "images", "features" or "clips"."""
+    """A dataset of `load_arrays`: "images", "features", "points" or "clips"."""
     return Dataset(
         name=name,
         version="1.0.0",
@@ -118,6 +118,8 @@ def load_arrays(dataset: Dataset, split: str, **unused_options: object) -> sourc
             "int16"
         )
         return sources.Arrays(clips, rng.integers(0, 6, rows).astype("int32"))
+    if dataset.name == "points":
+        return sources.Arrays(rng.normal(size=(rows, 2)).astype("float32"))
     label = rng.integers(0, 2, rows).astype("int32")
     mixing = np.array([[2.0, 0.0, 0.0], [1.5, 0.5, 0.0], [0.0, 1.0, 0.3]])
     x = rng.normal(size=(rows, 3)) @ mixing.T + 3.0 * label[:, None]

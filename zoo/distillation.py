@@ -22,6 +22,7 @@ import tensorflow as tf
 from zoo import perceptual
 from zoo.errors import ConfigError
 from zoo.ops import audio_losses
+from zoo.ops.noise import replica_seed
 from zoo.recipes import Distillation
 
 __all__ = ["DistillationLoss"]
@@ -59,9 +60,10 @@ class DistillationLoss:
             raise ConfigError(
                 f"divergence='gaussian' needs a student with base='normal'; got {base!r}."
             )
-        seeds = tf.unstack(tf.random.split(seed, 3))
+        seeds = tf.unstack(tf.random.split(replica_seed(seed), 3))
         noise = base_noise(base, tf.shape(x), seeds[0], student.compute_dtype)
-        draw = student.draw(tf.ensure_shape(noise, x.shape), context)
+        noise.set_shape(x.shape)  # no op: XLA makes a dynamic size of tf.ensure_shape
+        draw = student.draw(noise, context)
         terms = {"kl": self.divergence(draw, context, base, seeds[1])}
         if settings.contrastive:
             others = self._other_labels(context, seeds[2])

@@ -18,6 +18,7 @@ Weights are immutable: from version 2 on, the cache and the host name the folder
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import json
 import os
@@ -309,8 +310,9 @@ def _with_given(model: DensityModel, *, weights: bool | str | os.PathLike[str]) 
 def _with_weights(model: DensityModel, path: Path, folder: Path | None) -> DensityModel:
     """The model with the weights of `path`; a folder's config must be the model's own."""
     if folder is not None:
-        found = checkpointing.read_config(folder)["config"]
+        # A field that is absent is younger than the file, and has its default.
         expected = json.loads(json.dumps(model.config.to_dict()))
+        found = {**_defaults(type(model.config)), **checkpointing.read_config(folder)["config"]}
         if found != expected:
             fields = sorted(
                 key for key in {*found, *expected} if found.get(key, ...) != expected.get(key, ...)
@@ -324,6 +326,13 @@ def _with_weights(model: DensityModel, path: Path, folder: Path | None) -> Densi
             )
     checkpointing.load_weights(model, path)
     return model
+
+
+def _defaults(config_class: type[Any]) -> dict[str, Any]:
+    """The plain defaults of a config's fields, as JSON has them."""
+    fields = dataclasses.fields(config_class)
+    defaults = {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
+    return json.loads(json.dumps(defaults))
 
 
 # --- files

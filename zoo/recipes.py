@@ -142,6 +142,7 @@ class Recipe:
     validation_rows: int = 0  # rows used by each validation; 0 for all
     bucket_size: int = 0  # clips: batches of like lengths, cut at a multiple of this; 0: whole rows
     seed: int = 0
+    frozen: str = ""  # weights whose path this regular expression is found in stay as they are
     paper: str = ""
     notes: str = ""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.integrate
+import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
 from numpy.testing import assert_allclose, assert_array_equal
@@ -11,9 +13,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from zoo.bijectors.autoregressive import AutoregressiveFlow, Interleave, Reverse
 from zoo.bijectors.coupling import SplitCoupling
 from zoo.bijectors.elementwise import DiagonalAffine
+from zoo.bijectors.linear import LULinear
+from zoo.bijectors.mixture import MixtureQuantile
 from zoo.bijectors.preprocessing import PixelScaling, ZCAWhitening
+from zoo.bijectors.scalar import Elementwise
+from zoo.bijectors.spline import RationalQuadratic
+from zoo.ops.splines import spline_from_raw
 
-tfb = tfp.bijectors
+tfb, tfd = tfp.bijectors, tfp.distributions
 
 SIZE = 6
 
@@ -118,7 +125,7 @@ def test_autoregressive_forward_stops_when_nothing_changes() -> None:
 
     bijector = AutoregressiveFlow(conditioner)
     assert_array_equal(bijector.forward(tf.ones([2, 50])), np.ones((2, 50)))
-    assert len(passes) == 2
+    assert len(passes) == 3  # two to see that nothing changes, one for the derivatives
 
 
 def test_diagonal_affine_is_shift_of_scale(rng: np.random.Generator) -> None:
@@ -199,3 +206,191 @@ def test_zca_is_numpys_matrix_and_slogdet(rng: np.random.Generator) -> None:
     z, log_det = ours.inverse_and_log_det(tf.constant(x))
     assert_allclose(z.numpy().reshape(4, SIZE), (x.reshape(4, SIZE) - mean) @ matrix.T, rtol=1e-10)
     assert_allclose(log_det, np.full(4, np.linalg.slogdet(matrix)[1]))
+
+
+def _tfp_spline(raw: tf.Tensor, num_bins: int, bound: float) -> tfb.RationalQuadraticSpline:
+    spline = spline_from_raw(raw, num_bins, bound)
+    return tfb.RationalQuadraticSpline(
+        bin_widths=spline.width,
+        bin_heights=spline.height,
+        knot_slopes=spline.slope[..., 1:-1],
+        range_min=tf.constant(-bound, tf.float64),
+    )
+
+
+def test_spline_is_tfps_and_the_identity_beyond_its_bound(rng: np.random.Generator) -> None:
+    raw = _normal(rng, SIZE, 3 * 7 - 1)
+    ours = Elementwise(RationalQuadratic(7, 2.0), raw)
+    theirs = tfb.Invert(_tfp_spline(raw, 7, 2.0))
+    z = tf.concat([1.5 * _normal(rng, 40, SIZE), 5.0 + tf.abs(_normal(rng, 2, SIZE))], 0)
+    _assert_same(ours, theirs, z)
+    assert_array_equal(ours.forward(z)[-2:], z[-2:])
+
+
+def test_raw_spline_parameters_fill_the_interval(rng: np.random.Generator) -> None:
+    spline = spline_from_raw(20.0 * _normal(rng, 4, 3 * 5 - 1), 5, 3.0)
+    for sizes in (spline.width, spline.height):
+        assert_allclose(tf.reduce_sum(sizes, -1), 6.0, rtol=1e-12)
+        assert (sizes.numpy() >= 6.0 * 1e-3 - 1e-12).all()
+    assert (spline.slope.numpy() >= 1e-3).all()
+    identity = spline_from_raw(tf.zeros([3 * 5 - 1], tf.float64), 5, 3.0)
+    assert_allclose(identity.slope, np.ones(6), rtol=1e-12)
+    assert_allclose(identity.left, identity.bottom, rtol=1e-12)
+
+
+def test_splines_by_autoregression_are_tfps(rng: np.random.Generator) -> None:
+    weights = np.zeros((SIZE, SIZE, 8))
+    weights[np.triu_indices(SIZE, 1)] = rng.normal(size=(SIZE * (SIZE - 1) // 2, 8))
+
+    def conditioner(x):
+        return 0.3 + tf.tensordot(x, tf.constant(weights), 1)  # [..., D, 8]: 3 bins
+
+    theirs = tfb.MaskedAutoregressiveFlow(
+        bijector_fn=lambda x, **_: tfb.Invert(_tfp_spline(conditioner(x), 3, 2.0))
+    )
+    _assert_same(
+        AutoregressiveFlow(conditioner, RationalQuadratic(3, 2.0)), theirs, _normal(rng, 5, SIZE)
+    )
+
+
+def test_lu_linear_is_tfps_matvec(rng: np.random.Generator) -> None:
+    factors, bias, order = rng.normal(size=(SIZE, SIZE)), _normal(rng, SIZE), [3, 0, 5, 1, 2, 4]
+    packed = factors.copy()
+    np.fill_diagonal(packed, np.exp(np.diag(factors)))
+    # TFP's map is data <- latent of the matrix P L U, applied to permuted rows here.
+    matrix = tfb.ScaleMatvecLU(tf.constant(packed), tf.range(SIZE))
+    towards_latent = tfb.Chain([tfb.Shift(bias), matrix, tfb.Permute(order)])
+    ours = LULinear(tf.constant(factors), bias, tuple(order))
+    _assert_same(ours, tfb.Invert(towards_latent), _normal(rng, 5, SIZE))
+
+
+def _mixture(raw: np.ndarray, limit: float) -> tfd.Distribution:
+    """TFP's own mixture of the map's parameters, of which fresh ones have variance 1."""
+    logits, means, log_scales = np.split(raw, 3, -1)
+    spread = scipy.stats.norm.ppf((np.arange(4) + 0.5) / 4)
+    log_scales = limit * np.tanh((log_scales + 0.5 * np.log(1.0 - spread.var())) / limit)
+    return tfd.MixtureSameFamily(
+        tfd.Categorical(logits=tf.constant(logits)),
+        tfd.Normal(tf.constant(means + spread), tf.exp(tf.constant(log_scales))),
+    )
+
+
+def test_mixture_map_has_tfps_density_and_scipys_quantiles(rng: np.random.Generator) -> None:
+    raw = rng.normal(size=(SIZE, 12))
+    ours, theirs = MixtureQuantile(4, 5.0), _mixture(raw, 5.0)
+    x = _normal(rng, 50, SIZE)
+    assert_allclose(ours.log_prob(x, tf.constant(raw)), theirs.log_prob(x), rtol=1e-10)
+    z, log_det = ours.inverse(x, tf.constant(raw))
+    probability = theirs.cdf(x).numpy()
+    central = (probability > 1e-6) & (probability < 1.0 - 1e-6)  # beyond, the reference saturates
+    expected = scipy.stats.norm.ppf(probability)
+    assert_allclose(z.numpy()[central], expected[central], rtol=1e-7, atol=1e-9)
+    assert central.mean() > 0.8
+    assert_allclose(log_det, theirs.log_prob(x) - scipy.stats.norm.logpdf(z), rtol=1e-7, atol=1e-9)
+    again, log_det = ours.forward(z, tf.constant(raw))
+    assert_allclose(again, x, rtol=1e-9, atol=1e-9)
+    assert_allclose(log_det, scipy.stats.norm.logpdf(z) - theirs.log_prob(x), rtol=1e-7, atol=1e-8)
+
+
+def test_fresh_mixtures_have_mean_0_and_variance_1() -> None:
+    x = np.linspace(-9.0, 9.0, 3001)
+    for count in (1, 10):
+        zeros = tf.zeros([len(x), 3 * count], tf.float64)
+        density = np.exp(MixtureQuantile(count, 5.0).log_prob(tf.constant(x), zeros))
+        moments = [scipy.integrate.trapezoid(density * x**k, x) for k in range(3)]
+        assert_allclose(moments, [1.0, 0.0, 1.0], atol=1e-2)
+
+
+@pytest.mark.parametrize("z", [-30.0, -8.0, -0.5, 0.0, 3.0, 9.0, 30.0])
+def test_mixture_map_does_not_saturate_in_the_tails(z: float) -> None:
+    """One component is an affine map, whose exact values are known however far out."""
+    raw = tf.constant([[0.0, 1.5, 0.7]], tf.float64)  # x = 1.5 + exp(0.7) z: within 5 tanh(.14)
+    scale = np.exp(5.0 * np.tanh(0.7 / 5.0))
+    ours = MixtureQuantile(1, 5.0)
+    x, log_det = ours.forward(tf.constant([z], tf.float64), raw)
+    assert_allclose(x, [1.5 + scale * z], rtol=1e-8)
+    assert_allclose(log_det, [np.log(scale)], rtol=1e-6)
+    assert_allclose(ours.inverse(x, raw)[0], [z], rtol=1e-8, atol=1e-9)
+    single = tf.cast(raw, tf.float32)
+    assert_allclose(ours.inverse(tf.cast(x, tf.float32), single)[0], [z], rtol=1e-4, atol=1e-5)
+
+
+def _unrolled(conditioner, z: tf.Tensor) -> tf.Tensor:
+    """x coordinate by coordinate, in operations that autodiff sees."""
+    x = tf.zeros_like(z)
+    for i in range(z.shape[-1]):
+        shift, log_scale = conditioner(x)
+        new = (z * tf.exp(log_scale) + shift)[..., i : i + 1]
+        x = tf.concat([x[..., :i], new, tf.zeros_like(x[..., i + 1 :])], -1)
+    return x
+
+
+@pytest.mark.parametrize("compiled", [None, False, True], ids=["eager", "graph", "xla"])
+def test_gradients_through_the_inverse_are_autodiffs(
+    rng: np.random.Generator, compiled: bool | None
+) -> None:
+    """Of the latents and of the weights, through x and through its log-det, for MAF and IAF."""
+    z, weights = _normal(rng, 4, SIZE), [_normal(rng, SIZE, SIZE) for _ in range(2)]
+
+    def conditioner(x, *matrices):
+        strict = [
+            tf.linalg.set_diag(tf.linalg.band_part(w, 0, -1), tf.zeros(SIZE, w.dtype))
+            for w in matrices
+        ]
+        shift, log_scale = (tf.tanh(tf.matmul(x, w)) for w in strict)
+        return shift, log_scale
+
+    def ours(z, *matrices):
+        flow = AutoregressiveFlow(lambda x: conditioner(x, *matrices))
+        x, log_det = flow.forward_and_log_det(z)
+        iaf = tfb.Invert(flow)
+        return tf.reduce_sum(tf.sin(x)) + tf.reduce_sum(log_det**2), iaf.inverse(z)
+
+    def reference(z, *matrices):
+        x = _unrolled(lambda x: conditioner(x, *matrices), z)
+        log_det = tf.reduce_sum(conditioner(x, *matrices)[1], -1)
+        return tf.reduce_sum(tf.sin(x)) + tf.reduce_sum(log_det**2), x
+
+    def gradients(function):
+        with tf.GradientTape() as tape:
+            tape.watch([z, *weights])
+            first, second = function(z, *weights)
+            loss = first + tf.reduce_sum(tf.cos(second))
+        return tape.gradient(loss, [z, *weights])
+
+    expected = gradients(reference)
+    calculate = lambda: gradients(ours)  # noqa: E731
+    if compiled is not None:
+        calculate = tf.function(calculate, autograph=False, jit_compile=compiled)
+    for mine, theirs in zip(calculate(), expected, strict=True):
+        assert_allclose(mine, theirs, rtol=1e-9, atol=1e-11)
+        assert np.abs(theirs).max() > 0.1
+
+
+def test_gradient_is_that_of_the_function_where_values_settle_early() -> None:
+    """At z = 0 every pass gives 0 again, yet x_1 = z_1 + z_0: unrolled passes would miss it."""
+
+    def conditioner(x):
+        return tf.pad(x[..., :-1], [[0, 0], [1, 0]]), tf.zeros_like(x)
+
+    z = tf.zeros([1, 4], tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        x = AutoregressiveFlow(conditioner).forward(z)
+        last = x[0, 3]
+    assert_array_equal(tape.gradient(last, z), np.ones((1, 4)))
+
+
+def test_second_derivatives_of_an_autoregressive_forward_are_refused() -> None:
+    def conditioner(x):
+        return tf.zeros_like(x), 0.1 * tf.cumsum(x, -1, exclusive=True)
+
+    z = tf.ones([1, 3])
+    with tf.GradientTape() as outer:
+        outer.watch(z)
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            x = tf.reduce_sum(AutoregressiveFlow(conditioner).forward(z) ** 2)
+        gradient = tape.gradient(x, z)
+    with pytest.raises(LookupError, match="second derivatives"):
+        outer.gradient(gradient, z)

@@ -22,10 +22,14 @@ from zoo.bijectors.base import FlowChain
 from zoo.bijectors.coupling import CheckerboardCoupling, SplitCoupling
 from zoo.bijectors.elementwise import BatchNorm, DiagonalAffine
 from zoo.bijectors.inverse_autoregressive import InverseAutoregressive
+from zoo.bijectors.linear import LULinear
+from zoo.bijectors.mixture import MixtureQuantile
 from zoo.bijectors.multiscale import FactorOut, Unsqueeze
 from zoo.bijectors.planar import Planar
 from zoo.bijectors.preprocessing import PixelScaling, ZCAWhitening
 from zoo.bijectors.radial import Radial
+from zoo.bijectors.scalar import Affine, Elementwise
+from zoo.bijectors.spline import RationalQuadratic
 from zoo.bijectors.sylvester import Sylvester, householder, orthogonal, triangular
 from zoo.ops.masks import checkerboard
 
@@ -224,6 +228,27 @@ def _flow_chain(dtype: Any) -> Bijector:
     return FlowChain([affine, Reverse(), SplitCoupling(3, dense_conditioner(3, 2))])
 
 
+def _elementwise(scalar_map: Any, dtype: Any) -> Bijector:
+    """The map with random parameters of five coordinates."""
+    shape = (5, scalar_map.num_parameters)
+    return Elementwise(scalar_map, tf.constant(np.random.default_rng(7).normal(size=shape), dtype))
+
+
+def _lu_linear(dtype: Any) -> Bijector:
+    factors = tf.constant(0.5 * np.random.default_rng(8).normal(size=(5, 5)), dtype)
+    return LULinear(factors, _vector(5, 9, dtype), (2, 4, 0, 1, 3))
+
+
+def _splines_by_coupling(_: Any) -> Bijector:
+    splines = RationalQuadratic(4, 2.0)
+    rows = dense_conditioner(3, 11)  # (shift, log_scale) of 11: 2 coordinates of 11 parameters
+
+    def parameters(x: Any) -> Any:
+        return 2.0 * tf.stack(rows(x), -2)
+
+    return SplitCoupling(3, parameters, splines)
+
+
 def _factor_out(_: Any) -> Bijector:
     conditioner = image_conditioner((2, 2, 2))
     couplings = [
@@ -317,6 +342,17 @@ BIJECTORS: dict[str, BijectorCase] = {
         build=functools.partial(_sylvester, lambda _: triangular(reverse=True), 4),
         latent_shape=(4,),
     ),
+    "elementwise-affine": BijectorCase(
+        build=functools.partial(_elementwise, Affine(3.0)), latent_shape=(5,)
+    ),
+    "elementwise-spline": BijectorCase(
+        build=functools.partial(_elementwise, RationalQuadratic(5, 1.5)), latent_shape=(5,)
+    ),
+    "elementwise-mixture": BijectorCase(
+        build=functools.partial(_elementwise, MixtureQuantile(3, 3.0)), latent_shape=(5,)
+    ),
+    "lu-linear": BijectorCase(build=_lu_linear, latent_shape=(5,)),
+    "split-spline": BijectorCase(build=_splines_by_coupling, latent_shape=(5,)),
     "reverse": BijectorCase(build=lambda _: Reverse(), latent_shape=(5,)),
     "interleave-even": BijectorCase(build=lambda _: Interleave(), latent_shape=(6,)),
     "interleave-odd": BijectorCase(build=lambda _: Interleave(), latent_shape=(5,)),
@@ -344,6 +380,7 @@ FAMILIES = [f for f in models.FAMILIES if f not in AUDIO_FAMILIES | LATENT_FAMIL
 
 UNCONDITIONAL = "the system has no conditional form"
 NO_CONTEXT = {"context": UNCONDITIONAL}
+DROPOUT = "dropout draws other masks for a smaller batch"
 
 MODELS: dict[str, ModelCase] = {
     "nice-vector": ModelCase(
@@ -369,7 +406,7 @@ MODELS: dict[str, ModelCase] = {
             "num_couplings": 2,
             "dropout": 0.2,
         },
-        cannot={**NO_CONTEXT, "replicas": "dropout draws other masks for a smaller batch"},
+        cannot={**NO_CONTEXT, "replicas": DROPOUT},
     ),
     "nice-zca": ModelCase(
         family="nice",
@@ -439,11 +476,17 @@ MODELS: dict[str, ModelCase] = {
             "skip_connections": True,
             "normalization": "batch_norm",
         },
-        cannot={
-            **NO_CONTEXT,
-            "replicas": "Keras' batch norm in the conditioners takes the moments of a "
-            "replica's rows",
+        cannot=NO_CONTEXT,
+    ),
+    "realnvp-flattened": ModelCase(
+        family="realnvp",
+        config={
+            "event_shape": (2, 3, 1),
+            "num_couplings": 2,
+            "hidden_units": (8,),
+            "vector": True,
         },
+        cannot=NO_CONTEXT,
     ),
     "maf-vector": ModelCase(
         family="maf", config={"event_shape": (5,), "num_layers": 3, "hidden_units": (12,)}
@@ -557,6 +600,88 @@ MODELS: dict[str, ModelCase] = {
         family="sylvester",
         config={"event_shape": (3,), "num_layers": 2, "frame": "triangular"},
         cannot=NO_CONTEXT,
+    ),
+    "maf-mixture": ModelCase(
+        family="maf",
+        config={
+            "event_shape": (3,),
+            "num_layers": 1,
+            "hidden_units": (10,),
+            "num_components": 3,
+            # Narrow components far apart have a distribution function that is flat in between.
+            "log_scale_limit": 1.5,
+            "activation": "tanh",
+            "context_size": 2,
+            "normalization": "activation_norm",
+        },
+    ),
+    "maf-blocks": ModelCase(
+        family="maf",
+        config={
+            "event_shape": (33,),
+            "num_layers": 2,
+            "hidden_units": (40, 36),
+            "context_size": 2,
+        },
+    ),
+    "made-mixture": ModelCase(
+        family="made",
+        config={
+            "event_shape": (2,),
+            "hidden_units": (8,),
+            "num_components": 4,
+            "log_scale_limit": 1.5,
+            "activation": "tanh",
+        },
+    ),
+    "nsf-2d": ModelCase(
+        family="nsf",
+        config={
+            "event_shape": (2,),
+            "num_layers": 2,
+            "num_units": 9,
+            "num_blocks": 1,
+            "num_bins": 4,
+            "tail_bound": 2.0,
+            "context_size": 2,
+            "activation": "elu",
+        },
+    ),
+    "nsf-image": ModelCase(
+        family="nsf",
+        config={
+            "event_shape": (2, 3, 1),
+            "num_layers": 1,
+            "num_units": 8,
+            "num_blocks": 2,
+            "dropout": 0.3,
+        },
+        cannot={"replicas": DROPOUT},
+    ),
+    "nsf-coupling-vector": ModelCase(
+        family="nsf_coupling",
+        config={
+            "event_shape": (5,),
+            "num_layers": 3,
+            "num_units": 7,
+            "num_blocks": 1,
+            "num_bins": 3,
+            "tail_bound": 2.5,
+            "context_size": 3,
+            "activation": "tanh",
+            "preprocessing": {"whitening": "standardise"},
+        },
+    ),
+    "nsf-coupling-2d": ModelCase(
+        family="nsf_coupling",
+        config={
+            "event_shape": (2,),
+            "num_layers": 2,
+            "num_units": 6,
+            "num_blocks": 1,
+            "dropout": 0.2,
+        },
+        cannot={"replicas": DROPOUT},
     ),
     "made-pixel": ModelCase(
         family="made",

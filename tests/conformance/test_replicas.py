@@ -12,12 +12,6 @@ from numpy.testing import assert_allclose
 NUM_ROWS = 8
 
 
-@pytest.fixture(scope="module")
-def strategy() -> tf.distribute.MirroredStrategy:
-    """One for all tests: TensorFlow keeps the keys of collective operations for the process."""
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
 def _mean_nats_and_gradients(model, x, labels):
     """Of the rows here, divided by the global batch."""
     with tf.GradientTape() as tape:
@@ -69,9 +63,9 @@ def _differences(case, strategy: tf.distribute.Strategy) -> tuple[float, float, 
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_two_replicas_are_one(name: str, strategy: tf.distribute.Strategy) -> None:
+def test_two_replicas_are_one(name: str, two_replicas: tf.distribute.Strategy) -> None:
     case = MODELS[name]
-    loss_difference, gradient_difference, moments_difference = _differences(case, strategy)
+    loss_difference, gradient_difference, moments_difference = _differences(case, two_replicas)
     if "replicas" in case.cannot:
         assert loss_difference > 1e-6, f"declared, and not so: {case.cannot['replicas']}"
     else:
@@ -81,7 +75,7 @@ def test_two_replicas_are_one(name: str, strategy: tf.distribute.Strategy) -> No
 
 
 @pytest.mark.parametrize("name", ["nice-vector", "maf-vector", "made-2d"])
-def test_fit_on_two_replicas_is_fit_on_one(name: str, strategy: tf.distribute.Strategy) -> None:
+def test_fit_on_two_replicas_is_fit_on_one(name: str, two_replicas: tf.distribute.Strategy) -> None:
     case = MODELS[name]
     x, labels = case.rows(2 * NUM_ROWS), case.labels(2 * NUM_ROWS)
     data = tf.data.Dataset.from_tensor_slices(x if labels is None else (x, labels)).batch(NUM_ROWS)
@@ -92,7 +86,7 @@ def test_fit_on_two_replicas_is_fit_on_one(name: str, strategy: tf.distribute.St
         return history.history["loss"], [v.numpy() for v in model.trainable_variables]
 
     losses, weights = fitted(case.build())
-    with strategy.scope():
+    with two_replicas.scope():
         mirrored_losses, mirrored_weights = fitted(case.build())
     assert losses[1] < losses[0]
     assert_allclose(mirrored_losses, losses, rtol=1e-4)

@@ -90,6 +90,34 @@ def test_shards_together_are_the_global_batches(arrays, num_shards, skipped):
     assert together == batches()
 
 
+@pytest.mark.parametrize("num_shards", [1, 2, 3])
+def test_shards_in_memory_are_those_of_the_global_batches(arrays, num_shards):
+    def batches(**shards):
+        sizes = {"batch_size": 6, "seed": 2, "epoch": 1, "skip_batches": 1}
+        return list(pipeline.batches_in_memory(arrays, **sizes, **shards))
+
+    whole = batches()
+    parts = [batches(num_shards=num_shards, shard=shard) for shard in range(num_shards)]
+    for number, (x, context) in enumerate(whole):
+        np.testing.assert_array_equal(np.concatenate([p[number][0] for p in parts]), x)
+        np.testing.assert_array_equal(np.concatenate([p[number][1] for p in parts]), context)
+
+
+def test_a_shard_of_clips_is_cut_where_the_global_batch_is():
+    clips = np.zeros((4, 8), np.int16)
+    for row, length in enumerate((1, 2, 5, 8)):
+        clips[row, :length] = 1
+    shards = [
+        next(
+            pipeline.batches_in_memory(
+                Arrays(clips), batch_size=4, seed=0, epoch=0, bucket_size=2, num_shards=4, shard=s
+            )
+        )[0]
+        for s in range(4)
+    ]
+    assert [x.shape for x in shards] == [(1, 8)] * 4
+
+
 def test_contexts_stay_with_their_rows(arrays):
     for make in (
         training_batches(arrays, batch_size=5, seed=0, epoch=0),

@@ -9,8 +9,10 @@ import scipy.signal
 import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
-from zoo.networks.made import MADE, MaskedDense
-from zoo.networks.mlp import MLP
+from zoo.networks import blockwise
+from zoo.networks.linear import LUFactors
+from zoo.networks.made import MADE, MaskedDense, ResidualMADE
+from zoo.networks.mlp import MLP, ResidualMLP
 from zoo.networks.normalization import AffineParameters, RunningMoments, WhiteningMatrix
 from zoo.networks.resnet import ConvResNet, WeightNormConv2D
 from zoo.ops.masks import hidden_degrees, made_mask
@@ -50,20 +52,25 @@ def test_masked_weights_start_at_zero_and_get_no_gradient() -> None:
     assert np.any(gradient[mask])
 
 
+def _made(hidden: object, size: int, num_parameters: int, **kwargs: object) -> MADE:
+    """A MADE of hidden units, or a residual one of (units, blocks)."""
+    kwargs = {"activation": "tanh", "dtype": "float64", **kwargs}
+    if isinstance(hidden, dict):
+        return ResidualMADE(size, hidden["units"], hidden["blocks"], num_parameters, **kwargs)
+    return MADE(size, hidden, num_parameters, **kwargs)
+
+
 @pytest.mark.parametrize("context_size", [0, 3])
-@pytest.mark.parametrize("hidden_units", [(20,), (20, 31)])
+@pytest.mark.parametrize(
+    "hidden",
+    [(20,), (20, 31), {"units": 20, "blocks": 2}],
+    ids=["one-layer", "two-layers", "residual"],
+)
 def test_made_outputs_depend_on_all_earlier_inputs_and_no_other(
-    rng: np.random.Generator, context_size: int, hidden_units: tuple[int, ...]
+    rng: np.random.Generator, context_size: int, hidden: object
 ) -> None:
     size = 5
-    network = MADE(
-        size,
-        hidden_units,
-        num_parameters=2,
-        context_size=context_size,
-        activation="tanh",
-        dtype="float64",
-    )
+    network = _made(hidden, size, 2, context_size=context_size)
     network.build((None, size))
     _randomise(network, rng)
     x = tf.constant(rng.normal(size=(1, size)))
@@ -79,6 +86,75 @@ def test_made_outputs_depend_on_all_earlier_inputs_and_no_other(
         assert (gradients[0].numpy()[0, :i] != 0.0).all()
         if context is not None:
             assert (gradients[1].numpy() != 0.0).all()
+
+
+@pytest.mark.parametrize("context_size", [0, 3])
+@pytest.mark.parametrize(
+    "hidden",
+    [(31, 17), {"units": 23, "blocks": 2}, (3,)],
+    ids=["plain", "residual", "fewer units than blocks"],
+)
+@pytest.mark.parametrize("size", [32, 41])
+def test_block_solver_is_d_passes_of_the_network(
+    rng: np.random.Generator, size: int, hidden: object, context_size: int
+) -> None:
+    """x_i = z_i exp(a_i / 4) + b_i by one whole pass a coordinate, as TFP's while_loop does."""
+    network = _made(hidden, size, 2, context_size=context_size)
+    network.build((None, size))
+    _randomise(network, rng)
+    context = rng.normal(size=(3, context_size)) if context_size else None
+    z = rng.normal(size=(3, size))
+
+    def step(z, parameters):
+        return z * tf.exp(parameters[..., 0] / 4) + parameters[..., 1]
+
+    x = np.zeros((3, size))
+    for i in range(size):
+        x[:, i] = step(z, network(x, context=context))[:, i]
+    solver = network.bind(context).solver()
+    assert solver is not None
+    assert_allclose(solver(step, tf.constant(z)), x, rtol=1e-9, atol=1e-11)
+
+
+def test_small_or_mixed_networks_have_no_block_solver() -> None:
+    """Whole passes are as fast, or products in another order would round differently."""
+    for size, dtype in ((31, "float32"), (50, "mixed_bfloat16")):
+        network = MADE(size, (60,), 2, dtype=dtype)
+        network.build((None, size))
+        assert network.bind().solver() is None
+    assert blockwise.block_size(31) == 31
+    assert blockwise.block_size(784) == 98
+
+
+def test_blocks_hold_every_unit_once_and_fill_up_with_none() -> None:
+    degrees = np.array([0, 1, 3, 3, 4, 7])
+    table = blockwise.blocks_of(degrees, size=3, num_coordinates=8)
+    # Coordinates 1-3, 4-6 and 7-8; 6 is no unit.
+    assert_array_equal(table, [[0, 1, 2, 3], [4, 6, 6, 6], [5, 6, 6, 6]])
+
+
+def test_residual_networks_are_numpys(rng: np.random.Generator) -> None:
+    network = ResidualMLP(4, 1, 3, dtype="float64")
+    network.build((None, 2))
+    _randomise(network, rng)
+    x = rng.normal(size=(5, 2))
+    w, b = ([v.numpy() for v in network.weights[i::2]] for i in range(2))
+    h = x @ w[0] + b[0]
+    h = h + np.maximum(np.maximum(h, 0) @ w[1] + b[1], 0) @ w[2] + b[2]
+    assert_allclose(network(x), np.maximum(h, 0) @ w[3] + b[3], rtol=1e-10)
+
+
+def test_dropout_changes_training_alone(rng: np.random.Generator) -> None:
+    for network in (
+        ResidualMLP(16, 2, 3, dropout=0.5),
+        ResidualMADE(4, 16, 2, 3, dropout=0.5),
+    ):
+        network.build((None, 4))
+        _randomise(network, rng)
+        x = tf.ones([2, 4])
+        assert_array_equal(network(x), network(x))
+        first, second = network(x, training=True), network(x, training=True)
+        assert not np.allclose(first, second)
 
 
 def test_weight_norm_convolution_is_scipys_correlation(rng: np.random.Generator) -> None:
@@ -143,6 +219,17 @@ def test_residual_network_shifts_with_its_input(rng: np.random.Generator, stride
             MADE(3, (4, 5), 2, context_size=2, activation="elu", output_scale=0.5, name="b"),
             (None, 3),
         ),
+        (
+            ResidualMADE(
+                3, 5, 2, 4, dropout=0.25, context_size=2, activation="elu", name="residual_made"
+            ),
+            (None, 3),
+        ),
+        (
+            ResidualMLP(5, 2, 4, dropout=0.25, activation="elu", output_scale=0.5, name="residual"),
+            (None, 3),
+        ),
+        (LUFactors(4, seed=3, name="lu"), None),
         (MaskedDense(np.eye(3), kernel_scale=0.5, name="c"), (None, 3)),
         (WeightNormConv2D(2, kernel_size=1, magnitude=0.5, name="d"), (None, 4, 4, 3)),
         (

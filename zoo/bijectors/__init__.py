@@ -13,27 +13,38 @@ from zoo.bijectors.base import (
 from zoo.bijectors.coupling import CheckerboardCoupling, SplitCoupling
 from zoo.bijectors.elementwise import BatchNorm, DataDependentAffine, DiagonalAffine
 from zoo.bijectors.inverse_autoregressive import InverseAutoregressive
+from zoo.bijectors.linear import LULinear
+from zoo.bijectors.mixture import MixtureQuantile
 from zoo.bijectors.multiscale import FactorOut, Unsqueeze
 from zoo.bijectors.planar import Planar
 from zoo.bijectors.preprocessing import PixelScaling, ZCAWhitening
 from zoo.bijectors.radial import Radial
+from zoo.bijectors.scalar import Affine, Elementwise, ScalarMap, ShiftAndScale
+from zoo.bijectors.spline import RationalQuadratic
 from zoo.bijectors.sylvester import Sylvester, householder, orthogonal, triangular
 
 __all__ = [
+    "Affine",
     "AutoregressiveFlow",
     "BatchNorm",
     "CheckerboardCoupling",
     "DataDependentAffine",
     "DiagonalAffine",
+    "Elementwise",
     "FactorOut",
     "FlowChain",
     "Interleave",
     "InverseAutoregressive",
+    "LULinear",
+    "MixtureQuantile",
     "OnePassBijector",
     "PixelScaling",
     "Planar",
     "Radial",
+    "RationalQuadratic",
     "Reverse",
+    "ScalarMap",
+    "ShiftAndScale",
     "SplitCoupling",
     "Sylvester",
     "Unsqueeze",

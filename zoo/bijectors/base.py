@@ -11,6 +11,7 @@ way.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -62,8 +63,10 @@ class OnePassBijector(tfb.Bijector):
         return {}
 
 
-# `tfb.Chain(...)` of members that are no composite tensors builds this base class of it.
+# `tfb.Chain(...)` of members that are no composite tensors builds this base class of it, and so
+# does `tfb.Invert`.
 _CHAIN = tfb.Chain.__mro__[1]
+_INVERT = tfb.Invert.__mro__[1]
 
 
 class FlowChain(tfb.Chain):
@@ -81,6 +84,13 @@ def _members(bijector: tfb.Bijector) -> list[tfb.Bijector]:
     return [bijector]
 
 
+def _one_pass(member: tfb.Bijector, *, inverse: bool) -> Callable[[Any], tuple[Any, Any]] | None:
+    """The member's one-pass method of that direction, through `tfb.Invert`; None without one."""
+    if isinstance(member, _INVERT):
+        return _one_pass(member.bijector, inverse=not inverse)
+    return getattr(member, "inverse_and_log_det" if inverse else "forward_and_log_det", None)
+
+
 def forward_and_log_det(bijector: tfb.Bijector, z: Any, event_ndims: int) -> tuple[Any, Any]:
     """(x, log|det dx/dz|) with every member evaluated once.
 
@@ -88,8 +98,9 @@ def forward_and_log_det(bijector: tfb.Bijector, z: Any, event_ndims: int) -> tup
     """
     log_det = tf.zeros(tf.shape(z)[: z.shape.rank - event_ndims], z.dtype)
     for member in _members(bijector):
-        if hasattr(member, "forward_and_log_det"):
-            z, term = member.forward_and_log_det(z)
+        one_pass = _one_pass(member, inverse=False)
+        if one_pass is not None:
+            z, term = one_pass(z)
         else:
             x = member.forward(z)
             term = member.forward_log_det_jacobian(z, event_ndims=event_ndims)
@@ -106,8 +117,9 @@ def inverse_and_log_det(bijector: tfb.Bijector, x: Any, event_ndims: int) -> tup
     """
     log_det = tf.zeros(tf.shape(x)[: x.shape.rank - event_ndims], x.dtype)
     for member in reversed(_members(bijector)):
-        if hasattr(member, "inverse_and_log_det"):
-            x, term = member.inverse_and_log_det(x)
+        one_pass = _one_pass(member, inverse=True)
+        if one_pass is not None:
+            x, term = one_pass(x)
         else:
             z = member.inverse(x)
             term = member.inverse_log_det_jacobian(x, event_ndims=event_ndims)

@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from zoo.bijectors.base import OnePassBijector
+from zoo.bijectors.scalar import ScalarMap, ShiftAndScale
 
 __all__ = ["CheckerboardCoupling", "SplitCoupling"]
 
@@ -29,15 +30,18 @@ class SplitCoupling(OnePassBijector):
     """Coupling by a cut of the last axis at `split_size`.
 
     condition_on_first: whether z_a is the first part ([..., :split_size]) or the second.
-    conditioner: z_a [..., A] -> (shift, log_scale), each [..., B]; an additive coupling returns
-        `None` for log_scale and preserves volume.
+    conditioner: z_a [..., A] -> the map's parameters of z_b [..., B]: of the default map (shift,
+        log_scale), each [..., B]; an additive coupling returns `None` for log_scale and preserves
+        volume.
+    scalar_map: what the parameters do to a coordinate of z_b (`zoo.bijectors.scalar`).
     event_ndims: 1 for vectors, 3 for images (the channel-wise mask of RealNVP, Sec. 3.4).
     """
 
     def __init__(
         self,
         split_size: int,
-        conditioner: Conditioner,
+        conditioner: Callable[[Any], Any],
+        scalar_map: ScalarMap = ShiftAndScale(),  # noqa: B008 (a value without state)
         *,
         condition_on_first: bool = True,
         event_ndims: int = 1,
@@ -47,6 +51,7 @@ class SplitCoupling(OnePassBijector):
         super().__init__(event_ndims=event_ndims, parameters=parameters, name=name)
         self._split_size = split_size
         self._conditioner = conditioner
+        self._scalar_map = scalar_map
         self._condition_on_first = condition_on_first
         self._event_ndims = event_ndims
 
@@ -58,26 +63,17 @@ class SplitCoupling(OnePassBijector):
         parts = [kept, moved] if self._condition_on_first else [moved, kept]
         return tf.concat(parts, axis=-1)
 
-    def _zeros(self, x: Any) -> Any:
-        return tf.zeros(tf.shape(x)[: x.shape.rank - self._event_ndims], x.dtype)
-
     def forward_and_log_det(self, z: Any) -> tuple[Any, Any]:
-        """x_b = z_b exp(s) + t;  log-det sum s."""
+        """x_b = z_b exp(s) + t, log-det sum s; or another map of z_b."""
         kept, moved = self._split(z)
-        shift, log_scale = self._conditioner(kept)
-        if log_scale is None:
-            return self._join(kept, moved + shift), self._zeros(z)
-        x = self._join(kept, moved * tf.exp(log_scale) + shift)
-        return x, _sum_event(log_scale, self._event_ndims)
+        x, log_det = self._scalar_map.forward(moved, self._conditioner(kept))
+        return self._join(kept, x), _sum_event(log_det, self._event_ndims)
 
     def inverse_and_log_det(self, x: Any) -> tuple[Any, Any]:
-        """z_b = (x_b - t) exp(-s);  log-det -sum s."""
+        """z_b = (x_b - t) exp(-s), log-det -sum s; or another map of x_b."""
         kept, moved = self._split(x)
-        shift, log_scale = self._conditioner(kept)
-        if log_scale is None:
-            return self._join(kept, moved - shift), self._zeros(x)
-        z = self._join(kept, (moved - shift) * tf.exp(-log_scale))
-        return z, -_sum_event(log_scale, self._event_ndims)
+        z, log_det = self._scalar_map.inverse(moved, self._conditioner(kept))
+        return self._join(kept, z), _sum_event(log_det, self._event_ndims)
 
 
 class CheckerboardCoupling(OnePassBijector):

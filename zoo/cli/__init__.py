@@ -4,9 +4,17 @@ Results go to stdout, progress and errors to stderr. `list`, `info` and every `-
 TensorFlow; each command imports what it needs.
 """
 
-from zoo.cli import catalogue, publish, serve, train, use
+from zoo.cli import catalogue, plot, publish, serve, tables, train, use
 from zoo.cli.app import app, main
 
 __all__ = ["app", "main"]
 
-COMMANDS = (catalogue, use, train, publish, serve)  # importing them registered what they define
+COMMANDS = (
+    catalogue,
+    use,
+    tables,
+    train,
+    plot,
+    publish,
+    serve,
+)  # importing them registered what they define

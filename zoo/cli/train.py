@@ -50,6 +50,25 @@ def train(
     max_seconds: Annotated[
         float | None, typer.Option(min=0.0, help="Save the state and stop after this time.")
     ] = None,
+    strategy: Annotated[
+        str,
+        typer.Option(help="Where to train: auto, one, mirrored, multiworker or tpu."),
+    ] = "auto",
+    replicas: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="With mirrored: GPUs of this machine, 0 for all; without GPUs, parts of its CPU.",
+        ),
+    ] = 0,
+    tpu: Annotated[
+        str, typer.Option(help="With tpu: its name or address, local on a TPU VM; else $TPU_NAME.")
+    ] = "",
+    tpu_zone: Annotated[str, typer.Option(help="With tpu: its zone.")] = "",
+    worker_timeout: Annotated[
+        float | None,
+        typer.Option(help="With multiworker: seconds to wait for the others in a step; else 300."),
+    ] = None,
     export_step: Annotated[
         Path | None,
         typer.Option(
@@ -89,6 +108,8 @@ def train(
 
     if export_step is not None and import_step is not None:
         raise InvalidInputError("Give --export-step or --import-step, not both.")
+    if strategy != "auto" and (export_step is not None or import_step is not None):
+        raise InvalidInputError("--strategy is for training; steps go out and come back without.")
     recipe = recipes.override(registry.get(name).recipe, assignments or [])
     folder = out or Path("runs") / name
     import_tensorflow()
@@ -120,8 +141,15 @@ def train(
             )
         print(written)
         return
-    from zoo import training
+    from zoo import distribution, training
 
+    devices = distribution.create(
+        strategy,
+        replicas=replicas,
+        tpu=tpu,
+        zone=tpu_zone,
+        worker_timeout=distribution.WORKER_TIMEOUT if worker_timeout is None else worker_timeout,
+    )
     with _training_display(name) as progress:
         result = training.train(
             recipe,
@@ -131,6 +159,7 @@ def train(
             initial_weights=_weights_file(start),
             max_seconds=math.inf if max_seconds is None else max_seconds,
             progress=progress,
+            **({} if devices is None else {"strategy": devices}),
         )
     _print_result(result)
     if result.reason.startswith("signal "):

@@ -20,6 +20,7 @@ from zoo.cli.app import (
 )
 from zoo.console import columns, progress_bar, waiting
 from zoo.errors import InvalidInputError
+from zoo.tables import read_csv, write_csv
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,8 +37,10 @@ def sample(
     temperature: Annotated[float, typer.Option(help="Scale of the latents.")] = 1.0,
     context: Context = None,
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="A .png, .wav, .flac, .npy, .npz or .csv file.")
-    ],
+        Path | None,
+        typer.Option("-o", "--out", help="A .png, .wav, .flac, .npy, .npz or .csv file."),
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV instead.")] = False,
 ) -> None:
     """Draw rows from a model: a picture, sound, or numbers, by the file's suffix.
 
@@ -46,6 +49,14 @@ def sample(
 
     The rows are those of `model.sample(number, seed=seed, temperature=temperature)`.
     """
+    if as_csv == (out is not None):
+        raise InvalidInputError("Give either --out FILE or --csv.")
+    if out is None:
+        model = loaded(name)
+        with waiting(f"drawing {number} from {name}"):
+            rows = model.sample(number, seed=seed, temperature=temperature, context=context)
+        write_csv(None, rows.numpy())
+        return
     suffix = out.suffix.lower()
     if suffix not in (*_WRITERS, *AUDIO_SUFFIXES):
         expected = ", ".join((*_WRITERS, *AUDIO_SUFFIXES))
@@ -94,22 +105,11 @@ def _write_npz(path: Path, rows: np.ndarray) -> None:
         np.savez_compressed(stream, x=rows)
 
 
-def _write_csv(path: Path, rows: np.ndarray) -> None:
-    """One line a row, its event flattened, under the header x0, x1 and so on."""
-    import csv
-
-    flat = rows.reshape([len(rows), -1])
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(f"x{index}" for index in range(flat.shape[1]))
-        table.writerows(flat.tolist())
-
-
 _WRITERS: dict[str, Callable[[Path, Any], None]] = {
     ".png": _write_png,
     ".npy": _write_npy,
     ".npz": _write_npz,
-    ".csv": _write_csv,
+    ".csv": write_csv,
 }
 
 
@@ -119,7 +119,7 @@ def score(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="Rows as the dataset stores them: .npy, .npz, images, .wav or .flac.",
+            help="Rows as the dataset stores them: .npy, .npz, .csv, images, .wav or .flac.",
             metavar="FILE…",
         ),
     ],
@@ -137,21 +137,15 @@ def score(
     """Score rows: log-density in nats and bits per dimension, row by row, and their means.
 
     .npy holds rows [n, …], or one row; .npz the same under the key x (or its only key), with labels
-    under context for class-conditional models; an image file is one row, and so is an audio file,
-    with silence behind it where it is shorter than the model's clips.
+    under context for class-conditional models; .csv one row of numbers a line; an image file is one
+    row, and so is an audio file, with silence behind it where it is shorter than the model's clips.
     """
-    import numpy as np
-
     model = loaded(name)
     scored = []
     for path in files:
-        rows, labels = _read_rows(path, model.config)
-        if context is not None:
-            if labels is not None:
-                raise InvalidInputError(f"{path} holds labels of its own: leave out --context.")
-            labels = np.full(rows.shape[:1], context)
+        rows, labels = read_rows(path, model.config, context)
         try:
-            nats = _score(model, rows, labels, seed=seed, batch_size=batch_size, label=str(path))
+            nats = scores_of(model, rows, labels, seed=seed, batch_size=batch_size, label=str(path))
         except InvalidInputError as error:
             raise InvalidInputError(f"{path}: {error}") from error
         scored.append(_scores(path, nats, model.config.event_size))
@@ -177,8 +171,22 @@ def _read_clip(path: Path, config: Any) -> np.ndarray:
     return fit_clip(samples, size)[None]
 
 
-def _read_rows(path: Path, config: Any) -> tuple[Any, Any]:
-    """The rows of a file, [n, …], and their labels or None."""
+def read_rows(path: Path, config: Any, context: int | None = None) -> tuple[Any, Any]:
+    """The rows of a file, [n, …], and their labels: the file's own, or `context` for all, or None.
+
+    Raises InvalidInputError for files that cannot be read, and labels in both places.
+    """
+    import numpy as np
+
+    rows, labels = _stored_rows(path, config)
+    if context is None:
+        return rows, labels
+    if labels is not None:
+        raise InvalidInputError(f"{path} holds labels of its own: leave out --context.")
+    return rows, np.full(rows.shape[:1], context)
+
+
+def _stored_rows(path: Path, config: Any) -> tuple[Any, Any]:
     import zipfile
 
     import numpy as np
@@ -186,6 +194,8 @@ def _read_rows(path: Path, config: Any) -> tuple[Any, Any]:
     suffix, event_shape = path.suffix.lower(), config.event_shape
     if suffix in AUDIO_SUFFIXES:
         return _read_clip(path, config), None
+    if suffix == ".csv" and len(event_shape) == 1:
+        return read_csv(path, event_shape[0])[0], None
     if suffix not in (".npy", ".npz"):
         from zoo import figures
 
@@ -217,10 +227,16 @@ def _read_rows(path: Path, config: Any) -> tuple[Any, Any]:
     return content, labels
 
 
-def _score(
-    model: Any, rows: Any, labels: Any, *, seed: int | None, batch_size: int, label: str
+def scores_of(
+    model: Any,
+    rows: Any,
+    labels: Any,
+    *,
+    seed: int | None = None,
+    batch_size: int = 250,
+    label: str,
 ) -> np.ndarray:
-    """log p of every row, [n] nats, a batch at a time."""
+    """log p of every row, [n] nats, a batch at a time under a progress bar named `label`."""
     import numpy as np
 
     starts = range(0, max(len(rows), 1) if rows.ndim else 1, batch_size)

@@ -1,7 +1,8 @@
-"""Datasets: TFDS by pinned version, a builder of our own, batches, sample rows of the package.
+"""Datasets: TFDS by pinned version, builders of our own, batches, sample rows of the package.
 
 Importing this package is light: TensorFlow Datasets is not imported. Whenever it is, before or
-after, the zoo's own builders (`magic`) are registered with it, so that `tfds.load("magic")` works.
+after, the zoo's own builders (`magic`, `bsds300`, `power`, `gas`,
+`hepmass`, `miniboone`) are registered with it, so that `tfds.load("magic")` works.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ __all__ = ["sample_labels", "sample_names", "samples"]
 
 def _register_builders(_: Any) -> None:
     """Import the builders of our own; defining one registers it."""
-    importlib.import_module("zoo.data.magic")
+    for module in ("magic", "bsds300", "maf_tables"):
+        importlib.import_module(f"zoo.data.{module}")
 
 
 wrapt.register_post_import_hook(_register_builders, "tensorflow_datasets")

@@ -111,23 +111,28 @@ def batches_in_memory(
     epoch: int,
     skip_batches: int = 0,
     bucket_size: int = 0,
+    num_shards: int = 1,
+    shard: int = 0,
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """The batches of `training_batches` as NumPy arrays (x, context or None).
 
     There is no thread behind them. `bucket_size` > 0 is for clips, x [rows, T], that end in
     silence (zeros): batches hold clips of similar lengths and are cut behind the longest, at a
-    multiple of `bucket_size` (see `bucketed_order`).
+    multiple of `bucket_size` (see `bucketed_order`). `num_shards` and `shard` are those of
+    `training_batches`; a shard's clips are cut where the global batch is.
     """
+    _check_shards(batch_size, num_shards, shard, drop_remainder=True)
     order = epoch_order(arrays.rows, seed=seed, epoch=epoch)
     lengths = clip_lengths(arrays.x) if bucket_size else None
     if lengths is not None:
         order = bucketed_order(order, lengths, batch_size=batch_size, seed=seed, epoch=epoch)
     for batch in range(skip_batches, steps_per_epoch(arrays.rows, batch_size)):
         rows = order[batch * batch_size : (batch + 1) * batch_size]
-        x = arrays.x[rows]
+        own = rows.reshape(num_shards, -1)[shard]
+        x = arrays.x[own]
         if lengths is not None:
             x = x[:, : -(-int(lengths[rows].max()) // bucket_size) * bucket_size]
-        yield x, None if arrays.context is None else arrays.context[rows]
+        yield x, None if arrays.context is None else arrays.context[own]
 
 
 def bucketed_order(

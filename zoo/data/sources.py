@@ -8,9 +8,9 @@ Where a prepared dataset is looked for, in this order:
 
 1. `data_dir`, where given, and then nowhere else;
 2. `$TFDS_DATA_DIR`, or `~/tensorflow_datasets` where that is not set (TFDS's own default);
-3. `<cache>/tensorflow_datasets`, where the zoo prepares the datasets of its own (`zoo.data.magic`)
-   if the directory above cannot be written to; <cache> is `$ZOO_CACHE`, else `$XDG_CACHE_HOME/zoo`,
-   else `~/.cache/zoo`.
+3. `<cache>/tensorflow_datasets`, where the zoo prepares the datasets of its own (`zoo.data.magic`,
+   `zoo.data.building`) if the directory above cannot be written to; <cache> is `$ZOO_CACHE`, else
+   `$XDG_CACHE_HOME/zoo`, else `~/.cache/zoo`.
 
 A dataset is read from its files, so the code of its TFDS builder is needed only to prepare it.
 Nothing is downloaded unless `download=True`. For a machine without internet, prepare the dataset
@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 SPLITS = ("train", "validation", "test")
-OWN_DATASETS = ("magic",)
+OWN_DATASETS = ("magic", "bsds300", "power", "gas", "hepmass", "miniboone")
 _READ_BATCH = 1024
 
 
@@ -126,10 +126,14 @@ def available(dataset: Dataset, *, data_dir: str | Path | None = None) -> bool:
         return True
     if find_prepared(dataset, data_dir=data_dir) is not None:
         return True
-    if dataset.name in OWN_DATASETS:
+    if dataset.name == "magic":
         from zoo.data import magic
 
         return dataset.version == magic.VERSION and magic.local_source() is not None
+    if dataset.name in OWN_DATASETS:
+        from zoo.data import building
+
+        return dataset.version == "1.0.0" and building.raw_folder(dataset.name) is not None
     return False
 
 
@@ -259,11 +263,13 @@ def _feature_names(dataset: Dataset) -> list[str]:
 
 def _prepare(dataset: Dataset, *, data_dir: str | Path | None, download: bool) -> Path:
     """Prepares an absent dataset; returns its directory."""
-    if dataset.name in OWN_DATASETS:
-        from zoo.data import magic
+    if dataset.name in OWN_DATASETS and dataset.version == "1.0.0":
+        from zoo.data import bsds300, maf_tables, magic
 
-        if dataset.version == magic.VERSION:
-            return magic.prepare(data_dir=data_dir, download=download)
+        if dataset.name in maf_tables.NAMES:
+            return maf_tables.prepare(dataset.name, data_dir=data_dir, download=download)
+        module = magic if dataset.name == "magic" else bsds300
+        return module.prepare(data_dir=data_dir, download=download)
     if not download:
         raise DataError(_absent(dataset, data_dir))
     import tensorflow_datasets as tfds

@@ -31,6 +31,8 @@ FAMILIES = {
     "sylvester_vae": "zoo.models.flow_posteriors:SylvesterVAE",
     "iaf_vae": "zoo.models.flow_posteriors:IAFVAE",
     "coupling_vae": "zoo.models.flow_posteriors:CouplingVAE",
+    "nsf": "zoo.models.nsf:NSF",
+    "nsf_coupling": "zoo.models.nsf:NSFCoupling",
     "wavenet": "zoo.models.wavenet:WaveNet",
     "parallel_wavenet": "zoo.models.parallel_wavenet:ParallelWaveNet",
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -26,21 +27,52 @@ class MaximumLikelihood(keras.Model):
 
     def _create_training_state(self) -> None:
         self._objective: Callable[..., Any] | None = None
+        self._frozen_paths: tuple[str, ...] = ()
         self._loss_tracker_nats = keras.metrics.Mean(name="loss")
         self.noise_seed = keras.random.SeedGenerator(seed=0, name="noise_seed")
+
+    def freeze(self, pattern: str) -> list[str]:
+        """Keeps some weights as they are in training; returns their paths.
+
+        Before `compile`; a compiled model is saved with it.
+
+        pattern: a regular expression, searched in each weight's path, "coupling_0/hidden_1/kernel".
+        Raises InvalidInputError for no regular expression, one that is found in no trainable
+        weight's path, and one that leaves nothing to train.
+        """
+        try:
+            found = [v for v in self.trainable_variables if re.search(pattern, v.path)]
+        except re.error as error:
+            raise InvalidInputError(
+                f"Expected a regular expression; got {pattern!r} ({error})."
+            ) from error
+        if not found or len(found) == len(self.trainable_variables):
+            some = ", ".join(v.path for v in self.trainable_variables[:3])
+            raise InvalidInputError(
+                f"{pattern!r} is found in {'all' if found else 'none'} of the trainable weights' "
+                f"paths, such as {some}: expected one that is found in some of them."
+            )
+        self._freeze(v.path for v in found)
+        return [v.path for v in found]
+
+    def _freeze(self, paths: Iterable[str]) -> None:
+        self._frozen_paths = (*self._frozen_paths, *paths)
+        for variable in self.trainable_variables:
+            if variable.path in self._frozen_paths:
+                variable.trainable = False
 
     def get_compile_config(self) -> dict[str, Any]:
         """What `compile` was called with, for Keras' saving."""
         optimizer = getattr(self, "optimizer", None)
-        return (
-            {}
-            if optimizer is None
-            else {"optimizer": keras.saving.serialize_keras_object(optimizer)}
-        )
+        if optimizer is None:
+            return {}
+        config = {"optimizer": keras.saving.serialize_keras_object(optimizer)}
+        return {**config, "frozen": list(self._frozen_paths)} if self._frozen_paths else config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles with `get_compile_config`'s output."""
         if config:
+            self._freeze(config.get("frozen", ()))
             self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
             self.optimizer.build(self.trainable_variables)
 

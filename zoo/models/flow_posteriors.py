@@ -268,12 +268,8 @@ class IAFVAE(VAE):
 
             return bijectors.InverseAutoregressive(mean_and_gate, name=made.name)
 
-        flow: list[tfb.Bijector] = []
-        for made in self.mades:
-            if flow:
-                flow.append(bijectors.Reverse())
-            flow.append(step(made))
-        return flow
+        # Reversed behind every step: an even number of them leaves the latents in their order.
+        return [b for made in self.mades for b in (step(made), bijectors.Reverse())]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from zoo.lazy import tfb
 from zoo.models.base import DensityModel
 from zoo.models.config import ModelConfig
 from zoo.models.normalization import Fit, activation_norm_bijector
+from zoo.models.steps import flattening
 from zoo.networks.flow_parameters import FlowParameters
 from zoo.networks.normalization import AffineParameters
 
@@ -79,11 +80,7 @@ class FreeFlow(DensityModel):
     ) -> list[tfb.Bijector]:
         del training, context  # neither noise nor labels
         config = self.config
-        chain: list[tfb.Bijector] = []
-        if len(config.event_shape) > 1:
-            chain.append(
-                tfb.Reshape(event_shape_out=config.event_shape, event_shape_in=[config.event_size])
-            )
+        chain = flattening(config)
         layers = [self._layer(i, weights) for i, weights in enumerate(self.parameters.layers())]
         chain += reversed(layers)
         chain.append(activation_norm_bijector(self.base, (config.event_size,), fit=fit))

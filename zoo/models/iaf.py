@@ -27,6 +27,7 @@ from zoo.lazy import bijectors, tfb
 from zoo.models.config import ModelConfig
 from zoo.models.maf import MADEConfig, _Autoregressive
 from zoo.models.normalization import Fit, activation_norm_bijector
+from zoo.models.steps import flattening
 from zoo.networks.made import MADE
 from zoo.networks.normalization import AffineParameters
 from zoo.ops.stable import soft_clip
@@ -60,7 +61,7 @@ class IAF(_Autoregressive):
 
     def _create_networks(self) -> None:
         config = self.config
-        self.networks = [self._made(f"made_{i}") for i in range(config.num_layers)]
+        self.networks = [self._made(f"made_{i}", 2) for i in range(config.num_layers)]
         self.scaling = AffineParameters(
             (config.event_size,), dtype=self.dtype_policy, name="scaling"
         )
@@ -79,7 +80,7 @@ class IAF(_Autoregressive):
         self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
     ) -> list[tfb.Bijector]:
         del training  # no noise
-        chain = self._flattening()
+        chain = flattening(self.config)
         chain.append(activation_norm_bijector(self.scaling, (self.config.event_size,), fit=fit))
         for i, network in enumerate(reversed(self.networks)):
             if i:

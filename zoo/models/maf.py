@@ -11,8 +11,13 @@ training set (Sec. 4.1, Appendix B). MADE is one layer of it with a Gaussian bas
 of Sec. 3.3. Class-conditional models give the label to the first hidden layer of every MADE
 (Sec. 3.4).
 
-Density is one pass of the networks; sampling takes up to D of them
-(`zoo.bijectors.autoregressive`).
+With `num_components` = C > 0 the conditionals of MADE, or of a MADE that takes the place of MAF's
+normal base, are mixtures of C Gaussians (MADE MoG and MAF MoG of Sec. 4). Here that is one more
+autoregressive layer, whose map of a coordinate is z = Phi**-1(mixture's distribution function):
+latents are standard normal in any case (`zoo.bijectors.mixture`).
+
+Density is one pass of the networks; sampling computes their units block by block, in D small steps
+at most (`zoo.networks.blockwise`).
 
 Deviations: hidden degrees are sorted, not random, which makes the masks block-triangular;
 log-scales pass through limit * tanh(./limit), which is inactive near 0 and keeps exp in float32;
@@ -31,21 +36,24 @@ from zoo.errors import ConfigError
 from zoo.lazy import bijectors, tfb
 from zoo.models.base import DensityModel
 from zoo.models.config import ModelConfig, Preprocessing
-from zoo.models.normalization import Fit, activation_norm_bijector, batch_norm_bijector
+from zoo.models.normalization import Fit
+from zoo.models.steps import flattening, norm_layer, norm_step
 from zoo.networks.made import MADE
-from zoo.networks.normalization import AffineParameters, RunningMoments
-from zoo.ops.stable import soft_clip
 
 __all__ = ["MAF", "MADEConfig", "MADEModel", "MAFConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class MADEConfig(ModelConfig):
-    """Sizes of one MADE with Gaussian conditionals."""
+    """Sizes of one MADE.
+
+    num_components: of the mixtures of Gaussians; 0 for single ones.
+    """
 
     hidden_units: tuple[int, ...] = (100, 100)
     activation: str = "relu"
     log_scale_limit: float = 8.0
+    num_components: int = 0
 
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that cannot be built."""
@@ -54,6 +62,11 @@ class MADEConfig(ModelConfig):
             raise ConfigError("hidden_units must hold at least one layer.")
         if self.log_scale_limit <= 0.0:
             raise ConfigError(f"log_scale_limit must be positive; got {self.log_scale_limit}.")
+        if self.num_components < 0:
+            raise ConfigError(
+                f"num_components must be 0, for single Gaussians, or more; "
+                f"got {self.num_components}."
+            )
 
     @classmethod
     def image_preprocessing(cls) -> Preprocessing:
@@ -81,17 +94,23 @@ class MAFConfig(MADEConfig):
 
 
 class _Autoregressive(DensityModel):
-    """What MAF and MADE share: binding a MADE network to an autoregressive bijector."""
+    """What MAF and MADE share: MADE networks bound to autoregressive bijectors."""
 
     config: MADEConfig
     slow_direction: ClassVar[Literal["none", "sampling", "density"]] = "sampling"
 
-    def _made(self, name: str) -> MADE:
+    def _affine_map(self) -> Any:
+        return bijectors.Affine(self.config.log_scale_limit)
+
+    def _mixture_map(self) -> Any:
+        return bijectors.MixtureQuantile(self.config.num_components, self.config.log_scale_limit)
+
+    def _made(self, name: str, num_parameters: int) -> MADE:
         config = self.config
         network = MADE(
             config.event_size,
             config.hidden_units,
-            num_parameters=2,
+            num_parameters=num_parameters,
             context_size=config.context_size,
             activation=config.activation,
             dtype=self.network_dtype,
@@ -100,39 +119,48 @@ class _Autoregressive(DensityModel):
         network.build((None, config.event_size))
         return network
 
-    def _layer(self, network: MADE, context: Any) -> bijectors.AutoregressiveFlow:
-        bound = network.bind(context)
+    def _mixture_network(self) -> MADE | None:
+        """The MADE whose conditionals are mixtures, nearest to the latents; None without one."""
+        raise NotImplementedError
 
-        def shift_and_log_scale(x: Any) -> tuple[Any, Any]:
-            parameters = tf.cast(bound(x), x.dtype)  # [..., D, 2]
-            shift, log_scale = tf.unstack(parameters, axis=-1)
-            return shift, soft_clip(log_scale, self.config.log_scale_limit)
+    def _layer(self, network: MADE, scalar_map: Any, context: Any) -> tfb.Bijector:
+        return bijectors.AutoregressiveFlow(network.bind(context), scalar_map, name=network.name)
 
-        return bijectors.AutoregressiveFlow(shift_and_log_scale, name=network.name)
-
-    def _flattening(self) -> list[tfb.Bijector]:
-        """[D] -> event_shape, for events that are no vectors."""
-        config = self.config
-        if len(config.event_shape) == 1:
-            return []
-        return [tfb.Reshape(event_shape_out=config.event_shape, event_shape_in=[config.event_size])]
+    def _log_prob(self, x: Any, context: Any, seed: Any, *, training: bool = False) -> Any:
+        network = self._mixture_network()
+        if network is None:
+            return super()._log_prob(x, context, seed, training=training)
+        # The mixture's own density: its quantile, which latents need, would cancel.
+        encoded = self._encoded_context(context)
+        members = self._chain(training=training, context=encoded).bijectors[:-1]
+        y, event_ndims = self._dequantised(x, seed), len(self.config.event_shape)
+        log_det = tf.zeros(tf.shape(y)[:1], y.dtype)
+        if members:
+            chain = bijectors.FlowChain(members)
+            y, log_det = bijectors.inverse_and_log_det(chain, y, event_ndims)
+        log_probs = self._mixture_map().log_prob(y, network.bind(encoded)(y))  # [batch, D]
+        return tf.reduce_sum(log_probs, -1) + log_det
 
 
 @keras.saving.register_keras_serializable("zoo")
 class MADEModel(_Autoregressive):
-    """MADE with Gaussian conditionals: an autoregressive flow of one layer."""
+    """MADE with Gaussian conditionals, an autoregressive flow of one layer; or with mixtures."""
 
     config_class: ClassVar[type[ModelConfig]] = MADEConfig
     family: ClassVar[str] = "made"
 
     def _create_networks(self) -> None:
-        self.network = self._made("made")
+        self.network = self._made("made", 3 * self.config.num_components or 2)
+
+    def _mixture_network(self) -> MADE | None:
+        return self.network if self.config.num_components else None
 
     def _flow(
         self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
     ) -> list[tfb.Bijector]:
         del training, fit  # neither noise nor moments
-        return [*self._flattening(), self._layer(self.network, context)]
+        scalar_map = self._mixture_map() if self.config.num_components else self._affine_map()
+        return [*flattening(self.config), self._layer(self.network, scalar_map, context)]
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -145,31 +173,29 @@ class MAF(_Autoregressive):
 
     def _create_networks(self) -> None:
         config = self.config
-        self.networks = [self._made(f"made_{i}") for i in range(config.num_layers)]
-        self.norms: list[Any] = []
-        for i in range(config.num_layers if config.normalization != "none" else 0):
-            if config.normalization == "batch_norm":
-                norm: Any = RunningMoments(
-                    config.event_size, dtype=self.dtype_policy, name=f"norm_{i}"
-                )
-            else:
-                norm = AffineParameters(
-                    (config.event_size,), dtype=self.dtype_policy, name=f"norm_{i}"
-                )
-            norm.build(None)
-            self.norms.append(norm)
+        self.networks = [self._made(f"made_{i}", 2) for i in range(config.num_layers)]
+        self.norms = [
+            norm_layer(config.normalization, config.event_size, self.dtype_policy, f"norm_{i}")
+            for i in range(config.num_layers if config.normalization != "none" else 0)
+        ]
+        self.base_network = (
+            self._made("made_base", 3 * config.num_components) if config.num_components else None
+        )
+
+    def _mixture_network(self) -> MADE | None:
+        return self.base_network
 
     def _flow(
         self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
     ) -> list[tfb.Bijector]:
-        shape = (self.config.event_size,)
-        chain = self._flattening()
+        chain = flattening(self.config)
         for i, network in enumerate(self.networks):
             if i:
                 chain.append(bijectors.Reverse())
-            chain.append(self._layer(network, context))
-            if self.config.normalization == "batch_norm":
-                chain.append(batch_norm_bijector(self.norms[i], shape, training=training, fit=fit))
-            elif self.config.normalization == "activation_norm":
-                chain.append(activation_norm_bijector(self.norms[i], shape, fit=fit))
+            chain.append(self._layer(network, self._affine_map(), context))
+            if self.norms:
+                chain.append(norm_step(self.norms[i], training=training, fit=fit))
+        if self.base_network is not None:
+            base = self._layer(self.base_network, self._mixture_map(), context)
+            chain += [bijectors.Reverse(), base]
         return chain

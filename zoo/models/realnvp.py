@@ -32,6 +32,7 @@ from zoo.lazy import bijectors, tfb
 from zoo.models.base import DensityModel
 from zoo.models.config import ModelConfig
 from zoo.models.normalization import Fit, activation_norm_bijector, batch_norm_bijector
+from zoo.models.steps import flattening
 from zoo.networks.mlp import MLP
 from zoo.networks.normalization import AffineParameters, RunningMoments
 from zoo.networks.resnet import ConvResNet
@@ -45,6 +46,7 @@ class RealNVPConfig(ModelConfig):
     """Sizes of RealNVP; the image defaults are the paper's for CIFAR-10.
 
     filters: maps at the full resolution; they double wherever the resolution halves.
+    vector: images are flattened, and treated as vectors (as in arXiv:1705.07057).
     """
 
     num_scales: int = 2
@@ -61,6 +63,12 @@ class RealNVPConfig(ModelConfig):
     normalization: Literal["activation_norm", "batch_norm"] = "activation_norm"
     num_couplings: int = 6
     hidden_units: tuple[int, ...] = (256, 256)
+    vector: bool = False
+
+    @property
+    def is_image(self) -> bool:
+        """Whether events are treated as images [h, w, c]."""
+        return len(self.event_shape) == 3 and not self.vector
 
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that cannot be built."""
@@ -78,7 +86,7 @@ class RealNVPConfig(ModelConfig):
             )
         if self.event_size < 2:
             raise ConfigError("RealNVP needs at least 2 dimensions to couple.")
-        if len(self.event_shape) == 3:
+        if self.is_image:
             squares = 2 ** (self.num_scales - 1 + (self.conditioner_stride == 2))
             height, width, _ = self.event_shape
             if self.num_scales < 1 or height % squares or width % squares:
@@ -129,11 +137,6 @@ class RealNVP(DensityModel):
     config: RealNVPConfig
 
     @property
-    def is_image(self) -> bool:
-        """Whether events are [h, w, c]."""
-        return len(self.config.event_shape) == 3
-
-    @property
     def regularized_weights(self) -> list[Any]:
         """The weight-norm magnitudes and the factors of tanh.
 
@@ -150,7 +153,7 @@ class RealNVP(DensityModel):
         self.conditioners: list[Any] = []
         self.log_scales: list[Any] = []
         self.norms: list[Any] = []
-        if not self.is_image:
+        if not self.config.is_image:
             size = self.config.event_size
             for i in range(self.config.num_couplings):
                 kept = (size + 1) // 2 if i % 2 == 0 else size // 2
@@ -232,9 +235,9 @@ class RealNVP(DensityModel):
     ) -> list[tfb.Bijector]:
         del context  # unconditional by construction
         steps = _Steps(self, training=training, fit=fit)
-        if not self.is_image:
+        if not self.config.is_image:
             size = self.config.event_size
-            chain: list[tfb.Bijector] = [bijectors.Interleave()]
+            chain = [*flattening(self.config), bijectors.Interleave()]
             for i in range(self.config.num_couplings):
                 chain += steps.vector(size, condition_on_first=i % 2 == 0)
             return chain

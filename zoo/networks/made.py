@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.networks import blockwise
 from zoo.ops.masks import hidden_degrees, made_mask
 
-__all__ = ["MADE", "MaskedDense"]
+__all__ = ["MADE", "BoundMADE", "MaskedDense", "ResidualMADE"]
 
 # Blocks narrower than this gain nothing: the multiplication is then bound by its overhead.
 MIN_BLOCK_UNITS = 128
@@ -56,14 +58,20 @@ class MaskedDense(keras.layers.Layer):
         self.bias = self.add_weight(shape=(self.mask.shape[1],), initializer="zeros", name="bias")
         self.built = True
 
-    def bind(self) -> Callable[[Any], Any]:
+    def masked_kernel(self) -> Any:
+        """W * M, [in, out], in the compute dtype."""
+        dtype = self.compute_dtype
+        # TensorFlow puts boolean constants into a graph one by one: a second for every million.
+        return tf.cast(self.kernel, dtype) * tf.cast(self.mask.astype(np.uint8), dtype)
+
+    def bind(self, kernel: Any = None) -> Callable[[Any], Any]:
         """x [..., in] -> y [..., out] with the masked kernel computed now, once for every call.
 
         A sampling loop calls the network hundreds of times; the mask is then applied outside it.
+        kernel: `masked_kernel()`, where the caller has it already.
         """
-        dtype = self.compute_dtype
-        kernel = tf.cast(self.kernel, dtype) * tf.cast(self.mask, dtype)
-        bias = tf.cast(self.bias, dtype)
+        kernel = self.masked_kernel() if kernel is None else kernel
+        bias = tf.cast(self.bias, self.compute_dtype)
         # One split has one concatenation as its gradient; slices would have a padded kernel each.
         blocks = tf.split(kernel, [stop - start for _, start, stop in self.blocks], axis=1)
         blocks = [block[:rows] for block, (rows, _, _) in zip(blocks, self.blocks, strict=True)]
@@ -122,16 +130,22 @@ class MADE(keras.layers.Layer):
         self.context_size = context_size
         self.activation = activation
         self.output_scale = output_scale
-        degrees = np.arange(1, event_size + 1)
-        self.hidden = []
-        for i, units in enumerate(self.hidden_units):
-            unit_degrees = hidden_degrees(units, event_size, context_size)
-            mask = made_mask(degrees, unit_degrees, strict=False)
-            self.hidden.append(MaskedDense(mask, dtype=self.dtype_policy, name=f"hidden_{i}"))
-            degrees = unit_degrees
-        out_degrees = np.repeat(np.arange(1, event_size + 1), num_parameters)
+        inputs = np.arange(1, event_size + 1)
+        # Of the inputs, of the units of every hidden layer, and of the outputs.
+        self.degrees = [
+            inputs,
+            *(hidden_degrees(units, event_size, context_size) for units in self.hidden_units),
+            np.repeat(inputs, num_parameters),
+        ]
+        pairs = list(itertools.pairwise(self.degrees))
+        self.hidden = [
+            MaskedDense(
+                made_mask(before, after, strict=False), dtype=self.dtype_policy, name=f"hidden_{i}"
+            )
+            for i, (before, after) in enumerate(pairs[:-1])
+        ]
         self.output_layer = MaskedDense(
-            made_mask(degrees, out_degrees, strict=True),
+            made_mask(*pairs[-1], strict=True),
             kernel_scale=output_scale,
             dtype=self.dtype_policy,
             name="output",
@@ -146,34 +160,42 @@ class MADE(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates every weight for inputs of `input_shape`."""
-        for layer in [*self.hidden, self.output_layer]:
+        for layer in self.masked_layers():
             layer.build((*input_shape[:-1], layer.mask.shape[0]))
         if self.context_layer is not None:
             self.context_layer.build((*input_shape[:-1], self.context_size))
         self.built = True
 
-    def bind(self, context: Any = None) -> Callable[[Any], Any]:
-        """x [..., D] -> parameters [..., D, num_parameters], with masks and context applied now."""
+    def masked_layers(self) -> list[MaskedDense]:
+        """The masked layers, from the inputs to the outputs."""
+        return [*self.hidden, self.output_layer]
+
+    def network(self, x: Any, dense: Callable[[int, Any], Any], *, training: bool = False) -> Any:
+        """[..., D] -> [..., D * num_parameters]; dense(i, h) applies the i-th masked layer.
+
+        Nothing here but elementwise functions joins one layer to the next, so that the network of a
+        block of units is the same function over the blocks of its layers.
+        """
+        del training  # nothing is dropped
         activation = keras.activations.get(self.activation)
-        hidden = [layer.bind() for layer in self.hidden]
-        output = self.output_layer.bind()
-        shift = 0.0
+        for i in range(len(self.hidden)):
+            x = activation(dense(i, x))
+        return dense(len(self.hidden), x)
+
+    def bind(self, context: Any = None, *, training: bool = False) -> BoundMADE:
+        """The network with masks and context [..., C] applied now, once for every call."""
+        shift = None
         if self.context_layer is not None:
             shift = self.context_layer(tf.cast(context, self.compute_dtype))
+        kernels = [layer.masked_kernel() for layer in self.masked_layers()]
+        layers = [
+            layer.bind(kernel) for layer, kernel in zip(self.masked_layers(), kernels, strict=True)
+        ]
+        return BoundMADE(self, kernels, layers, shift, training)
 
-        def apply(x: Any) -> Any:
-            x = tf.cast(x, self.compute_dtype)
-            for i, layer in enumerate(hidden):
-                x = activation(layer(x) + shift if i == 0 else layer(x))
-            x = output(x)
-            shape = tf.concat([tf.shape(x)[:-1], [self.event_size, self.num_parameters]], 0)
-            return tf.reshape(x, shape)
-
-        return apply
-
-    def call(self, x: Any, context: Any = None) -> Any:
-        """[..., D] (and context [..., C]) -> [..., D, num_parameters]."""
-        return self.bind(context)(x)
+    def call(self, x: Any, context: Any = None, training: bool = False) -> Any:  # noqa: FBT001, FBT002 (Keras' own signature)
+        """[..., D] (and context [..., C]) -> [..., D, num_parameters], in the dtype of x."""
+        return self.bind(context, training=training)(x)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
@@ -185,4 +207,124 @@ class MADE(keras.layers.Layer):
             "context_size": self.context_size,
             "activation": self.activation,
             "output_scale": self.output_scale,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class BoundMADE:
+    """x [..., D] -> parameters [..., D, num_parameters] with the current weights and one context.
+
+    kernels, layers: of the masked layers, bound.   shift: what the context adds to the first one's
+        outputs, or None.
+    """
+
+    made: MADE
+    kernels: Sequence[Any]
+    layers: Sequence[Callable[[Any], Any]]
+    shift: Any
+    training: bool
+
+    def __call__(self, x: Any) -> Any:
+        """One network pass, in the network's precision; the result has the dtype of x."""
+        made = self.made
+
+        def dense(i: int, h: Any) -> Any:
+            y = self.layers[i](h)
+            return y + self.shift if i == 0 and self.shift is not None else y
+
+        inputs = tf.cast(x, made.compute_dtype)
+        outputs = made.network(inputs, dense, training=self.training)
+        shape = tf.concat([tf.shape(x), [made.num_parameters]], 0)
+        return tf.cast(tf.reshape(outputs, shape), x.dtype)
+
+    def solver(self) -> Callable[[Any, Any], Any] | None:
+        """(step, z) -> the x with step(z, self(x)) = x, block by block; None where passes are few.
+
+        None also where the network's precision is lower than the flow's: its products, summed in
+        another order, would differ by more than rounding.
+        """
+        made = self.made
+        size = blockwise.block_size(made.event_size)
+        if size == made.event_size or made.compute_dtype != made.variable_dtype:
+            return None
+        layers = [
+            blockwise.Layer(
+                kernel=kernel,
+                bias=tf.convert_to_tensor(layer.bias),
+                in_blocks=blockwise.blocks_of(degrees_in, size, made.event_size),
+                out_blocks=blockwise.blocks_of(degrees_out, size, made.event_size),
+            )
+            for layer, kernel, (degrees_in, degrees_out) in zip(
+                made.masked_layers(), self.kernels, itertools.pairwise(made.degrees), strict=True
+            )
+        ]
+        if self.shift is not None:
+            layers[0] = layers[0]._replace(bias=layers[0].bias + self.shift)
+        return blockwise.BlockSolver(layers, made.network, made.event_size, made.num_parameters)
+
+
+@keras.saving.register_keras_serializable("zoo")
+class ResidualMADE(MADE):
+    """A MADE of `num_blocks` pre-activation residual blocks of `num_units` units.
+
+        h = W x + b;   h += W act(drop(W act(h) + b)) + b, num_blocks times;   out = W act(h) + b
+
+    All hidden units have the same degrees, so that a sum of two of them keeps its own.
+    Nash & Durkan 2019, arXiv:1904.05626, Sec. 4.1; the conditioner of autoregressive neural spline
+    flows (arXiv:1906.04032, Sec. 5.1).
+    """
+
+    def __init__(
+        self,
+        event_size: int,
+        num_units: int,
+        num_blocks: int,
+        num_parameters: int,
+        *,
+        dropout: float = 0.0,
+        context_size: int = 0,
+        activation: str = "relu",
+        output_scale: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            event_size,
+            [num_units] * (1 + 2 * num_blocks),
+            num_parameters,
+            context_size=context_size,
+            activation=activation,
+            output_scale=output_scale,
+            **kwargs,
+        )
+        self.num_units = num_units
+        self.num_blocks = num_blocks
+        self.dropout = dropout
+        for layer in self.hidden[2::2]:  # a fresh block adds little to its input
+            layer.kernel_scale = output_scale
+        self.dropout_layers = (
+            [keras.layers.Dropout(dropout, dtype=self.dtype_policy) for _ in range(num_blocks)]
+            if dropout
+            else []
+        )
+
+    def network(self, x: Any, dense: Callable[[int, Any], Any], *, training: bool = False) -> Any:
+        """[..., D] -> [..., D * num_parameters]: see the class."""
+        activation = keras.activations.get(self.activation)
+        h = dense(0, x)
+        for block in range(self.num_blocks):
+            residual = activation(dense(1 + 2 * block, activation(h)))
+            if self.dropout_layers:
+                residual = self.dropout_layers[block](residual, training=training)
+            h += dense(2 + 2 * block, residual)
+        return dense(1 + 2 * self.num_blocks, activation(h))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        config = super().get_config()
+        del config["hidden_units"]
+        return {
+            **config,
+            "num_units": self.num_units,
+            "num_blocks": self.num_blocks,
+            "dropout": self.dropout,
         }

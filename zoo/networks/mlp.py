@@ -1,4 +1,4 @@
-"""The multilayer perceptron of NICE's couplings and of RealNVP's vector form."""
+"""Perceptrons of couplings: NICE's and RealNVP's, and the residual one of neural spline flows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
-__all__ = ["MLP"]
+__all__ = ["MLP", "ResidualMLP"]
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -75,4 +76,85 @@ class MLP(keras.layers.Layer):
             "output_size": self.output_size,
             "activation": self.activation,
             "dropout": self.dropout,
+        }
+
+
+@keras.saving.register_keras_serializable("zoo")
+class ResidualMLP(keras.layers.Layer):
+    """Pre-activation residual blocks of dense layers: [..., in] -> [..., output_size].
+
+        h = W x + b;   h += W drop(act(W act(h) + b)) + b, num_blocks times;   out = W act(h) + b
+
+    The conditioner of neural spline flows (arXiv:1906.04032, Sec. 5.1), with an activation before
+    the output too. The output starts small, and a fresh block adds little to its input.
+    """
+
+    def __init__(
+        self,
+        num_units: int,
+        num_blocks: int,
+        output_size: int,
+        *,
+        activation: str = "relu",
+        dropout: float = 0.0,
+        output_scale: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_units = num_units
+        self.num_blocks = num_blocks
+        self.output_size = output_size
+        self.activation = activation
+        self.dropout = dropout
+        self.output_scale = output_scale
+        self.stem = self._dense(num_units, "stem")
+        self.blocks = [
+            (
+                self._dense(num_units, f"block_{i}_a"),
+                self._dense(num_units, f"block_{i}_b", scale=output_scale),
+            )
+            for i in range(num_blocks)
+        ]
+        self.output_layer = self._dense(output_size, "output", scale=output_scale)
+        self.dropout_layers = (
+            [keras.layers.Dropout(dropout, dtype=self.dtype_policy) for _ in range(num_blocks)]
+            if dropout
+            else []
+        )
+
+    def _dense(self, units: int, name: str, *, scale: float = 1.0) -> Any:
+        initializer = keras.initializers.VarianceScaling(2.0 * scale**2)
+        return keras.layers.Dense(
+            units, kernel_initializer=initializer, dtype=self.dtype_policy, name=name
+        )
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates every weight for inputs of `input_shape`."""
+        self.stem.build(input_shape)
+        inner = (*input_shape[:-1], self.num_units)
+        for layer in [*(layer for pair in self.blocks for layer in pair), self.output_layer]:
+            layer.build(inner)
+        self.built = True
+
+    def call(self, x: Any, training: bool = False) -> Any:  # noqa: FBT001, FBT002 (Keras' own signature)
+        """[..., in] -> [..., output_size], in the dtype of x."""
+        activation = keras.activations.get(self.activation)
+        h = self.stem(tf.cast(x, self.compute_dtype))
+        for i, (first, second) in enumerate(self.blocks):
+            residual = activation(first(activation(h)))
+            if self.dropout_layers:
+                residual = self.dropout_layers[i](residual, training=training)
+            h += second(residual)
+        return tf.cast(self.output_layer(activation(h)), x.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "num_units": self.num_units,
+            "num_blocks": self.num_blocks,
+            "output_size": self.output_size,
+            "activation": self.activation,
+            "dropout": self.dropout,
+            "output_scale": self.output_scale,
         }

@@ -99,11 +99,14 @@ class ConvResNet(keras.layers.Layer):
             (self._conv(filters, f"block_{i}_a"), self._conv(filters, f"block_{i}_b", gain=0.1))
             for i in range(num_blocks)
         ]
+        # The moments of the global batch; one replica's are computed another way, so not always.
+        several = tf.distribute.get_strategy().num_replicas_in_sync > 1
         self.norms = [
             tuple(
                 keras.layers.BatchNormalization(
                     momentum=0.9,
                     epsilon=1e-4,
+                    synchronized=several,
                     dtype=self.dtype_policy,
                     name=f"block_{i}_norm_{part}",
                 )

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["binarized", "counter_uniform", "hashed_draws", "hashed_uniform", "mix32"]
+__all__ = [
+    "binarized",
+    "counter_uniform",
+    "hashed_draws",
+    "hashed_uniform",
+    "mix32",
+    "replica_seed",
+]
 
 # Chris Wellons' "lowbias32" integer hash, and the 32-bit golden ratio as the step of the counter.
 _MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
@@ -103,3 +110,18 @@ def counter_uniform(seed: Any, rows: int, first: Any, steps: int, count: int) ->
     number = tf.cast(tf.range(1, rows * count + 1), tf.uint32)
     number = mix32(number * tf.constant(_GOLDEN_RATIO, tf.uint32))
     return tf.reshape(_uniform(step[:, None] + number), [steps, rows, count])
+
+
+def replica_seed(seed: Any) -> Any:
+    """The seed with the number of the replica mixed into its second word: integers [2].
+
+    For draws that depend on the place in a batch: replicas hold different rows, and would draw the
+    same numbers for them. The seed itself on the first replica, and where there is one. Noise that
+    is a hash of the row (`hashed_uniform`) needs none of this.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return seed
+    number = mix32(tf.cast(context.replica_id_in_sync_group, tf.uint32))  # 0 -> 0
+    first, second = tf.unstack(tf.cast(seed, tf.uint32))
+    return tf.cast(tf.stack([first, tf.bitwise.bitwise_xor(second, number)]), seed.dtype)

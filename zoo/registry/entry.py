@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from zoo.recipes import Dataset, Recipe
 
 __all__ = [
     "BINARIZED_MNIST",
+    "BSDS300",
     "CIFAR10",
+    "GAS",
+    "HEPMASS",
     "LJSPEECH",
     "MAGIC",
+    "MINIBOONE",
     "MNIST",
+    "POWER",
     "SPOKEN_DIGIT",
     "SVHN",
     "Entry",
@@ -65,6 +71,10 @@ MAGIC = Dataset(
     validation="validation",
     test="test",
     feature="features",
+)
+BSDS300, POWER, GAS, HEPMASS, MINIBOONE = (
+    dataclasses.replace(MAGIC, name=name)
+    for name in ("bsds300", "power", "gas", "hepmass", "miniboone")
 )
 SPOKEN_DIGIT = Dataset(
     name="spoken_digit",

@@ -1,4 +1,4 @@
-"""Augmentations of training images, as functions of (batch, seed)."""
+"""Augmentations of training images, as functions of (row, seed): no row depends on its batch."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from typing import Any
 
 import tensorflow as tf
 
+from zoo.ops.noise import hashed_draws
+
 __all__ = ["shifted_images"]
 
 
 def shifted_images(x: Any, limit: int, seed: Any) -> Any:
     """Half of the rows moved by dy, dx, uniform in -limit..limit, with zeros where nothing was.
 
-    x: [batch, height, width, channels].   seed: int32 [2].   returns: the same shape and dtype.
+    x: grey levels [batch, height, width, channels].   seed: int32 [2].
+    returns: the same shape and dtype.
     """
     height, width = x.shape[1:3]
-    moved, seed = tf.unstack(tf.random.split(seed, 2))
-    count = tf.shape(x)[0]
-    keep = tf.random.stateless_uniform([count, 1], moved) < 0.5
-    offsets = tf.random.stateless_uniform(
-        [count, 2], seed, minval=-limit, maxval=limit + 1, dtype=tf.int32
-    )
-    offsets = tf.where(keep, 0, offsets) + limit  # into the padded image
+    uniform = hashed_draws(x, seed, tf.constant(0), 3)  # [batch, 3]
+    offsets = tf.cast(uniform[:, 1:] * (2.0 * limit + 1.0), tf.int32)  # 0..2 limit
+    offsets = tf.where(uniform[:, :1] < 0.5, limit, offsets)  # into the padded image
     padded = tf.pad(x, [[0, 0], [limit, limit], [limit, limit], [0, 0]])
     rows = offsets[:, :1] + tf.range(height)
     columns = offsets[:, 1:] + tf.range(width)

@@ -12,7 +12,7 @@ from typing import Any
 
 from zoo import checkpointing
 
-__all__ = ["HISTORY_FIELDS", "TrainingResult", "write_history", "write_record"]
+__all__ = ["HISTORY_FIELDS", "TrainingResult", "result_of", "write_history", "write_record"]
 
 HISTORY_FIELDS = (
     "step",
@@ -48,6 +48,21 @@ def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
     checkpointing.write_text_atomic(folder / "history.csv", text.getvalue())
 
 
+def result_of(
+    folder: Path, *, reason: str, counters: Mapping[str, Any], steps_per_epoch: int
+) -> TrainingResult:
+    """How a run with these counters ended."""
+    return TrainingResult(
+        folder=folder,
+        step=counters["step"],
+        epoch=counters["step"] // steps_per_epoch,
+        best_step=counters["best_step"],
+        best_validation_nats=counters["best_validation_nats"],
+        seconds=counters["seconds"],
+        reason=reason,
+    )
+
+
 def write_record(
     folder: Path,
     *,
@@ -58,15 +73,7 @@ def write_record(
     software: Mapping[str, str] | None = None,
 ) -> TrainingResult:
     """Writes run.json: how the run ended, on what hardware, with which software (this process')."""
-    result = TrainingResult(
-        folder=folder,
-        step=counters["step"],
-        epoch=counters["step"] // steps_per_epoch,
-        best_step=counters["best_step"],
-        best_validation_nats=counters["best_validation_nats"],
-        seconds=counters["seconds"],
-        reason=reason,
-    )
+    result = result_of(folder, reason=reason, counters=counters, steps_per_epoch=steps_per_epoch)
     best = result.best_validation_nats
     record = {
         "name": name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -29,8 +30,9 @@ from zoo.ops.noise import binarized
 from zoo.ops.units import bits_per_dim_from_nats
 from zoo.recipes import Recipe, to_dict
 from zoo.training.records import TrainingResult, write_history, write_record
+from zoo.training.showcase import Showcase
 from zoo.training.signals import StopRequests
-from zoo.training.state import STATE_FILE, load_state, save_state
+from zoo.training.state import STATE_FILE, load_latest, save_state
 from zoo.training.step import TrainingStep
 
 __all__ = ["Run", "build_model", "train"]
@@ -48,30 +50,45 @@ def train(
     max_seconds: float = math.inf,
     initial_weights: str | os.PathLike[str] = "",
     progress: Callable[[int, int, dict[str, float]], None] | None = None,
+    strategy: Any = None,
 ) -> TrainingResult:
     """Trains the recipe; the best weights so far are in `out_dir` at every moment.
 
     Writes out_dir/config.json, recipe.json and model.weights.h5 (the averaged weights of the best
     validation), history.csv, run.json, TensorBoard logs under logs/, and state.npz, the full state,
-    every few minutes and at the end. SIGTERM and SIGINT save the state and end the run.
+    every few minutes and at the end; the state before it is kept, and taken (with a warning) where
+    the last one cannot be read. SIGTERM and SIGINT save the state and end the run.
 
     resume: goes on from state.npz, whose recipe must be the same but for max_epochs and patience.
     max_seconds: of this call; the state is saved when they are over.
     initial_weights: a `.weights.h5` to start from, instead of a data-dependent initialisation.
     progress: called after every step with (step, total steps, {"nats", ...}).
+    strategy: of `zoo.distribution.create`; None for one device. A state that was saved under one
+        strategy resumes under any other. Of several workers the chief alone writes; all read
+        `out_dir`, which they share.
 
-    Raises DataError (no data), TrainingError (a folder in use, or with a state and no `resume`),
-    MissingCheckpointError (`resume` without a state), NonFiniteLossError.
+    Raises DataError (no data), TrainingError (a folder in use, or with a state and no `resume`; a
+    worker that is lost), MissingCheckpointError (`resume` without a state), NonFiniteLossError,
+    ConfigError (a batch that the replicas do not divide).
     """
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    name = name or folder.name
+    options: dict[str, Any] = {"resume": resume, "initial_weights": initial_weights}
+    writes = strategy is None or strategy.extended.should_checkpoint  # else the chief does
     try:
-        with lock:
-            run = Run(
-                recipe, folder, name or folder.name, resume=resume, initial_weights=initial_weights
+        with filelock.FileLock(folder / ".lock", timeout=0) if writes else contextlib.nullcontext():
+            for unfinished in (
+                folder.glob(".*.tmp") if writes else ()
+            ):  # of writers that were killed
+                unfinished.unlink(missing_ok=True)
+            if strategy is None:
+                return Run(recipe, folder, name, **options).loop(max_seconds, progress)
+            from zoo.training.replicas import ReplicatedRun
+
+            return ReplicatedRun(strategy, recipe, folder, name, **options).loop(
+                max_seconds, progress
             )
-            return run.loop(max_seconds, progress)
     except filelock.Timeout as error:
         raise TrainingError(
             f"Another training is writing to {folder}; give it another --out."
@@ -98,6 +115,8 @@ def build_model(recipe: Recipe, name: str) -> Any:
         from zoo.variational import ReverseKL
 
         model.learn_from(ReverseKL(recipe.energy))
+    if recipe.frozen:
+        model.freeze(recipe.frozen)
     return model
 
 
@@ -123,6 +142,10 @@ def _assign_leading(model: Any, source: Any) -> None:
 class Run:
     """One run: model, step, data, and the counters that are saved with them."""
 
+    writes = True  # this process writes the run's files
+    workers, worker = 1, 0  # processes that share each batch, and which of them this one is
+    hardware = HARDWARE
+
     def __init__(
         self,
         recipe: Recipe,
@@ -138,7 +161,7 @@ class Run:
             raise MissingCheckpointError(
                 f"Nothing to resume: {state} does not exist. Leave out --resume."
             )
-        if not resume and state.exists():
+        if not resume and self._must_not_exist(state):
             raise TrainingError(
                 f"{folder} holds a run already: use --resume to go on, or another --out."
             )
@@ -155,16 +178,14 @@ class Run:
             )
         self.total_steps = self.steps_per_epoch * recipe.max_epochs
         keras.utils.set_random_seed(recipe.seed)
-        self.model = build_model(recipe, name)
+        with self._scope():
+            self.model = build_model(recipe, name)
         if not resume:
             self._initialize(initial_weights)
-        self.step = TrainingStep(self.model, recipe, self.total_steps)
-        self._compiled_step = tf.function(
-            self.step, autograph=False, jit_compile=recipe.jit_compile
-        )
-        self._compiled_nats = tf.function(
-            self.evaluation_nats, autograph=False, reduce_retracing=True
-        )
+        with self._scope():
+            self.step = self._create_step()
+        self._compile()
+        self._showcase = Showcase(self.model)
         self.counters: dict[str, Any] = {
             "step": 0,
             "best_step": 0,
@@ -177,10 +198,43 @@ class Run:
         }
         self.history: list[dict[str, Any]] = []
         if resume:
-            counters, self.history = load_state(
-                state, self.step.state_variables(), recipe=self.recipe
+            counters, self.history = load_latest(
+                folder, self.step.state_variables(), recipe=self.recipe, restore=self.writes
             )
             self.counters.update(counters)
+
+    # What `zoo.training.replicas` does otherwise.
+
+    def _scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Where variables are created."""
+        return contextlib.nullcontext()
+
+    def _create_step(self) -> Any:
+        return TrainingStep(self.model, self.recipe, self.total_steps)
+
+    def _compile(self) -> None:
+        self._compiled_step: Any = tf.function(
+            self.step, autograph=False, jit_compile=self.recipe.jit_compile
+        )
+        self._compiled_nats: Any = tf.function(
+            self.evaluation_nats, autograph=False, reduce_retracing=True
+        )
+
+    def _must_not_exist(self, state: Path) -> bool:
+        """Whether a state is there that a fresh run would overwrite."""
+        return state.exists()
+
+    def _advance(self, x: Any, context: Any, step: int) -> tuple[float, float]:
+        """Takes the step on this process' rows; (mean nats, gradient norm) of the whole batch."""
+        context = None if context is None else tf.constant(context)
+        result = self._compiled_step(tf.constant(x), context, tf.constant(step, tf.int32))
+        return float(tf.reduce_mean(result["nats"])), float(result["gradient_norm"])
+
+    def _ending(self, wish: str) -> str:
+        """Why the run ends after this step, "" if it goes on. wish: what this process wants."""
+        return wish
+
+    # The start.
 
     def _initialize(self, initial_weights: str | os.PathLike[str]) -> None:
         if initial_weights:
@@ -231,9 +285,13 @@ class Run:
         """Trains until something ends the run; saves its state and its record."""
         started, seconds_before = time.monotonic(), self.counters["seconds"]
         saved_at = started
-        writer = tf.summary.create_file_writer(str(self.folder / "logs"))
+        writer = (
+            tf.summary.create_file_writer(str(self.folder / "logs"))
+            if self.writes
+            else tf.summary.create_noop_writer()
+        )
         reason = "finished"
-        if not (self.folder / checkpointing.RECIPE_FILE).exists():
+        if self.writes and not (self.folder / checkpointing.RECIPE_FILE).exists():
             checkpointing.write_json_atomic(
                 self.folder / checkpointing.RECIPE_FILE, to_dict(self.recipe)
             )
@@ -244,17 +302,14 @@ class Run:
         with StopRequests() as stop, writer.as_default():
             for x, context in self.batches() if reason == "finished" else ():
                 step = self.counters["step"]
-                x = tf.constant(x)
-                context = None if context is None else tf.constant(context)
-                result = self._compiled_step(x, context, tf.constant(step, tf.int32))
-                nats, norm = float(tf.reduce_mean(result["nats"])), float(result["gradient_norm"])
+                nats, norm = self._advance(x, context, step)
                 if not (math.isfinite(nats) and math.isfinite(norm)):
                     raise NonFiniteLossError(self._culprit(step, nats, norm, x, context))
                 self.counters["step"] = step = step + 1
                 self.counters["nats_sum"] += nats
                 self.counters["nats_count"] += 1
-                if HARDWARE not in self.counters["hardware"]:
-                    self.counters["hardware"].append(HARDWARE)
+                if self.hardware not in self.counters["hardware"]:
+                    self.counters["hardware"].append(self.hardware)
                 now = time.monotonic()
                 self.counters["seconds"] = seconds_before + now - started
                 if progress is not None:
@@ -270,10 +325,14 @@ class Run:
                 if now - saved_at > SAVE_SECONDS:
                     self._save()
                     saved_at = time.monotonic()
-                if stop.reason or now - started > max_seconds:
-                    reason = stop.reason or "time limit"
+                late = "time limit" if now - started > max_seconds else ""
+                if ending := self._ending(stop.reason or late):
+                    reason = ending
                     break
         self._save()
+        return self._record(reason)
+
+    def _record(self, reason: str) -> TrainingResult:
         return write_record(
             self.folder,
             name=self.name,
@@ -283,7 +342,7 @@ class Run:
         )
 
     def batches(self) -> Iterator[tuple[Any, Any]]:
-        """(x, context or None) of the steps to come, in their order."""
+        """(x, context or None) of the steps to come, this process' rows, in their order."""
         first_epoch, skip = divmod(self.counters["step"], self.steps_per_epoch)
         for epoch in range(first_epoch, self.recipe.max_epochs):
             yield from pipeline.batches_in_memory(
@@ -293,6 +352,8 @@ class Run:
                 epoch=epoch,
                 skip_batches=skip if epoch == first_epoch else 0,
                 bucket_size=self.recipe.bucket_size,
+                num_shards=self.workers,
+                shard=self.worker,
             )
 
     def _out_of_patience(self) -> bool:
@@ -322,6 +383,8 @@ class Run:
                 self._publish()
             else:
                 counters["validations_without_gain"] += 1
+            if self.writes:
+                self._showcase.show(counters["step"])
         row = {
             "step": counters["step"],
             "epoch": round(counters["step"] / self.steps_per_epoch, 4),
@@ -338,7 +401,8 @@ class Run:
         }
         counters.update(nats_sum=0.0, nats_count=0)
         self.history.append(row)
-        write_history(self.folder, self.history)
+        if self.writes:
+            write_history(self.folder, self.history)
         for key in ("train_nats", "validation_nats", "validation_bits_per_dim", "learning_rate"):
             tf.summary.scalar(key, row[key], step=counters["step"])
 
@@ -359,7 +423,8 @@ class Run:
 
     def _culprit(self, step: int, nats: float, norm: float, x: Any, context: Any) -> str:
         """Names the first bijector, on the way from data to latent, whose output is not finite."""
-        model = self.model
+        model, x = self.model, tf.constant(x)
+        context = None if context is None else tf.constant(context)
         value = model._dequantised(x, tf.constant([self.recipe.seed, step]))
         members = model._chain(training=True, context=model._encoded_context(context)).bijectors
         finite = bool(np.isfinite(value.numpy()).all())
@@ -382,11 +447,15 @@ class Run:
     # State.
 
     def _publish(self) -> None:
+        if not self.writes:
+            return
         checkpointing.save_checkpoint(
             self.folder, self.model, family=self.recipe.family, recipe=self.recipe
         )
 
     def _save(self) -> None:
+        if not self.writes:
+            return
         save_state(
             self.folder / STATE_FILE,
             self.step.state_variables(),

@@ -1,8 +1,14 @@
-"""A run's full state in one file: every variable, the counters, the history, the recipe."""
+"""A run's full state in one file: every variable, the counters, the history, the recipe.
+
+The state before the last one is kept beside it, for the day when the last one cannot be read.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +19,10 @@ from zoo import checkpointing
 from zoo.errors import FormatError, TrainingError
 from zoo.recipes import Recipe, from_dict, to_dict
 
-__all__ = ["STATE_FILE", "load_state", "save_state"]
+__all__ = ["PREVIOUS_FILE", "STATE_FILE", "load_latest", "load_state", "save_state"]
 
 STATE_FILE = "state.npz"
+PREVIOUS_FILE = "state.previous.npz"
 STATE_VERSION = 1
 
 # What may change between a run and its resumption.
@@ -30,7 +37,10 @@ def save_state(
     counters: Mapping[str, Any],
     history: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Writes the state atomically. `variables` are kept by position: names need not be unique."""
+    """Writes the state atomically; the one that was there becomes the previous one.
+
+    `variables` are kept by position: names need not be unique.
+    """
     arrays = {f"variable_{i:04d}": v.numpy() for i, v in enumerate(variables)}
     meta = {
         "version": STATE_VERSION,
@@ -42,8 +52,47 @@ def save_state(
         "recipe": to_dict(recipe),
     }
     meta_bytes = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    if path.exists():
+        _copy(path, path.with_name(PREVIOUS_FILE))
     with checkpointing.replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, meta=meta_bytes, **arrays)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Makes `target` the file `source` in one move: another name of it, where names are linked."""
+    with checkpointing.replacing(target) as temporary:
+        temporary.unlink()
+        try:
+            os.link(source, temporary)
+        except OSError:  # a file system without links
+            shutil.copyfile(source, temporary)
+
+
+def load_latest(
+    folder: Path, variables: Sequence[Any], *, recipe: Recipe, restore: bool
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """`load_state` of a run's last state, or of the one before where that cannot be read.
+
+    It warns then. restore: also puts the previous state in the place of the damaged one.
+    Raises as `load_state`, of the last state, where neither can be read.
+    """
+    state, previous = folder / STATE_FILE, folder / PREVIOUS_FILE
+    try:
+        return load_state(state, variables, recipe=recipe)
+    except FormatError as error:
+        try:
+            loaded = load_state(previous, variables, recipe=recipe)
+        except FormatError:
+            raise error from None
+        step = loaded[0]["step"]
+        warnings.warn(
+            f"{state} cannot be read; going on from the state before it, of step {step:,}.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        if restore:
+            _copy(previous, state)
+        return loaded
 
 
 def load_state(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -72,6 +72,11 @@ class TrainingStep:
     gradient is replaced by zeros, so that the weights stay finite and the culprit can be named.
     """
 
+    optimizer_classes: ClassVar[dict[str, Any]] = {
+        "adam": keras.optimizers.Adam,
+        "adamax": keras.optimizers.Adamax,
+    }
+
     def __init__(self, model: Any, recipe: Recipe, total_steps: int) -> None:
         self.model = model
         self.recipe = recipe
@@ -84,8 +89,7 @@ class TrainingStep:
             final_fraction=settings.final_fraction,
         )
         self.variables = model.trainable_variables
-        algorithms = {"adam": keras.optimizers.Adam, "adamax": keras.optimizers.Adamax}
-        self.optimizer = algorithms[settings.algorithm](
+        self.optimizer = self.optimizer_classes[settings.algorithm](
             schedule,
             beta_1=settings.beta_1,
             beta_2=settings.beta_2,
@@ -112,14 +116,19 @@ class TrainingStep:
 
     def __call__(self, x: Any, context: Any, step: Any) -> dict[str, Any]:
         """The step; `step` is an int32 scalar."""
+        gradients, loss, nats = self._gradients(x, context, step)
+        norm = self._compiled_update(gradients, loss, step)
+        return {"nats": nats, "gradient_norm": norm}
+
+    def _gradients(self, x: Any, context: Any, step: Any) -> tuple[list[Any], Any, Any]:
+        """(gradients, loss, nats [batch]) of the rows given."""
         recipe = self.recipe
         seed = tf.stack([tf.constant(recipe.seed, tf.int32), step])
         for i, generator in enumerate(self.seeds_drawn_from_step):
             state = tf.stack([step, tf.constant(1000 * recipe.seed + i, tf.int32)])
-            generator.state.assign(tf.cast(state, generator.state.dtype))
+            generator.state.assign(self._generator_state(state, generator.state.dtype))
         if recipe.horizontal_flips:
-            coin = tf.random.stateless_uniform([tf.shape(x)[0], 1, 1, 1], seed=seed) < 0.5
-            x = tf.where(coin, tf.reverse(x, [2]), x)
+            x = tf.where(self._uniform(x, seed) < 0.5, tf.reverse(x, [2]), x)
         if recipe.shift_pixels:
             x = shifted_images(x, recipe.shift_pixels, seed)
         if recipe.dynamic_binarization:
@@ -131,9 +140,15 @@ class TrainingStep:
             loss = tf.reduce_mean(nats)
             if recipe.l2:
                 loss += l2_penalty(self.model.regularized_weights, recipe.l2)
-        gradients = tape.gradient(loss, self.variables)
-        norm = self._compiled_update(gradients, loss, step)
-        return {"nats": nats, "gradient_norm": norm}
+        return tape.gradient(loss, self.variables), loss, nats
+
+    def _generator_state(self, state: Any, dtype: Any) -> Any:
+        """int32 [2], which names the draws of a layer in a step, as the generator's state."""
+        return tf.cast(state, dtype)
+
+    def _uniform(self, x: Any, seed: Any) -> Any:
+        """A uniform number for each image: [batch, 1, 1, 1]."""
+        return tf.random.stateless_uniform([tf.shape(x)[0], 1, 1, 1], seed=seed)
 
     def _annealing(self, step: Any) -> tuple[str, Any] | None:
         """(kind, beta) at this step, or None where the recipe has no annealing."""

@@ -1,0 +1,143 @@
+"""Neural spline flows, weight for weight against TFP's own splines and NumPy's linear maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+import tensorflow as tf
+import tensorflow_probability as tfp
+from numpy.testing import assert_allclose, assert_array_equal
+
+from zoo import models
+from zoo.errors import ConfigError
+
+BINS, BOUND = 4, 2.0
+CONFIG = {
+    "num_layers": 2,
+    "num_units": 9,
+    "num_blocks": 1,
+    "num_bins": BINS,
+    "tail_bound": BOUND,
+    "dtype": "float64",
+}
+
+
+def _randomise(model, rng: np.random.Generator) -> None:
+    for weight in model.trainable_weights:
+        weight.assign(0.5 * rng.normal(size=weight.shape))
+
+
+def _spline(raw: np.ndarray) -> tfp.bijectors.RationalQuadraticSpline:
+    """TFP's spline of raw numbers [..., 3 K - 1], by the paper's code (Sec. 3.1): K bins in 2 B."""
+    widths, heights, slopes = np.split(raw, [BINS, 2 * BINS], -1)
+    sizes = [
+        2 * BOUND * (1e-3 + (1 - 1e-3 * BINS) * scipy.special.softmax(x, -1))
+        for x in (widths, heights)
+    ]
+    offset = np.log(np.exp(1 - 1e-3) - 1)  # raw zeros are slope 1
+    return tfp.bijectors.RationalQuadraticSpline(
+        bin_widths=tf.constant(sizes[0]),
+        bin_heights=tf.constant(sizes[1]),
+        knot_slopes=tf.constant(1e-3 + np.logaddexp(0.0, slopes + offset)),
+        range_min=tf.constant(-BOUND, tf.float64),
+    )
+
+
+def _linear(layer, x: np.ndarray) -> tuple[np.ndarray, float]:
+    """L U P x + b, and log|det|."""
+    factors, bias = layer.factors.numpy(), layer.bias.numpy()
+    lower = np.tril(factors, -1) + np.eye(len(factors))
+    upper = np.triu(factors, 1) + np.diag(np.exp(np.diag(factors)))
+    matrix = lower @ upper @ np.eye(len(factors))[list(layer.permutation)]
+    return x @ matrix.T + bias, np.linalg.slogdet(matrix)[1]
+
+
+def _splined(x: np.ndarray, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    spline = _spline(raw)
+    z = spline.forward(tf.constant(x)).numpy()
+    return z, spline.forward_log_det_jacobian(tf.constant(x), event_ndims=1).numpy()
+
+
+def _conditioned(model, index: int, x: np.ndarray, labels: np.ndarray | None) -> tuple:
+    """A step's splines: the conditioner is the model's own network, tested for itself."""
+    context = None if labels is None else np.eye(model.config.context_size)[labels]
+    network = model.networks[index]
+    if model.family == "nsf":
+        return _splined(x, network(x, context=context).numpy())
+    half = (x.shape[1] + 1) // 2
+    parts = [x[:, :half], x[:, half:]]
+    kept, moved = parts if index % 2 == 0 else parts[::-1]
+    inputs = kept if context is None else np.concatenate([kept, context], 1)
+    raw = network(inputs).numpy().reshape(len(x), moved.shape[1], -1)
+    z, log_det = _splined(moved, raw)
+    joined = [kept, z] if index % 2 == 0 else [z, kept]
+    return np.concatenate(joined, 1), log_det
+
+
+@pytest.mark.parametrize("context_size", [0, 3])
+@pytest.mark.parametrize("family", ["nsf", "nsf_coupling"])
+def test_density_is_that_of_tfps_splines(
+    rng: np.random.Generator, family: str, context_size: int
+) -> None:
+    model = models.create(family, event_shape=(5,), context_size=context_size, **CONFIG)
+    _randomise(model, rng)
+    x = rng.normal(size=(8, 5))
+    labels = np.arange(8, dtype="int32") % 3 if context_size else None
+    z, log_det = x, 0.0
+    for i in range(2):
+        z, term = _linear(model.linears[i], z)
+        log_det = log_det + term
+        z, term = _conditioned(model, i, z, labels)
+        log_det = log_det + term
+    z, term = _linear(model.linears[2], z)
+    expected = scipy.stats.norm.logpdf(z).sum(-1) + log_det + term
+    assert_allclose(model.log_prob(x, labels), expected, rtol=1e-9)
+    assert_allclose(model.decode(model.encode(x, labels), labels), x, atol=1e-8)
+
+
+@pytest.mark.parametrize("family", ["nsf", "nsf_coupling"])
+def test_fresh_flows_are_close_to_a_permutation(rng: np.random.Generator, family: str) -> None:
+    model = models.create(family, event_shape=(6,), **{**CONFIG, "num_units": 32})
+    x = rng.normal(size=(200, 6))
+    difference = model.log_prob(x).numpy() - scipy.stats.norm.logpdf(x).sum(-1)
+    assert 0.0 < np.abs(difference).mean() < 1.0
+
+
+def test_permutations_differ_from_layer_to_layer_and_repeat() -> None:
+    first, second = (models.create("nsf", event_shape=(20,), **CONFIG) for _ in range(2))
+    orders = [layer.permutation for layer in first.linears]
+    assert len(set(orders)) == len(orders)
+    assert all(sorted(order) == list(range(20)) for order in orders)
+    assert [layer.permutation for layer in second.linears] == orders
+
+
+def test_dropout_is_active_in_training_alone(rng: np.random.Generator) -> None:
+    model = models.create("nsf", event_shape=(4,), dropout=0.5, **{**CONFIG, "dtype": "float32"})
+    _randomise(model, rng)
+    x = rng.normal(size=(8, 4)).astype("float32")
+    assert_array_equal(model(x), model(x))
+    assert not np.allclose(model(x, training=True), model(x, training=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_layers": 0}, "sizes of at least 1.*num_layers"),
+        ({"num_blocks": 0}, "sizes of at least 1"),
+        ({"num_bins": 1}, "num_bins must be at least 2; got 1"),
+        ({"tail_bound": 0.0}, "tail_bound must be positive"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\)"),
+        ({"num_units": 2.5}, "num_units must be an integer"),
+    ],
+)
+@pytest.mark.parametrize("family", ["nsf", "nsf_coupling"])
+def test_sizes_that_cannot_be_built_are_refused(family: str, changes: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        models.create(family, event_shape=(5,), **changes)
+
+
+def test_couplings_need_two_dimensions() -> None:
+    with pytest.raises(ConfigError, match=r"at least 2 dimensions.*\(1,\)"):
+        models.create("nsf_coupling", event_shape=(1,))

@@ -1,0 +1,92 @@
+"""Samples in TensorBoard: what is written, when, and of which models."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+from PIL import Image
+
+from zoo.training.showcase import FIRST_SECONDS, Showcase
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def model(shape: tuple[int, ...], dtype: str, clock: Clock, **more: Any) -> Any:
+    """A model whose draws take three seconds and are all of one value."""
+
+    def sample(count: int, seed: int, context: Any) -> np.ndarray:
+        clock.now += 3.0
+        assert (context is None) == (more.get("context_size", 0) == 0)
+        return np.full((count, *shape), 100, dtype)
+
+    config = SimpleNamespace(event_shape=shape, context_size=0, sample_rate=8000)
+    config.__dict__.update({k: v for k, v in more.items() if k == "context_size"})
+    slow = more.get("slow_direction", "none")
+    return SimpleNamespace(config=config, data_dtype=dtype, slow_direction=slow, sample=sample)
+
+
+def written(folder: Path) -> list[tuple[int, bytes]]:
+    found = []
+    for path in folder.iterdir():
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                assert value.tag == "samples"
+                found += [(event.step, item) for item in tf.make_ndarray(value.tensor).reshape(-1)]
+    return found
+
+
+def test_pictures_come_after_a_minute_and_take_a_fiftieth_of_the_time(tmp_path: Path) -> None:
+    clock = Clock()
+    showcase = Showcase(model((4, 5, 1), "uint8", clock, context_size=3), clock)
+    with tf.summary.create_file_writer(str(tmp_path)).as_default():
+        assert not showcase.show(1)
+        clock.now += FIRST_SECONDS
+        assert showcase.show(2)
+        clock.now += 149.0  # 3 s of 150
+        assert not showcase.show(3)
+        clock.now += 1.0
+        assert showcase.show(4)
+    found = written(tmp_path)
+    sizes, pictures = found[:2], [item for step, item in found if item[:4] == b"\x89PNG"]
+    assert sizes[0][0] == 2
+    assert len(pictures) == 2
+    image = Image.open(io.BytesIO(pictures[0]))
+    assert image.size == (2 + 4 * (5 + 2), 2 + 4 * (4 + 2))  # 16 images with gaps
+    assert image.getpixel((3, 3)) == 100
+
+
+def test_clips_are_heard(tmp_path: Path) -> None:
+    clock = Clock()
+    showcase = Showcase(model((400,), "int16", clock), clock)
+    clock.now += FIRST_SECONDS
+    with tf.summary.create_file_writer(str(tmp_path)).as_default():
+        assert showcase.show(7)
+    sounds = [item for _, item in written(tmp_path) if item[:4] == b"RIFF"]
+    assert len(sounds) == 4
+    samples, rate = soundfile.read(io.BytesIO(sounds[0]), dtype="int16")
+    assert (rate, samples.shape) == (8000, (400,))
+    assert abs(int(samples[0]) - 100) <= 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "slow"),
+    [((5,), "float32", "none"), ((4, 4, 1), "uint8", "sampling"), ((4, 4, 2), "uint8", "none")],
+)
+def test_what_has_no_picture_is_not_drawn(shape: Any, dtype: str, slow: str) -> None:
+    clock = Clock()
+    showcase = Showcase(model(shape, dtype, clock, slow_direction=slow), clock)
+    clock.now += 1000.0
+    assert not showcase.show(1)

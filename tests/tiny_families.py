@@ -1,0 +1,92 @@
+"""A tiny recipe and rows for every family: what training has to do with all of them.
+
+A new family needs a line here: tests of replicas and of compiled steps run over all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tiny_runs
+import tiny_steps
+
+from zoo import models
+from zoo.recipes import Distillation, Optimizer, Recipe
+
+BATCH = 8
+_AUDIO: dict[str, Any] = {
+    "event_shape": [32],
+    "residual_channels": 4,
+    "skip_channels": 4,
+    "context_size": 6,
+    "context_factors": [3, 2],
+    "context_channels": 4,
+    "frame_size": 8,
+    "position_frames": 4,
+}
+_WAVENET = Recipe(
+    family="wavenet",
+    config={**_AUDIO, "num_stacks": 1, "layers_per_stack": 2, "num_mixtures": 2},
+    dataset=tiny_runs.RECIPES["maf"].dataset,
+    optimizer=Optimizer(learning_rate=1e-3, clip_norm=3000.0),
+    batch_size=BATCH,
+    max_epochs=4,
+    ema_decay=0.9,
+    jit_compile=True,
+)
+
+RECIPES: dict[str, Recipe] = {
+    **{
+        family: dataclasses.replace(
+            recipe,
+            batch_size=BATCH,
+            config={**recipe.config, **({"num_layers": 1} if family == "maf" else {})},
+        )
+        for family, recipe in tiny_steps.TINY.items()
+    },
+    "wavenet": _WAVENET,
+    "parallel_wavenet": dataclasses.replace(
+        _WAVENET,
+        family="parallel_wavenet",
+        config={**_AUDIO, "layers_per_flow": [2, 2], "base": "normal"},
+        distillation=Distillation(teacher="tiny_teacher", divergence="gaussian", contrastive=0.3),
+    ),
+}
+
+
+def without_dropout(recipe: Recipe) -> Recipe:
+    """The recipe without what draws by the place in a batch."""
+    if "dropout" not in recipe.config:
+        return recipe
+    return dataclasses.replace(recipe, config={**recipe.config, "dropout": 0.0})
+
+
+def teacher(*_: Any, **__: Any) -> Any:
+    """In place of `zoo.loading.load`: a teacher for the student, the same at every call."""
+    config = {**_WAVENET.config, "output": "gaussian"}
+    return randomised(models.create("wavenet", **config), seed=9)
+
+
+def randomised(model: Any, seed: int = 0) -> Any:
+    """Every trainable weight drawn anew, small, whatever is drawn for it at its creation."""
+    rng = np.random.default_rng(seed)
+    for variable in model.trainable_variables:
+        scale = 0.5 / np.sqrt(variable.shape[-2]) if len(variable.shape) > 1 else 0.1
+        variable.assign((rng.normal(size=variable.shape) * scale).astype("float32"))
+    return model
+
+
+def rows(recipe: Recipe, count: int = BATCH, seed: int = 5) -> tuple[np.ndarray, Any]:
+    """(x, context or None), as the dataset would store them."""
+    rng = np.random.default_rng(seed)
+    shape = (count, *recipe.config["event_shape"])
+    if recipe.family in ("wavenet", "parallel_wavenet"):
+        x = rng.integers(-9000, 9000, shape).astype("int16")
+    elif len(shape) == 4:
+        x = rng.integers(0, 256, shape).astype("uint8")
+    else:
+        x = rng.normal(size=shape).astype("float32")
+    classes = recipe.config.get("context_size", 0)
+    return x, np.arange(count, dtype="int32") % classes if classes else None

@@ -1,0 +1,244 @@
+"""The same flows in other libraries: rows a second, and what a time budget reaches.
+
+    python -m venv .venv-peers && .venv-peers/bin/pip install -r tools/peers-requirements.txt
+    python tools/benchmark_peers.py --python .venv-peers/bin/python               rows a second
+    python tools/benchmark_peers.py --python … --fit magic --budget 120           nats on a dataset
+    python tools/benchmark_peers.py --python … --table                            the table again
+
+Every measurement is a process of its own (`tools/peer_worker.py`), in the environment of its
+library, one after the other: nothing else should run on the machine. The same sizes, batches and
+precision for all: D of 6, 43 and 784, 5 layers with two hidden layers of 512 units (1024 for 784),
+float32, batches of 1000 (100 for 784), standard normal rows. Weights are fresh, but zoo's, which
+are random: its sampling stops early where a flow is close to the identity.
+
+Results are added to `benchmarks/peers_cpu.json`; a run replaces those of its own jobs. A library
+that fails has its error there in place of its figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKER = ROOT / "tools" / "peer_worker.py"
+LIBRARIES = ("zoo", "nflows", "normflows", "zuko", "flowjax")
+MODELS = ("maf", "nsf", "coupling")
+SIZES = (6, 43, 784)
+RATES = ("log_prob", "training_step", "sample")
+KEY = ("task", "dataset", "model", "size", "library")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line entry point."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--python", type=Path, default=Path(sys.executable), help="of the peers")
+    parser.add_argument("--libraries", default=",".join(LIBRARIES), help="names with commas")
+    parser.add_argument("--models", default="maf", help=f"of {', '.join(MODELS)}, with commas")
+    parser.add_argument("--sizes", default="6,43,784", help="numbers of coordinates, with commas")
+    parser.add_argument("--repeats", type=int, default=5, help="timings of which the median counts")
+    parser.add_argument("--seconds", type=float, default=1.0, help="that each timing lasts")
+    parser.add_argument("--fit", default="", metavar="DATASET", help="train on it instead")
+    parser.add_argument("--budget", type=float, default=120.0, help="seconds of training")
+    parser.add_argument("--rate", type=float, default=1e-3, help="Adam's, of every library")
+    parser.add_argument("--timeout", type=float, default=3600.0, help="seconds a process may last")
+    parser.add_argument("--table", action="store_true", help="print the table and measure nothing")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "peers_cpu.json")
+    options = parser.parse_args(arguments)
+    libraries = _names(parser, options.libraries, LIBRARIES)
+    models = _names(parser, options.models, MODELS)
+    if options.repeats < 1 or options.seconds < 0.0 or options.budget <= 0.0:
+        parser.error("--repeats must be at least 1, --seconds 0 or more, --budget positive")
+    results = read(options.out)
+    if options.table:
+        print(table(results))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        if options.fit:
+            jobs = fit_jobs(options.fit, models, libraries, options, Path(folder))
+        else:
+            sizes = [int(size) for size in options.sizes.split(",")]
+            jobs = speed_jobs(models, sizes, libraries, options)
+        for job in jobs:
+            python = Path(sys.executable) if job["library"] == "zoo" else options.python
+            print(f"{job['library']}: {job['model']}, D = {job['size']}", file=sys.stderr)
+            answer = run(python, job, timeout=options.timeout)
+            results = merged(results, {**described(job), **answer})
+            write(options.out, results)
+    print(table(results))
+
+
+def _names(parser: argparse.ArgumentParser, text: str, known: Sequence[str]) -> list[str]:
+    names = text.split(",")
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        parser.error(f"no {', '.join(unknown)}; there are {', '.join(known)}")
+    return names
+
+
+def speed_jobs(
+    models: Sequence[str], sizes: Sequence[int], libraries: Sequence[str], options: Any
+) -> list[dict[str, Any]]:
+    """One job for each model, size and library."""
+    return [
+        {
+            "task": "speed",
+            "library": library,
+            "model": model,
+            "size": size,
+            "layers": 5,
+            "units": 1024 if size > 100 else 512,
+            "batch": 100 if size > 100 else 1000,
+            "sampled": 100 if size > 100 else 1000,
+            "repeats": options.repeats,
+            "seconds": options.seconds,
+            "seed": 0,
+        }
+        for model in models
+        for size in sizes
+        for library in libraries
+    ]
+
+
+def fit_jobs(
+    name: str, models: Sequence[str], libraries: Sequence[str], options: Any, folder: Path
+) -> list[dict[str, Any]]:
+    """One job for each model and library, on the rows of a registered dataset of features."""
+    from zoo import registry
+    from zoo.data import sources
+    from zoo.errors import DataError
+
+    datasets = {
+        entry.recipe.dataset.name: entry.recipe.dataset for entry in registry.ENTRIES.values()
+    }
+    if name not in datasets or datasets[name].feature != "features":
+        tables = sorted(n for n, d in datasets.items() if d.feature == "features")
+        raise DataError(f"No table {name!r} in the registry; there are {', '.join(tables)}.")
+    arrays = {split: sources.load_arrays(datasets[name], split).x for split in sources.SPLITS}
+    np.savez(folder / "rows.npz", **arrays)
+    rows, size = arrays["train"].shape
+    units = 128 if rows < 100_000 else 512
+    return [
+        {
+            "task": "fit",
+            "dataset": name,
+            "library": library,
+            "model": model,
+            "size": size,
+            "layers": 5,
+            "units": units,
+            "batch": 256 if rows < 100_000 else 512,
+            "rate": options.rate,
+            "budget": options.budget,
+            "data": str(folder / "rows.npz"),
+            "seed": 0,
+        }
+        for model in models
+        for library in libraries
+    ]
+
+
+def run(python: Path, job: dict[str, Any], *, timeout: float) -> dict[str, Any]:
+    """The worker's answer, or {"error": its last line} where it fails or takes too long."""
+    # zoo is imported from this checkout; the peers' environment sees nothing of it.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT) if job["library"] == "zoo" else ""}
+    try:
+        done = subprocess.run(
+            [str(python), str(WORKER)],
+            input=json.dumps(job),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=environment,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"not done after {timeout:g} s"}
+    except OSError as error:
+        return {"error": f"{python} cannot be run: {error}"}
+    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+    if done.returncode != 0 or not lines:
+        return {"error": lines[-1] if lines else f"exit code {done.returncode}"}
+    return json.loads(lines[-1])
+
+
+def described(job: dict[str, Any]) -> dict[str, Any]:
+    """What of a job stands beside its figures."""
+    return {key: value for key, value in job.items() if key not in ("data", "seed")}
+
+
+def merged(results: list[dict[str, Any]], new: dict[str, Any]) -> list[dict[str, Any]]:
+    """The results with `new` in the place of an older one of the same job, else at the end."""
+    key = [new.get(name) for name in KEY]
+    kept = [old for old in results if [old.get(name) for name in KEY] != key]
+    return [*kept, new]
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The results in a file; none where there is no file."""
+    return json.loads(path.read_text(encoding="utf-8"))["results"] if path.is_file() else []
+
+
+def write(path: Path, results: list[dict[str, Any]]) -> None:
+    """Writes the file anew."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    report = {"cpu_count": os.cpu_count(), "results": results}
+    text = json.dumps(report, indent=1, sort_keys=True) + "\n"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
+    """Two Markdown tables: rows a second with the best of each in bold, and nats."""
+    parts = []
+    speeds = [result for result in results if result["task"] == "speed"]
+    if speeds:
+        lines = ["| model | D | library | log_prob | training step | sample |"]
+        lines.append("| --- | ---: | --- | ---: | ---: | ---: |")
+        for result in speeds:
+            same = [
+                r for r in speeds if (r["model"], r["size"]) == (result["model"], result["size"])
+            ]
+            cells = (
+                [_cell(result, name, max(r[name] for r in same if name in r)) for name in RATES]
+                if "error" not in result
+                else [result["error"].replace("|", "/"), "", ""]
+            )
+            heading = (result["model"], str(result["size"]), result["library"])
+            lines.append(f"| {' | '.join([*heading, *cells])} |")
+        parts.append("\n".join(lines))
+    fits = [result for result in results if result["task"] == "fit"]
+    if fits:
+        lines = ["| dataset | model | library | test nats | steps | seconds |"]
+        lines.append("| --- | --- | --- | ---: | ---: | ---: |")
+        for result in fits:
+            heading = (result["dataset"], result["model"], result["library"])
+            if "error" in result:
+                cells = [result["error"].replace("|", "/"), "", ""]
+            else:
+                nats = f"{result['value']:.2f} ± {result['two_standard_errors']:.2f}"
+                cells = [nats, f"{result['steps']:,}", f"{result['seconds']:.0f}"]
+            lines.append(f"| {' | '.join([*heading, *cells])} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _cell(result: dict[str, Any], name: str, best: float) -> str:
+    text = f"{result[name]:,.0f}"
+    return f"**{text}**" if result[name] == best else text
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,418 @@
+"""One job of `tools/benchmark_peers.py`: JSON on stdin, JSON on the last line of stdout.
+
+It runs in the environment of the library that the job names and imports nothing else of the
+project: NumPy and that library are enough. A job is
+
+    {"library": "zuko", "model": "maf", "size": 43, "layers": 5, "units": 512, "seed": 0,
+     "task": "speed", "batch": 1000, "sampled": 1000, "repeats": 5, "seconds": 1.0}
+    {…, "task": "fit", "data": "rows.npz", "batch": 500, "rate": 1e-3, "budget": 600.0}
+
+and the answer {"log_prob": rows/s, "sample": rows/s, "training_step": rows/s} or {"value": nats,
+"two_standard_errors": nats, "steps": n, "epochs": n, "seconds": s}; the file of a fit has float32
+arrays train, validation and test [rows, D]. Models: "maf" (affine, autoregressive), "nsf"
+(rational-quadratic splines of 8 bins, autoregressive), "coupling" (affine couplings); two hidden
+layers of `units`; orders reversed, or permuted where a library does that itself.
+
+Each library is used as its documentation shows: compiled where it compiles (flowjax, zoo), eager
+where it does not. Fits are Adam on a cosine over the budget, gradients clipped at 5, standardised
+by train, the weights of the best validation kept; figures are in nats of the stored rows.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+NUM_BINS = 8
+CLIP_NORM = 5.0
+VALIDATIONS = 20  # of a fit, evenly over its budget
+
+
+class Torch:
+    """nflows, normflows and zuko: one module with log_prob and sample, trained by torch."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        import torch
+
+        torch.manual_seed(job["seed"])
+        self._torch = torch
+        self._build = {"nflows": _nflows, "normflows": _normflows, "zuko": _zuko}[job["library"]]
+        self._module, self._log_prob, self._sample = self._build(job)
+        self._optimizer = torch.optim.Adam(self._module.parameters(), lr=job.get("rate", 1e-3))
+
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """[n] nats."""
+        with self._torch.no_grad():
+            return self._log_prob(self._torch.from_numpy(x)).numpy()
+
+    def sample(self, count: int) -> np.ndarray:
+        """[count, D]."""
+        with self._torch.no_grad():
+            return self._sample(count).numpy()
+
+    def training_step(self, x: np.ndarray, scale: float) -> float:
+        """One step at `scale` times the rate; the mean loss in nats."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = scale * group.setdefault("initial_lr", group["lr"])
+        self._optimizer.zero_grad()
+        loss = -self._log_prob(self._torch.from_numpy(x)).mean()
+        loss.backward()
+        self._torch.nn.utils.clip_grad_norm_(self._module.parameters(), CLIP_NORM)
+        self._optimizer.step()
+        return float(loss)
+
+    def weights(self) -> Any:
+        """A copy of the weights."""
+        return {key: value.clone() for key, value in self._module.state_dict().items()}
+
+    def set_weights(self, weights: Any) -> None:
+        """Puts a copy back."""
+        self._module.load_state_dict(weights)
+
+
+def _nflows(job: dict[str, Any]) -> tuple[Any, Callable[..., Any], Callable[..., Any]]:
+    from nflows import distributions, flows, transforms
+    from nflows.nn import nets
+
+    size, units = job["size"], job["units"]
+
+    def network(inputs: int, outputs: int) -> Any:
+        return nets.ResidualNet(inputs, outputs, hidden_features=units, num_blocks=1)
+
+    steps: list[Any] = []
+    for layer in range(job["layers"]):
+        steps.append(transforms.ReversePermutation(features=size))
+        if job["model"] == "maf":
+            step = transforms.MaskedAffineAutoregressiveTransform(
+                features=size, hidden_features=units, num_blocks=2, use_residual_blocks=False
+            )
+        elif job["model"] == "nsf":
+            step = transforms.MaskedPiecewiseRationalQuadraticAutoregressiveTransform(
+                features=size,
+                hidden_features=units,
+                num_bins=NUM_BINS,
+                tails="linear",
+                tail_bound=3.0,
+                num_blocks=2,
+                use_residual_blocks=False,
+            )
+        else:
+            mask = np.where((np.arange(size) + layer) % 2, 1, -1)
+            step = transforms.AffineCouplingTransform(mask, network)
+        steps.append(step)
+    flow = flows.Flow(transforms.CompositeTransform(steps), distributions.StandardNormal([size]))
+    return flow, flow.log_prob, flow.sample
+
+
+def _normflows(job: dict[str, Any]) -> tuple[Any, Callable[..., Any], Callable[..., Any]]:
+    import normflows as nf
+    import torch
+
+    size, units = job["size"], job["units"]
+
+    def build(*, swapped: bool) -> Any:
+        steps: list[Any] = []
+        for _ in range(job["layers"]):
+            if job["model"] == "maf":
+                step = nf.flows.MaskedAffineAutoregressive(
+                    size, units, num_blocks=2, use_residual_blocks=False
+                )
+                step = nf.flows.Reverse(step) if swapped else step
+            elif job["model"] == "nsf":
+                step = nf.flows.AutoregressiveRationalQuadraticSpline(
+                    size, 2, units, num_bins=NUM_BINS, tail_bound=3.0
+                )
+            else:
+                half = size // 2
+                step = nf.flows.AffineCouplingBlock(
+                    nf.nets.MLP([size - half, units, units, 2 * half], init_zeros=True)
+                )
+            steps += [step, nf.flows.Permute(size, mode="shuffle")]
+        return nf.NormalizingFlow(nf.distributions.DiagGaussian(size, trainable=False), steps)
+
+    # An affine layer is fast in one direction: the orientation with the faster density is taken.
+    models = [
+        build(swapped=swapped) for swapped in ((False, True) if job["model"] == "maf" else (False,))
+    ]
+    x = torch.zeros([64, size])
+
+    def seconds(model: Any) -> float:
+        start = time.perf_counter()
+        model.log_prob(x)
+        return time.perf_counter() - start
+
+    model = min(models, key=seconds)
+    return model, model.log_prob, lambda count: model.sample(count)[0]
+
+
+def _zuko(job: dict[str, Any]) -> tuple[Any, Callable[..., Any], Callable[..., Any]]:
+    import zuko
+
+    sizes = {
+        "features": job["size"],
+        "transforms": job["layers"],
+        "hidden_features": (job["units"],) * 2,
+    }
+    if job["model"] == "maf":
+        flow = zuko.flows.MAF(**sizes)
+    elif job["model"] == "nsf":
+        flow = zuko.flows.NSF(bins=NUM_BINS, **sizes)
+    else:
+        flow = zuko.flows.RealNVP(**sizes)
+    return flow, lambda x: flow().log_prob(x), lambda count: flow().sample((count,))
+
+
+class Flowjax:
+    """flowjax under `equinox.filter_jit`, trained by optax."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        import equinox as eqx
+        import jax
+        import jax.numpy as jnp
+        import optax
+        import paramax
+        from flowjax import bijections, flows
+        from flowjax.distributions import Normal
+
+        self._key = jax.random.key(job["seed"])
+        arguments = {
+            "key": self._next_key(jax),
+            "base_dist": Normal(jnp.zeros(job["size"])),
+            "flow_layers": job["layers"],
+            "nn_width": job["units"],
+            "nn_depth": 2,
+        }
+        if job["model"] == "nsf":
+            spline = bijections.RationalQuadraticSpline(knots=NUM_BINS, interval=3.0)
+            flow = flows.masked_autoregressive_flow(transformer=spline, **arguments)
+        elif job["model"] == "maf":
+            flow = flows.masked_autoregressive_flow(**arguments)
+        else:
+            flow = flows.coupling_flow(**arguments)
+        self._jax, self._jnp = jax, jnp
+        self._params, static = eqx.partition(
+            flow,
+            eqx.is_inexact_array,
+            is_leaf=lambda leaf: isinstance(leaf, paramax.NonTrainable),
+        )
+
+        def whole(params: Any) -> Any:
+            return paramax.unwrap(eqx.combine(params, static))
+
+        optimizer = optax.chain(
+            optax.clip_by_global_norm(CLIP_NORM),
+            optax.scale_by_adam(),
+            optax.scale(-job.get("rate", 1e-3)),
+        )
+        self._state = optimizer.init(self._params)
+
+        def step(params: Any, state: Any, x: Any, scale: Any) -> Any:
+            loss, gradient = jax.value_and_grad(lambda p: -whole(p).log_prob(x).mean())(params)
+            updates, state = optimizer.update(gradient, state)
+            updates = jax.tree.map(lambda u: scale * u, updates)
+            return optax.apply_updates(params, updates), state, loss
+
+        self._step = eqx.filter_jit(step)
+        self._scored = eqx.filter_jit(lambda params, x: whole(params).log_prob(x))
+        self._drawn = eqx.filter_jit(lambda params, key, count: whole(params).sample(key, (count,)))
+
+    def _next_key(self, jax: Any) -> Any:
+        self._key, key = jax.random.split(self._key)
+        return key
+
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """[n] nats."""
+        return np.asarray(self._scored(self._params, self._jnp.asarray(x)))
+
+    def sample(self, count: int) -> np.ndarray:
+        """[count, D]."""
+        return np.asarray(self._drawn(self._params, self._next_key(self._jax), count))
+
+    def training_step(self, x: np.ndarray, scale: float) -> float:
+        """One step at `scale` times the rate; the mean loss in nats."""
+        self._params, self._state, loss = self._step(
+            self._params, self._state, self._jnp.asarray(x), self._jnp.asarray(scale)
+        )
+        return float(loss)
+
+    def weights(self) -> Any:
+        """The weights, which are never changed in place."""
+        return self._params
+
+    def set_weights(self, weights: Any) -> None:
+        """Puts them back."""
+        self._params = weights
+
+
+class Zoo:
+    """This project: graphs compiled by XLA for densities and steps, plain ones for samples."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        import keras
+        import tensorflow as tf
+
+        import zoo
+
+        keras.utils.set_random_seed(job["seed"])
+        size, layers, units = job["size"], job["layers"], job["units"]
+        config: dict[str, Any] = {"event_shape": (size,)}
+        family = {"maf": "maf", "nsf": "nsf", "coupling": "realnvp"}[job["model"]]
+        if family == "maf":
+            norm = "activation_norm"
+            config |= {"num_layers": layers, "hidden_units": (units,) * 2, "normalization": norm}
+        elif family == "nsf":
+            config |= {"num_layers": layers, "num_units": units, "num_blocks": 1}
+            config |= {"num_bins": NUM_BINS}
+        else:
+            config |= {"num_couplings": layers, "hidden_units": (units,) * 2}
+        self._tf = tf
+        self._model = zoo.create(family, **config)
+        if job["task"] == "speed":
+            # A fresh flow is close to the identity: its sampling would stop after a pass or two.
+            rng = np.random.default_rng(job["seed"])
+            for variable in self._model.trainable_variables:
+                if len(variable.shape) == 2:
+                    fan_in = math.sqrt(variable.shape[0])
+                    variable.assign(rng.normal(size=variable.shape) / fan_in)
+        self._fresh = True
+        self._rate = job.get("rate", 1e-3)
+        self._optimizer = keras.optimizers.Adam(self._rate, global_clipnorm=CLIP_NORM)
+        self._optimizer.build(self._model.trainable_variables)
+        self._scored = tf.function(self._model.log_prob, jit_compile=True, autograph=False)
+        self._gradients = tf.function(self._loss_and_gradients, jit_compile=True, autograph=False)
+        self._count = 0
+
+    def _loss_and_gradients(self, x: Any) -> Any:
+        with self._tf.GradientTape() as tape:
+            loss = -self._tf.reduce_mean(self._model.log_prob(x))
+        return loss, tape.gradient(loss, self._model.trainable_variables)
+
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """[n] nats."""
+        return self._scored(self._tf.constant(x)).numpy()
+
+    def sample(self, count: int) -> np.ndarray:
+        """[count, D]."""
+        self._count += 1
+        return self._model.sample(count, seed=self._count).numpy()
+
+    def training_step(self, x: np.ndarray, scale: float) -> float:
+        """One step at `scale` times the rate; the mean loss in nats."""
+        if self._fresh:
+            self._model.adapt(x)
+            self._fresh = False
+        self._optimizer.learning_rate.assign(scale * self._rate)
+        loss, gradients = self._gradients(self._tf.constant(x))
+        self._optimizer.apply(gradients, self._model.trainable_variables)
+        return float(loss)
+
+    def weights(self) -> Any:
+        """A copy of the weights."""
+        return self._model.get_weights()
+
+    def set_weights(self, weights: Any) -> None:
+        """Puts a copy back."""
+        self._model.set_weights(weights)
+
+
+LIBRARIES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "zoo": Zoo,
+    "nflows": Torch,
+    "normflows": Torch,
+    "zuko": Torch,
+    "flowjax": Flowjax,
+}
+
+
+def rate(call: Callable[[], Any], rows: int, *, repeats: int, seconds: float) -> float:
+    """Rows a second: the median of `repeats` timings, each of as many calls as last `seconds`."""
+    call()  # compiles
+    start = time.perf_counter()
+    call()
+    calls = max(1, math.ceil(seconds / (time.perf_counter() - start)))
+    timings = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        for _ in range(calls):
+            call()
+        timings.append((time.perf_counter() - start) / calls)
+    return rows / statistics.median(timings)
+
+
+def speed(flow: Any, job: dict[str, Any]) -> dict[str, float]:
+    """The three rates of a job, the training step's last: it changes the weights."""
+    rng = np.random.default_rng(job["seed"])
+    x = rng.normal(size=(job["batch"], job["size"])).astype(np.float32)
+    timing = {"repeats": job["repeats"], "seconds": job["seconds"]}
+    return {
+        "log_prob": rate(lambda: flow.log_prob(x), len(x), **timing),
+        "sample": rate(lambda: flow.sample(job["sampled"]), job["sampled"], **timing),
+        "training_step": rate(lambda: flow.training_step(x, 1.0), len(x), **timing),
+    }
+
+
+def fit(flow: Any, job: dict[str, Any], clock: Callable[[], float] = time.monotonic) -> dict:
+    """Trains for the budget in seconds, validations included; tests the best weights."""
+    with np.load(job["data"], allow_pickle=False) as stored:
+        splits = {name: stored[name] for name in ("train", "validation", "test")}
+    mean, deviation = splits["train"].mean(0), splits["train"].std(0)
+    rows = {k: ((x - mean) / deviation).astype(np.float32) for k, x in splits.items()}
+    offset = float(np.log(deviation).sum())  # nats of the stored rows
+    train, batch = rows["train"], job["batch"]
+    rng = np.random.default_rng(job["seed"])
+    flow.training_step(train[:batch], 0.0)  # compiles, outside the budget
+    start, steps, epochs, validated = clock(), 0, 0, 0
+    best, kept = -math.inf, flow.weights()
+    while True:
+        order = rng.permutation(len(train))
+        for first in range(0, len(train) - batch + 1, batch):
+            done = (clock() - start) / job["budget"]
+            if done * VALIDATIONS >= validated + 1:
+                validated = int(done * VALIDATIONS)
+                value = float(scores(flow, rows["validation"]).mean())
+                if value > best:
+                    best, kept = value, flow.weights()
+            if done >= 1.0:
+                seconds = clock() - start
+                flow.set_weights(kept)
+                nats = scores(flow, rows["test"]).astype(np.float64) - offset
+                return {
+                    "value": float(nats.mean()),
+                    "two_standard_errors": float(2.0 * nats.std(ddof=1) / math.sqrt(len(nats))),
+                    "steps": steps,
+                    "epochs": epochs,
+                    "seconds": seconds,
+                }
+            scale = 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
+            flow.training_step(train[order[first : first + batch]], scale)
+            steps += 1
+        epochs += 1
+
+
+def scores(flow: Any, x: np.ndarray, batch: int = 1000) -> np.ndarray:
+    """log p of every row, [n]; the last batch is filled up, since each size compiles anew."""
+    parts = []
+    for first in range(0, len(x), batch):
+        some = x[first : first + batch]
+        filled = np.concatenate([some, np.repeat(x[:1], batch - len(some), 0)])
+        parts.append(flow.log_prob(filled)[: len(some)])
+    return np.concatenate(parts)
+
+
+def main() -> None:
+    """Reads the job and prints its answer."""
+    job = json.load(sys.stdin)
+    flow = LIBRARIES[job["library"]](job)
+    answer = speed(flow, job) if job["task"] == "speed" else fit(flow, job)
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

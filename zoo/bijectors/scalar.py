@@ -1,0 +1,111 @@
+"""Increasing maps of one coordinate: what a conditioner's parameters do to each latent.
+
+A coupling and an autoregressive flow differ in who conditions whom; which map the parameters
+describe is chosen here:
+
+    map                   parameters of a coordinate              system
+    `ShiftAndScale`       the pair (shift, log_scale)             NICE, RealNVP
+    `Affine`              2 raw numbers                           MAF, IAF
+    `RationalQuadratic`   3 K - 1 raw numbers (`spline.py`)       neural spline flows
+    `MixtureQuantile`     3 C raw numbers (`mixture.py`)          MADE and MAF with mixtures
+
+Each has
+
+    forward(z, parameters) -> (x, log|dx/dz|)        inverse(x, parameters) -> (z, log|dz/dx|)
+
+elementwise, so that slices of z with the same slices of the parameters give slices of x.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+from zoo.bijectors.base import OnePassBijector
+from zoo.ops.stable import soft_clip
+
+__all__ = ["Affine", "Elementwise", "ScalarMap", "ShiftAndScale"]
+
+
+class ScalarMap(Protocol):
+    """An increasing map of each coordinate: see the module's table.
+
+    z, x: [..., D].   parameters: what the map takes, for all D coordinates.
+    """
+
+    def forward(self, z: Any, parameters: Any) -> tuple[Any, Any]:
+        """(x, log|dx/dz|), each [..., D]."""
+        ...
+
+    def inverse(self, x: Any, parameters: Any) -> tuple[Any, Any]:
+        """(z, log|dz/dx|), each [..., D]."""
+        ...
+
+
+@dataclass(frozen=True)
+class ShiftAndScale:
+    """x = z exp(log_scale) + shift;  log|dx/dz| = log_scale.
+
+    parameters: (shift, log_scale), each [..., D]; `None` for log_scale preserves volume.
+    """
+
+    def forward(self, z: Any, parameters: tuple[Any, Any]) -> tuple[Any, Any]:
+        """x = z exp(s) + t."""
+        shift, log_scale = parameters
+        if log_scale is None:
+            return z + shift, tf.zeros_like(z)
+        return z * tf.exp(log_scale) + shift, log_scale
+
+    def inverse(self, x: Any, parameters: tuple[Any, Any]) -> tuple[Any, Any]:
+        """z = (x - t) exp(-s)."""
+        shift, log_scale = parameters
+        if log_scale is None:
+            return x - shift, tf.zeros_like(x)
+        return (x - shift) * tf.exp(-log_scale), -log_scale
+
+
+@dataclass(frozen=True)
+class Affine:
+    """`ShiftAndScale` with log_scale = limit tanh(raw / limit).   MAF (arXiv:1705.07057), Eq. 3-4.
+
+    parameters: [..., D, 2].   limit: of |log_scale|, so that exp stays in float32.
+    """
+
+    limit: float
+    num_parameters: int = 2
+
+    def _parameters(self, parameters: Any) -> tuple[Any, Any]:
+        shift, raw_log_scale = tf.unstack(parameters, axis=-1)
+        return shift, soft_clip(raw_log_scale, self.limit)
+
+    def forward(self, z: Any, parameters: Any) -> tuple[Any, Any]:
+        """x = z exp(s) + t."""
+        return ShiftAndScale().forward(z, self._parameters(parameters))
+
+    def inverse(self, x: Any, parameters: Any) -> tuple[Any, Any]:
+        """z = (x - t) exp(-s)."""
+        return ShiftAndScale().inverse(x, self._parameters(parameters))
+
+
+class Elementwise(OnePassBijector):
+    """A `ScalarMap` with given parameters as a bijector of vectors; log-det summed over them."""
+
+    def __init__(
+        self, scalar_map: ScalarMap, parameters: Any, *, name: str = "elementwise"
+    ) -> None:
+        arguments = {"scalar_map": scalar_map, "map_parameters": parameters, "name": name}
+        super().__init__(event_ndims=1, parameters=arguments, name=name)
+        self._scalar_map = scalar_map
+        self._map_parameters = parameters
+
+    def forward_and_log_det(self, z: Any) -> tuple[Any, Any]:
+        """Coordinate by coordinate."""
+        x, log_det = self._scalar_map.forward(z, self._map_parameters)
+        return x, tf.reduce_sum(log_det, -1)
+
+    def inverse_and_log_det(self, x: Any) -> tuple[Any, Any]:
+        """Coordinate by coordinate."""
+        z, log_det = self._scalar_map.inverse(x, self._map_parameters)
+        return z, tf.reduce_sum(log_det, -1)

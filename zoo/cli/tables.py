@@ -1,0 +1,133 @@
+"""`zoo anomalies` and `zoo impute`: what a density does for a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoo.cli.app import EXIT_CODES, AsJson, Context, Name, app, loaded, print_json
+from zoo.cli.use import read_rows, scores_of
+from zoo.console import columns, waiting
+from zoo.errors import DataError, InvalidInputError
+
+SHOWN_ROWS = 10
+
+
+@app.command(epilog=EXIT_CODES)
+def anomalies(
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="The rows to judge: .csv, .npy, .npz, an image.")],
+    *,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            help="Rows known to be normal, not trained on; by default the dataset's test rows that "
+            "ship with the package."
+        ),
+    ] = None,
+    level: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Of false alarms among normal rows.")
+    ] = 0.01,
+    context: Context = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help=f"Show every anomaly, not the first {SHOWN_ROWS}.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find the rows that are unlike the data: conformal p-values of their log-densities.
+
+    p is the share of reference rows that are as improbable or more. Rows with p <= LEVEL are
+    anomalies; of normal rows that is at most the share LEVEL.
+    """
+    import numpy as np
+
+    from zoo.anomalies import p_values
+
+    model = loaded(name)
+    rows, labels = read_rows(file, model.config, context)
+    normal, normal_labels = _reference(name, reference, model, context)
+    nats = scores_of(model, rows, labels, label=str(file))
+    p = p_values(nats, scores_of(model, normal, normal_labels, label="reference"))
+    found = np.flatnonzero(p <= level)
+    found = found[np.argsort(p[found], kind="stable")]
+    if as_json:
+        print_json(
+            {
+                "name": name,
+                "file": str(file),
+                "count": len(p),
+                "reference_count": len(normal),
+                "level": level,
+                "p": [float(value) for value in p],
+                "log_prob": [float(value) for value in nats],
+                "anomalies": [int(row) for row in found],
+            }
+        )
+        return
+    print(f"{len(found)} of {len(p)} rows have p <= {level:g}, by {len(normal)} reference rows")
+    shown = found if show_all else found[:SHOWN_ROWS]
+    if len(shown):
+        lines = [("row", "p", "nats"), *((str(i), f"{p[i]:.4f}", f"{nats[i]:.3f}") for i in shown)]
+        print(columns(lines, right={0, 1, 2}, indent="  "))
+    if len(shown) < len(found):
+        print(f"  {len(found) - len(shown)} more; --all shows them")
+
+
+def _reference(name: str, path: Path | None, model: Any, context: int | None) -> tuple[Any, Any]:
+    """The reference rows and their labels."""
+    if path is not None:
+        return read_rows(path, model.config, context)
+    from zoo import registry
+    from zoo.data import sample_labels, samples
+
+    try:
+        dataset = registry.get(name).recipe.dataset.name
+        labels = sample_labels(dataset) if model.config.context_size else None
+        rows = samples(dataset)
+    except (DataError, ValueError) as error:
+        raise InvalidInputError(
+            f"The package holds no test rows for {name}: give --reference, a file of normal rows."
+        ) from error
+    if rows.shape[1:] != tuple(model.config.event_shape):
+        raise InvalidInputError(
+            f"The package's rows of {dataset} have shape {list(rows.shape[1:])}, the model's "
+            f"{list(model.config.event_shape)}: give --reference, a file of normal rows."
+        )
+    if labels is not None and context is not None:
+        rows, labels = rows[labels == context], labels[labels == context]
+    return rows, labels
+
+
+@app.command(epilog=EXIT_CODES)
+def impute(
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="A .csv table; empty cells are missing.")],
+    *,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The .csv file to write.")],
+    seed: Annotated[int | None, typer.Option(help="Makes the draws reproducible.")] = None,
+    steps: Annotated[int, typer.Option(min=10, help="Of every Markov chain.")] = 200,
+    context: Context = None,
+) -> None:
+    """Fill in the missing cells of a table with draws from the model, given the cells there are.
+
+    Each row's missing values are one draw from their joint conditional density. Observed cells are
+    written as they were read.
+    """
+    import numpy as np
+
+    from zoo.imputation import impute as imputed
+    from zoo.tables import read_csv, write_csv
+
+    for path in (file, out):
+        if path.suffix.lower() != ".csv":
+            raise InvalidInputError(f"Expected a .csv file; got {str(path)!r}.")
+    model = loaded(name)
+    rows, header = read_csv(file, model.config.event_size, allow_missing=True)
+    labels = None if context is None else np.full(len(rows), context)
+    with waiting(f"drawing {int(np.isnan(rows).sum())} values from {name}"):
+        filled = imputed(model, rows, context=labels, num_steps=steps, seed=seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_csv(out, filled, header)
+    print(out)

@@ -1,0 +1,202 @@
+"""Neural spline flows, autoregressive and coupling.
+
+Durkan, Bekasov, Murray & Papamakarios 2019, arXiv:1906.04032.
+
+A step, from data to latents: a learned linear map P L U (Sec. 3.4), then a monotone
+rational-quadratic spline of every coordinate (Sec. 3.1), whose bins and slopes a residual network
+(Sec. 5.1) reads from other coordinates. A last linear map follows `num_layers` steps. The two
+families are one model with two orders:
+
+    family         parts                                       who conditions whom
+    nsf            LU, spline, `ResidualMADE`                  x_<i conditions x_i
+    nsf_coupling   LU, spline, `ResidualMLP`                   one half conditions the other
+
+MAF (`zoo.models.maf`) is `nsf` with an affine map for the spline and a reversal for the LU.
+
+Deviations: hidden degrees are sorted, not cyclic; the diagonal of U is exp of a weight, not
+softplus; the raw slopes are offset, so that a network that says 0 is the identity; raw numbers are
+not divided by sqrt(hidden units) but start at a tenth of the usual scale. Couplings condition on
+the first half and on the second in turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import keras
+import tensorflow as tf
+
+from zoo.errors import ConfigError
+from zoo.lazy import bijectors, tfb
+from zoo.models.base import DensityModel
+from zoo.models.config import ModelConfig
+from zoo.models.normalization import Fit
+from zoo.models.steps import flattening
+from zoo.networks.linear import LUFactors
+from zoo.networks.made import ResidualMADE
+from zoo.networks.mlp import ResidualMLP
+from zoo.ops.splines import MIN_BIN
+
+__all__ = ["NSF", "NSFConfig", "NSFCoupling", "NSFCouplingConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NSFConfig(ModelConfig):
+    """Sizes of a neural spline flow; the defaults are the paper's for tables.
+
+    num_bins, tail_bound: of the splines, on [-tail_bound, tail_bound] with linear tails.
+    """
+
+    num_layers: int = 10
+    num_units: int = 256
+    num_blocks: int = 2
+    num_bins: int = 8
+    tail_bound: float = 3.0
+    dropout: float = 0.0
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for sizes that cannot be built."""
+        super().__post_init__()
+        sizes = {name: getattr(self, name) for name in ("num_layers", "num_units", "num_blocks")}
+        if min(sizes.values()) < 1:
+            raise ConfigError(f"A neural spline flow needs sizes of at least 1; got {sizes}.")
+        if not 2 <= self.num_bins < 1.0 / MIN_BIN:
+            raise ConfigError(f"num_bins must be at least 2; got {self.num_bins}.")
+        if not self.tail_bound > 0.0:
+            raise ConfigError(f"tail_bound must be positive; got {self.tail_bound}.")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ConfigError(f"dropout must be in [0, 1); got {self.dropout}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NSFCouplingConfig(NSFConfig):
+    """Sizes of a neural spline flow of couplings."""
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for sizes that cannot be built."""
+        super().__post_init__()
+        if self.event_size < 2:
+            raise ConfigError(
+                f"Couplings need at least 2 dimensions; got event_shape={self.event_shape}."
+            )
+
+
+class _NeuralSplineFlow(DensityModel):
+    """The chain of both families; they say how a step's spline is conditioned."""
+
+    config: NSFConfig
+
+    def _create_networks(self) -> None:
+        config = self.config
+        self.linears = [
+            LUFactors(config.event_size, seed=i, dtype=self.dtype_policy, name=f"linear_{i}")
+            for i in range(config.num_layers + 1)
+        ]
+        for layer in self.linears:
+            layer.build(None)
+        self.networks = [self._network(i) for i in range(config.num_layers)]
+
+    def _network(self, index: int) -> Any:
+        """The built conditioner of a step."""
+        raise NotImplementedError
+
+    def _step(self, index: int, context: Any, *, training: bool) -> tfb.Bijector:
+        """The splines of a step, conditioned."""
+        raise NotImplementedError
+
+    def _spline(self) -> Any:
+        return bijectors.RationalQuadratic(self.config.num_bins, self.config.tail_bound)
+
+    def _linear(self, index: int) -> tfb.Bijector:
+        layer = self.linears[index]
+        return bijectors.LULinear(
+            tf.convert_to_tensor(layer.factors),
+            tf.convert_to_tensor(layer.bias),
+            layer.permutation,
+            name=layer.name,
+        )
+
+    def _flow(
+        self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
+    ) -> list[tfb.Bijector]:
+        del fit  # nothing starts from the data
+        chain = flattening(self.config)
+        for i in range(self.config.num_layers):
+            chain += [self._linear(i), self._step(i, context, training=training)]
+        return [*chain, self._linear(self.config.num_layers)]
+
+
+@keras.saving.register_keras_serializable("zoo")
+class NSF(_NeuralSplineFlow):
+    """The autoregressive neural spline flow, RQ-NSF (AR)."""
+
+    config_class: ClassVar[type[ModelConfig]] = NSFConfig
+    family: ClassVar[str] = "nsf"
+    slow_direction: ClassVar[Literal["none", "sampling", "density"]] = "sampling"
+
+    def _network(self, index: int) -> Any:
+        config = self.config
+        network = ResidualMADE(
+            config.event_size,
+            config.num_units,
+            config.num_blocks,
+            3 * config.num_bins - 1,
+            dropout=config.dropout,
+            context_size=config.context_size,
+            activation=config.activation,
+            dtype=self.network_dtype,
+            name=f"made_{index}",
+        )
+        network.build((None, config.event_size))
+        return network
+
+    def _step(self, index: int, context: Any, *, training: bool) -> tfb.Bijector:
+        bound = self.networks[index].bind(context, training=training)
+        return bijectors.AutoregressiveFlow(bound, self._spline(), name=f"splines_{index}")
+
+
+@keras.saving.register_keras_serializable("zoo")
+class NSFCoupling(_NeuralSplineFlow):
+    """The neural spline flow of couplings, RQ-NSF (C): both directions take one pass."""
+
+    config_class: ClassVar[type[ModelConfig]] = NSFCouplingConfig
+    family: ClassVar[str] = "nsf_coupling"
+
+    def _sizes(self, index: int) -> tuple[int, int]:
+        """(coordinates that condition, coordinates that are moved)."""
+        first = (self.config.event_size + 1) // 2
+        second = self.config.event_size - first
+        return (first, second) if index % 2 == 0 else (second, first)
+
+    def _network(self, index: int) -> Any:
+        config = self.config
+        kept, moved = self._sizes(index)
+        network = ResidualMLP(
+            config.num_units,
+            config.num_blocks,
+            moved * (3 * config.num_bins - 1),
+            dropout=config.dropout,
+            activation=config.activation,
+            dtype=self.network_dtype,
+            name=f"coupling_{index}",
+        )
+        network.build((None, kept + config.context_size))
+        return network
+
+    def _step(self, index: int, context: Any, *, training: bool) -> tfb.Bijector:
+        network, (_, moved) = self.networks[index], self._sizes(index)
+
+        def parameters(kept: Any) -> Any:
+            inputs = kept if context is None else tf.concat([kept, context], -1)
+            raw = network(inputs, training=training)
+            return tf.reshape(raw, [*tf.unstack(tf.shape(kept)[:-1]), moved, -1])
+
+        return bijectors.SplitCoupling(
+            (self.config.event_size + 1) // 2,
+            parameters,
+            self._spline(),
+            condition_on_first=index % 2 == 0,
+            name=f"splines_{index}",
+        )

@@ -1,0 +1,55 @@
+"""What a model in training draws, for TensorBoard: pictures of images, sound of clips."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from zoo import figures
+
+__all__ = ["Showcase"]
+
+IMAGES, CLIPS = 16, 4
+FIRST_SECONDS = 60.0  # short runs draw nothing
+SHARE = 0.02  # of the time, at most
+
+
+class Showcase:
+    """Writes samples to the summary writer in force, now and then.
+
+    The first ones a minute after the start; later ones so that drawing takes no more than a
+    fiftieth of the time. Draws by one seed, so that pictures of two moments compare, and touches
+    nothing of the training's. Rows of features, and images whose sampling takes a network pass a
+    dimension, are not drawn.
+    """
+
+    def __init__(self, model: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        self.model, self.clock = model, clock
+        self.due = clock() + FIRST_SECONDS
+        shape = tuple(model.config.event_shape)
+        self.audio = model.data_dtype == "int16"
+        images = len(shape) == 3 and shape[-1] in (1, 3) and model.data_dtype == "uint8"
+        self.drawn = self.audio or (images and model.slow_direction != "sampling")
+
+    def show(self, step: int) -> bool:
+        """Writes samples if they are due; whether it did."""
+        began = self.clock()
+        if not self.drawn or began < self.due:
+            return False
+        count, classes = CLIPS if self.audio else IMAGES, self.model.config.context_size
+        context = np.arange(count, dtype=np.int32) % classes if classes else None
+        x = np.asarray(self.model.sample(count, seed=0, context=context))
+        if self.audio:
+            sound = x[..., np.newaxis].astype(np.float32) / 2.0**15
+            tf.summary.audio(
+                "samples", sound, self.model.config.sample_rate, step=step, max_outputs=count
+            )
+        else:
+            tf.summary.image("samples", figures.grid(x)[np.newaxis], step=step)
+        ended = self.clock()
+        self.due = ended + max(FIRST_SECONDS, (ended - began) / SHARE)
+        return True
