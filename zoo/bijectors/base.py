@@ -59,7 +59,7 @@ class OnePassBijector(tfb.Bijector):
 
     @classmethod
     def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
-        del dtype, num_classes  # no parameter of ours has batch dimensions
+        del dtype, num_classes  # TFP infers no batch: one parameter a row goes with that row
         return {}
 
 
