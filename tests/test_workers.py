@@ -45,6 +45,7 @@ class Workers:
         self,
         out: Path,
         *arguments: str,
+        second: Path | None = None,  # the second worker's --out; the same without
         addresses: Sequence[str] = (),
         prefixes: Sequence[Sequence[str]] = ((), ()),
     ) -> None:
@@ -59,7 +60,7 @@ class Workers:
                     [
                         *prefixes[index],
                         *(sys.executable, "-u", str(TESTS / "tiny_worker.py")),
-                        *("--out", str(out), *arguments),
+                        *("--out", str(second if index and second else out), *arguments),
                     ],
                     env={**os.environ, "TF_CONFIG": json.dumps(config)},
                     stdout=subprocess.PIPE,
@@ -115,12 +116,13 @@ def saved(out: Path) -> dict[str, object]:
 def story(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A run of two workers: SIGTERM to one, then kill -9 of one, then to its end."""
     out = tmp_path_factory.mktemp("workers") / "run"
-    told = SimpleNamespace(out=out)
+    told = SimpleNamespace(out=out, older=out.parent / "older", others=out.parent / "others")
 
-    workers = Workers(out)
+    workers = Workers(out, second=told.others)
     workers.reach(20)
     workers.processes[1].send_signal(signal.SIGTERM)
     told.terminated, told.terminated_state = workers.end(), saved(out)
+    shutil.copytree(out, told.older)
 
     workers = Workers(out, "--resume")
     workers.reach(told.terminated_state["counters"]["step"] + 40)
@@ -140,6 +142,20 @@ def test_sigterm_to_one_worker_stops_all_at_one_step(story: SimpleNamespace) -> 
     assert story.terminated[0].weights == story.terminated[1].weights != []
     for end in story.terminated:
         assert f"signal SIGTERM after step {step}" in "\n".join(end.lines)
+
+
+def test_the_chief_alone_writes(story: SimpleNamespace) -> None:
+    assert (story.older / "run.json").is_file()
+    assert list(story.others.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_workers_at_different_steps_are_refused(story: SimpleNamespace) -> None:
+    workers = Workers(story.out, "--resume", second=story.older)
+    assert [end.code for end in workers.end()] == [1, 1]
+    early = story.terminated_state["counters"]["step"]
+    for index in range(2):
+        assert f"The workers are at different steps: [{early}, {STEPS}]" in workers.errors(index)
 
 
 def test_a_killed_worker_fails_the_job_soon_and_says_what_to_do(story: SimpleNamespace) -> None:

@@ -52,14 +52,15 @@ def save_state(
         "recipe": to_dict(recipe),
     }
     meta_bytes = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    if path.exists():
-        _copy(path, path.with_name(PREVIOUS_FILE))
-    with checkpointing.replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, meta=meta_bytes, **arrays)
+    with checkpointing.replacing(path) as temporary:
+        with temporary.open("wb") as file:
+            np.savez(file, meta=meta_bytes, **arrays)
+        if path.exists():  # only now, so that the two are never one file for long
+            _keep(path, path.with_name(PREVIOUS_FILE))
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Makes `target` the file `source` in one move: another name of it, where names are linked."""
+def _keep(source: Path, target: Path) -> None:
+    """Gives the file `source` a second name, in one move; copies it where names are not linked."""
     with checkpointing.replacing(target) as temporary:
         temporary.unlink()
         try:
@@ -91,7 +92,8 @@ def load_latest(
             stacklevel=2,
         )
         if restore:
-            _copy(previous, state)
+            with checkpointing.replacing(state) as temporary:
+                shutil.copyfile(previous, temporary)
         return loaded
 
 

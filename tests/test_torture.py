@@ -1,0 +1,83 @@
+"""`tools/torture.py` finds a lost state, and finds none where the training is sound."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torture
+
+import zoo
+
+ROOT = Path(zoo.__file__).parent.parent
+
+
+def struck(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The tool in its own process, which forks."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "torture.py"), *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=550,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "first"),
+    [
+        ("kill", "| `kill -9` at random moments | 2 kills, "),
+        pytest.param(
+            "corrupt",
+            "| the last state damaged | truncated, emptied, a byte flipped",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "second", "| two trainings on one folder | the second is", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_a_fault_changes_nothing(fault: str, first: str) -> None:
+    done = struck("--kills", "2", "--only", fault)
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert line.startswith(first)
+    assert line.endswith("| yes |")
+
+
+def test_the_digest_sees_one_changed_weight(tmp_path: Path) -> None:
+    import h5py
+    import numpy as np
+
+    def run(value: float) -> Path:
+        folder = tmp_path / str(value)
+        folder.mkdir()
+        meta = np.frombuffer(b'{"counters": {"seconds": 1.0, "step": 3}}', np.uint8)
+        np.savez(folder / "state.npz", meta=meta, variable_0000=np.float32([1.0, value]))
+        with h5py.File(folder / "model.weights.h5", "w") as file:
+            file["a"] = np.float32([1.0])
+        (folder / "history.csv").write_text(f"step,seconds\n1,{value}\n")
+        return folder
+
+    same, other = run(1.0), run(1.0 + 2**-23)
+    assert torture.digest(same) != torture.digest(other)
+    (other / "state.npz").write_bytes((same / "state.npz").read_bytes())
+    assert torture.digest(same) == torture.digest(other)  # times do not count
+
+
+def test_what_is_half_written_is_not_readable(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"a": ')
+    with pytest.raises(ValueError, match="Expecting value"):
+        torture.readable(tmp_path)
+
+
+def test_the_table_in_contributing_has_every_fault_and_none_failed() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition(torture.BEGIN)[2].partition(torture.END)[0]
+    for title, _ in torture.FAULTS.values():
+        (line,) = [line for line in table.splitlines() if line.startswith(f"| {title} |")]
+        assert line.endswith("| yes |")
