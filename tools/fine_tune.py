@@ -68,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     for split, unit in (("before", facts["before"]), ("after", facts["after"])):
         print(f"{split}: {unit:.4f} bits/dim on {facts['validation_rows']} validation rows")
+    if facts["after"] >= facts["before"]:
+        print("no gain: other rows, more epochs or another learning rate?", file=sys.stderr)
     print(f"{options.out}: checkpoint, model.keras, export/, card.md")
     return 0
 
