@@ -42,6 +42,11 @@ NON_DEFAULT = {
     "normalization": "batch_norm",
     "num_layers": 3,
     "log_scale_limit": 2.25,
+    "num_components": 2,
+    "num_units": 6,
+    "num_bins": 5,
+    "tail_bound": 1.75,
+    "vector": True,
 }
 # conditioner_stride 2 and three scales ask for multiples of 8; "normalization" differs in its
 # default.
@@ -49,6 +54,8 @@ CHANGES = {
     "realnvp": {"context_size": 0, "event_shape": (8, 8, 3), "conditioner_stride": 2},
     "nice": {"context_size": 0},
     "maf": {"normalization": "none"},
+    "nsf": {"num_blocks": 3},
+    "nsf_coupling": {"num_blocks": 3},
 }
 
 FRESH_PROCESS = """
