@@ -45,6 +45,11 @@ NON_DEFAULT = {
     "base_scale": 1.75,
     "frame": "householder",
     "num_vectors": 5,
+    "num_components": 2,
+    "num_units": 6,
+    "num_bins": 5,
+    "tail_bound": 1.75,
+    "vector": True,
 }
 # conditioner_stride 2 and three scales ask for multiples of 8; "normalization" differs in its
 # default.
@@ -55,6 +60,8 @@ CHANGES = {
     "planar": {"context_size": 0},
     "radial": {"context_size": 0},
     "sylvester": {"context_size": 0},
+    "nsf": {"num_blocks": 3},
+    "nsf_coupling": {"num_blocks": 3},
 }
 
 FRESH_PROCESS = """

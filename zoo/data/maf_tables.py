@@ -242,6 +242,7 @@ _PICKLED = {
     "Index",
     "Int64Index",
     "RangeIndex",
+    "_frombuffer",
     "_new_Index",
     "_reconstruct",
     "_unpickle_block",
@@ -251,7 +252,7 @@ _PICKLED = {
     "scalar",
     "__newobj__",
 }
-_PICKLING_MODULES = ("pandas.", "numpy.", "numpy", "copyreg", "copy_reg", "builtins", "__builtin__")
+_PICKLING_PACKAGES = {"pandas", "numpy", "copyreg", "copy_reg", "builtins", "__builtin__"}
 
 
 def _frame(path: Path) -> tuple[list[str], np.ndarray]:
@@ -267,7 +268,7 @@ def _frame(path: Path) -> tuple[list[str], np.ndarray]:
 
     class TableUnpickler(Unpickler):
         def find_class(self, module: str, name: str) -> Any:
-            if name not in _PICKLED or not module.startswith(_PICKLING_MODULES):
+            if name not in _PICKLED or module.partition(".")[0] not in _PICKLING_PACKAGES:
                 raise pickle.UnpicklingError(f"it names {module}.{name}, which is no table's")
             return super().find_class(module, name)
 
