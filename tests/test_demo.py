@@ -12,6 +12,7 @@ from PIL import Image
 from test_cards import README, load_tool
 
 import zoo
+from zoo.data import samples
 
 demo = load_tool("demo")
 
@@ -120,3 +121,20 @@ class TestQuickstart:
         require_checkpoint("nice_mnist")
         self.check(self.run())
         assert "nice_mnist" in capsys.readouterr().out
+
+
+def test_the_readme_on_vaes(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = README.partition("<!-- vae -->\n```python\n")[2].partition("```")[0]
+    small = zoo.create(
+        "sylvester_vae",
+        event_shape=(28, 28, 1),
+        preprocessing={"num_levels": 2, "transform": "unit"},
+        latent_size=4,
+        num_vectors=2,
+        hidden_units=(8,),
+    )
+    monkeypatch.setattr(zoo, "load", {"sylvester_vae_mnist": small}.__getitem__, raising=False)
+    scope: dict = {"zoo": zoo, "samples": samples}
+    exec(code, scope)
+    assert scope["images"].shape == (64, 28, 28, 1)
+    assert scope["fresh"].config.event_shape == (32, 32, 3)
