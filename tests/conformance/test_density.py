@@ -41,9 +41,11 @@ def test_every_family_has_a_density_that_can_be_integrated() -> None:
 def test_density_integrates_to_one(name: str) -> None:
     case = MODELS[name]
     # Cells grow geometrically away from the bulk, so that heavy tails cost few of them.
-    half = GRID_HALF_WIDTH * np.expm1(np.linspace(0.0, 5.0, 450)) / math.expm1(5.0)
-    centre = shared_model(case).sample(4000, seed=5, context=_labels(case, 4000)).numpy()
-    edges = [np.concatenate([-half[:0:-1], half]) + m for m in np.median(centre, 0)]
+    samples = shared_model(case).sample(4000, seed=5, context=_labels(case, 4000)).numpy()
+    centre = np.median(samples, 0)
+    half_width = max(GRID_HALF_WIDTH, 1.5 * float(np.abs(samples - centre).max()))
+    half = half_width * np.expm1(np.linspace(0.0, 5.0, 450)) / math.expm1(5.0)
+    edges = [np.concatenate([-half[:0:-1], half]) + m for m in centre]
     cells = np.diff(edges[0])
     for other in edges[1:]:
         cells = np.multiply.outer(cells, np.diff(other))
@@ -79,7 +81,8 @@ def test_samples_fall_where_the_density_is(name: str) -> None:
     assert scipy.stats.chisquare(observed, expected).pvalue > P_VALUE
 
 
-@pytest.mark.parametrize("name", [n for n in FEATURES if n not in PLANAR])
+# In many dimensions the weights of a narrow Gaussian have no useful variance.
+@pytest.mark.parametrize("name", [n for n in FEATURES if 2 < MODELS[n].event_size <= 8])
 def test_samples_reweight_another_density_to_one(name: str) -> None:
     """E[q(x) / p(x)] = 1 over samples of p, for a q narrower than p; a wrong log-det shifts it."""
     case = MODELS[name]
