@@ -31,9 +31,9 @@ def test_new_weights_give_new_numbers_for_the_same_tensors(name: str) -> None:
     before = numbers()
     for old, same in zip(before, numbers(), strict=True):
         np.testing.assert_array_equal(same, old)
-    randomise(model, seed=99)
+    randomise(model, seed=99, scale=case.weight_scale)
     for old, new in zip(before, numbers(), strict=True):
         assert np.abs(new - old).max() > 1e-4
-    randomise(model, seed=0)
+    randomise(model, seed=0, scale=case.weight_scale)
     for old, back in zip(before, numbers(), strict=True):
         np.testing.assert_array_equal(back, old)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +23,18 @@ def model() -> Any:
     return zoo.create("nice", name="plain", event_shape=(2,), num_couplings=2, hidden_units=(4,))
 
 
-@pytest.fixture
-def full_disk() -> Any:
-    """No file can grow beyond some kilobytes: what the system says then is not invented here."""
+@contextlib.contextmanager
+def full_disk() -> Iterator[None]:
+    """No file can grow beyond some kilobytes: what the system says then is not invented here.
+
+    Inside alone, for the tests' own report may be a longer file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def fill() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-
-    yield fill
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_an_unknown_name_and_one_without_weights(tmp_path: Path) -> None:
@@ -98,21 +102,18 @@ def test_an_existing_version_is_replaced_on_purpose_alone(model: Any, tmp_path: 
     assert [path.name for path in folder.parent.iterdir()] == ["1"]
 
 
-def test_a_full_disk_leaves_nothing(model: Any, tmp_path: Path, full_disk: Any) -> None:
-    full_disk()
-    with pytest.raises(ExportError, match=r"plain/1 cannot be written; nothing was left: .+"):
+def test_a_full_disk_leaves_nothing(model: Any, tmp_path: Path) -> None:
+    message = r"plain/1 cannot be written; nothing was left: .+"
+    with full_disk(), pytest.raises(ExportError, match=message):
         exporting.export(model, tmp_path / "new" / "base")
     assert not any(tmp_path.iterdir())
 
 
-def test_a_full_disk_leaves_the_version_that_was_to_be_replaced(
-    model: Any, tmp_path: Path, full_disk: Any
-) -> None:
+def test_a_full_disk_leaves_the_version_that_was_to_be_replaced(model: Any, tmp_path: Path) -> None:
     folder = tmp_path / "plain" / "1"
     folder.mkdir(parents=True)
     (folder / "saved_model.pb").write_bytes(b"the old one")
-    full_disk()
-    with pytest.raises(ExportError, match="cannot be written"):
+    with full_disk(), pytest.raises(ExportError, match="cannot be written"):
         exporting.export(model, tmp_path, overwrite=True)
     assert (folder / "saved_model.pb").read_bytes() == b"the old one"
     assert [path.name for path in folder.parent.iterdir()] == ["1"]
