@@ -17,7 +17,7 @@ _REALNVP, _MAF = tiny_runs.RECIPES["realnvp"], tiny_runs.RECIPES["maf"]
 # Families whose step is that of another one here, with other layers in it.
 SAME_STEP = {
     *("vae", "planar_vae", "radial_vae", "sylvester_vae", "coupling_vae"),
-    *("radial", "sylvester", "iaf"),
+    *("radial", "sylvester", "iaf", "nsf_coupling"),
 }
 
 TINY: dict[str, Recipe] = {
@@ -31,6 +31,18 @@ TINY: dict[str, Recipe] = {
             family="made",
             config={"event_shape": [3], "context_size": 2, "hidden_units": [8]},
             ema_decay=0.0,
+        ),
+        "nsf": dataclasses.replace(
+            _MAF,
+            family="nsf",
+            config={
+                "event_shape": [3],
+                "context_size": 2,
+                "num_layers": 2,
+                "num_units": 8,
+                "num_blocks": 1,
+                "num_bins": 4,
+            },
         ),
         "planar": dataclasses.replace(
             _MAF,
