@@ -288,7 +288,9 @@ class TestFiles:
         assert "| `tiny_recipe` |" in text
 
     def test_pictures_are_shown_once_they_exist(self, project: Path) -> None:
-        assert "](docs/" not in (project / "README.md").read_text(encoding="utf-8")
+        assert "](docs/interpolations.png)" not in (project / "README.md").read_text(
+            encoding="utf-8"
+        )
         picture = np.zeros([4, 4, 3], np.uint8)
         figures.save_png(project / "docs" / "interpolations.png", picture)
         render_cards.main(["--root", str(project)])
