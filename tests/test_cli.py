@@ -21,7 +21,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import zoo
-from zoo import checkpointing, cli, diagnosis, figures, golden, registry
+from zoo import checkpointing, cli, diagnosis, figures, golden, registry, verification
 from zoo.cli import train as train_command
 from zoo.errors import ExportError, InvalidInputError
 
@@ -699,6 +699,19 @@ class TestVerify:
         result = run("verify", "tiny_images", "--full")
         assert result.exit_code == 1
         assert "tiny_images, metrics failed: largest change" in result.stdout
+
+    @pytest.mark.parametrize("has_golden_rows", [True, False])
+    def test_the_export_of_a_conditional_model_is_scored(
+        self, has_golden_rows: bool, published, monkeypatch
+    ) -> None:
+        folder = published / "tiny_labels"
+        if not has_golden_rows:
+            (folder / golden.GOLDEN_FILE).unlink()
+            files = checkpointing.write_sha256sums(folder)
+            pinned = {"tiny_labels": {"version": 1, "files": files}}
+            monkeypatch.setattr(registry, "pins", lambda: pinned)
+        found = verification.verify("tiny_labels", ("export",))
+        assert [(check.name, check.status) for check in found.checks] == [("export", "ok")]
 
     def test_nothing_is_published(self, monkeypatch) -> None:
         monkeypatch.setattr(registry, "pins", dict)
