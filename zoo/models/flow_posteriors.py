@@ -211,28 +211,51 @@ class SylvesterVAE(_ParameterisedVAE):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IAFVAEConfig(FlowVAEConfig):
-    """IAF steps. `made_units`: hidden layers of every MADE; `context_features`: its context.
+class ContextVAEConfig(FlowVAEConfig):
+    """Flows with networks of their own; `context_features`: what the encoder tells them."""
+
+    context_features: int = 64
+
+    def _check_network(self, name: str) -> None:
+        """Raises ConfigError where the hidden layers `name`, or the context, have no size."""
+        units = getattr(self, name)
+        if not units or min(units) < 1 or self.context_features < 1:
+            raise ConfigError(
+                f"Expected at least one layer of {name} and context_features >= 1; got "
+                f"{units} and {self.context_features}."
+            )
+
+
+class _ContextVAE(VAE):
+    """A VAE whose flows' networks take a context from the encoder: [batch, context_features]."""
+
+    config: ContextVAEConfig
+
+    def _create_posterior(self) -> None:
+        self.context_head = self._head(self.config.context_features, "context", scale=1.0)
+
+    def _flow_context(self, features: Any) -> Any:
+        return keras.activations.elu(self.context_head(features))
+
+
+@dataclass(frozen=True, kw_only=True)
+class IAFVAEConfig(ContextVAEConfig):
+    """IAF steps. `made_units`: hidden layers of every MADE.
 
     gate_bias: of s, so that a fresh step keeps sigmoid(gate_bias) of z; the paper's is 1 to 2.
     """
 
     made_units: tuple[int, ...] = (320,)
-    context_features: int = 64
     gate_bias: float = 1.5
 
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that cannot be built."""
         super().__post_init__()
-        if not self.made_units or min(self.made_units) < 1 or self.context_features < 1:
-            raise ConfigError(
-                "Expected at least one layer of made_units and context_features >= 1; got "
-                f"{self.made_units} and {self.context_features}."
-            )
+        self._check_network("made_units")
 
 
 @keras.saving.register_keras_serializable("zoo")
-class IAFVAE(VAE):
+class IAFVAE(_ContextVAE):
     """sigmoid(s) z + (1 - sigmoid(s)) m, the order of the latents reversed between steps."""
 
     config_class: ClassVar[type[ModelConfig]] = IAFVAEConfig
@@ -240,8 +263,8 @@ class IAFVAE(VAE):
     config: IAFVAEConfig
 
     def _create_posterior(self) -> None:
+        super()._create_posterior()
         config = self.config
-        self.context_head = self._head(config.context_features, "context", scale=1.0)
         self.mades = []
         for i in range(config.num_flows):
             made = MADE(
@@ -257,7 +280,7 @@ class IAFVAE(VAE):
             self.mades.append(made)
 
     def _posterior_flow(self, features: Any) -> list[tfb.Bijector]:
-        context = keras.activations.elu(self.context_head(features))
+        context = self._flow_context(features)
 
         def step(made: MADE) -> tfb.Bijector:
             bound = made.bind(context)
@@ -273,26 +296,21 @@ class IAFVAE(VAE):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CouplingVAEConfig(FlowVAEConfig):
+class CouplingVAEConfig(ContextVAEConfig):
     """Affine couplings. `coupling_units`: hidden layers of every conditioner."""
 
     coupling_units: tuple[int, ...] = (128, 128)
-    context_features: int = 64
 
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that cannot be built."""
         super().__post_init__()
         if self.latent_size < 2:
             raise ConfigError("Couplings need a latent_size of at least 2.")
-        if not self.coupling_units or min(self.coupling_units) < 1 or self.context_features < 1:
-            raise ConfigError(
-                "Expected at least one layer of coupling_units and context_features >= 1; got "
-                f"{self.coupling_units} and {self.context_features}."
-            )
+        self._check_network("coupling_units")
 
 
 @keras.saving.register_keras_serializable("zoo")
-class CouplingVAE(VAE):
+class CouplingVAE(_ContextVAE):
     """RealNVP's affine couplings, the halves in turn."""
 
     config_class: ClassVar[type[ModelConfig]] = CouplingVAEConfig
@@ -304,8 +322,8 @@ class CouplingVAE(VAE):
         return self.config.latent_size // 2
 
     def _create_posterior(self) -> None:
+        super()._create_posterior()
         config = self.config
-        self.context_head = self._head(config.context_features, "context", scale=1.0)
         self.conditioners = []
         for i in range(config.num_flows):
             kept = self._split if i % 2 == 0 else config.latent_size - self._split
@@ -320,7 +338,7 @@ class CouplingVAE(VAE):
             self.conditioners.append(network)
 
     def _posterior_flow(self, features: Any) -> list[tfb.Bijector]:
-        context = keras.activations.elu(self.context_head(features))
+        context = self._flow_context(features)
 
         def conditioner(network: Any) -> Callable[[Any], tuple[Any, Any]]:
             def shift_and_log_scale(kept: Any) -> tuple[Any, Any]:
