@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from zoo.bijectors.autoregressive import AutoregressiveFlow, Interleave, Reverse
 from zoo.bijectors.coupling import SplitCoupling
 from zoo.bijectors.elementwise import DiagonalAffine
-from zoo.bijectors.linear import LULinear
+from zoo.bijectors.linear import LULinear, UnitTriangular
 from zoo.bijectors.mixture import MixtureQuantile
 from zoo.bijectors.preprocessing import PixelScaling, ZCAWhitening
 from zoo.bijectors.scalar import Elementwise
@@ -262,6 +262,19 @@ def test_lu_linear_is_tfps_matvec(rng: np.random.Generator) -> None:
     towards_latent = tfb.Chain([tfb.Shift(bias), matrix, tfb.Permute(order)])
     ours = LULinear(tf.constant(factors), bias, tuple(order))
     _assert_same(ours, tfb.Invert(towards_latent), _normal(rng, 5, SIZE))
+
+
+def test_unit_triangular_is_tfps_matvec_with_a_matrix_a_row(rng: np.random.Generator) -> None:
+    below = _normal(rng, 5, SIZE * (SIZE - 1) // 2)
+    matrices = np.zeros((5, SIZE, SIZE))
+    matrices[:, 1:, :-1] = tfp.math.fill_triangular(below)
+    matrices += np.eye(SIZE)
+    theirs = tfb.ScaleMatvecTriL(tf.constant(matrices))
+    _assert_same(UnitTriangular(below), theirs, _normal(rng, 5, SIZE))
+    draws = _normal(rng, 3, 5, SIZE)  # three of every row
+    x = theirs.forward(draws)
+    assert_allclose(UnitTriangular(below).forward(tf.identity(draws)), x, rtol=1e-10)
+    assert_allclose(UnitTriangular(below).inverse(tf.identity(x)), draws, rtol=1e-9)
 
 
 def _mixture(raw: np.ndarray, limit: float) -> tfd.Distribution:

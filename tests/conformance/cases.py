@@ -22,7 +22,7 @@ from zoo.bijectors.base import FlowChain
 from zoo.bijectors.coupling import CheckerboardCoupling, SplitCoupling
 from zoo.bijectors.elementwise import BatchNorm, DiagonalAffine
 from zoo.bijectors.inverse_autoregressive import InverseAutoregressive
-from zoo.bijectors.linear import LULinear
+from zoo.bijectors.linear import LULinear, UnitTriangular
 from zoo.bijectors.mixture import MixtureQuantile
 from zoo.bijectors.multiscale import FactorOut, Unsqueeze
 from zoo.bijectors.planar import Planar
@@ -356,6 +356,9 @@ BIJECTORS: dict[str, BijectorCase] = {
         build=functools.partial(_elementwise, MixtureQuantile(3, 3.0)), latent_shape=(5,)
     ),
     "lu-linear": BijectorCase(build=_lu_linear, latent_shape=(5,)),
+    "unit-triangular": BijectorCase(
+        build=lambda dtype: UnitTriangular(_vector(6, 4, dtype)), latent_shape=(4,)
+    ),
     "split-spline": BijectorCase(build=_splines_by_coupling, latent_shape=(5,)),
     "reverse": BijectorCase(build=lambda _: Reverse(), latent_shape=(5,)),
     "interleave-even": BijectorCase(build=lambda _: Interleave(), latent_shape=(6,)),

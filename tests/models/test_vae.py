@@ -43,6 +43,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "iaf_vae",
         {"num_flows": 2, "made_units": (8,), "context_features": 4, "gate_bias": 4.0},
     ),
+    "iaf-full-covariance": (
+        "iaf_vae",
+        {"num_flows": 2, "made_units": (8,), "context_features": 4, "full_covariance": True},
+    ),
     "coupling": ("coupling_vae", {"coupling_units": (8,), "context_features": 4}),
 }
 BINARY = np.random.default_rng(0).integers(0, 2, (ROWS, SIDE, SIDE, 1)).astype("uint8")

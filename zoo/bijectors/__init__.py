@@ -13,7 +13,7 @@ from zoo.bijectors.base import (
 from zoo.bijectors.coupling import CheckerboardCoupling, SplitCoupling
 from zoo.bijectors.elementwise import BatchNorm, DataDependentAffine, DiagonalAffine
 from zoo.bijectors.inverse_autoregressive import InverseAutoregressive
-from zoo.bijectors.linear import LULinear
+from zoo.bijectors.linear import LULinear, UnitTriangular
 from zoo.bijectors.mixture import MixtureQuantile
 from zoo.bijectors.multiscale import FactorOut, Unsqueeze
 from zoo.bijectors.planar import Planar
@@ -47,6 +47,7 @@ __all__ = [
     "ShiftAndScale",
     "SplitCoupling",
     "Sylvester",
+    "UnitTriangular",
     "Unsqueeze",
     "ZCAWhitening",
     "forward_and_log_det",

@@ -1,4 +1,4 @@
-"""A learned invertible matrix, kept as its LU factors."""
+"""Learned invertible matrices: by their LU factors, and unit triangular ones of a row."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from zoo.bijectors.base import OnePassBijector
 
-__all__ = ["LULinear"]
+__all__ = ["LULinear", "UnitTriangular"]
 
 
 class LULinear(OnePassBijector):
@@ -62,3 +63,31 @@ class LULinear(OnePassBijector):
         solved = tf.linalg.triangular_solve(upper, solved, lower=False)
         x = tf.gather(tf.transpose(solved), np.argsort(self._permutation), axis=-1)
         return tf.reshape(x, tf.shape(z)), -self._log_det(z)
+
+
+class UnitTriangular(OnePassBijector):
+    """x = L z with 1 on L's diagonal and numbers of the row below it; log|det dx/dz| = 0.
+
+    Kingma et al. 2016, arXiv:1606.04934, Appendix A: the linear inverse autoregressive step, which
+    turns a diagonal Gaussian into one of full covariance.
+    below: [..., D (D - 1) / 2], in the order of `tfp.math.fill_triangular`.
+    """
+
+    def __init__(self, below: Any, *, name: str = "unit_triangular") -> None:
+        super().__init__(event_ndims=1, parameters=dict(locals()), name=name)
+        self._below = below
+
+    def _matrix(self) -> Any:
+        rows = tfp.math.fill_triangular(self._below)
+        paddings = [[0, 0]] * (rows.shape.rank - 2) + [[1, 0], [0, 1]]
+        padded = tf.pad(rows, paddings)
+        return tf.linalg.set_diag(padded, tf.ones(tf.shape(padded)[:-1], padded.dtype))
+
+    def forward_and_log_det(self, z: Any) -> tuple[Any, Any]:
+        """x = L z."""
+        return tf.linalg.matvec(self._matrix(), z), tf.zeros(tf.shape(z)[:-1], z.dtype)
+
+    def inverse_and_log_det(self, x: Any) -> tuple[Any, Any]:
+        """z = L^-1 x, by substitution."""
+        z = tf.linalg.triangular_solve(self._matrix(), x[..., None])[..., 0]
+        return z, tf.zeros(tf.shape(x)[:-1], x.dtype)

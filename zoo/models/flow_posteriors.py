@@ -243,10 +243,13 @@ class IAFVAEConfig(ContextVAEConfig):
     """IAF steps. `made_units`: hidden layers of every MADE.
 
     gate_bias: of s, so that a fresh step keeps sigmoid(gate_bias) of z; the paper's is 1 to 2.
+    full_covariance: a linear step first (Appendix A), L(x) z_0 with L unit lower triangular and of
+        the row, so that the others start from a Gaussian of full covariance.
     """
 
     made_units: tuple[int, ...] = (320,)
     gate_bias: float = 1.5
+    full_covariance: bool = False
 
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that cannot be built."""
@@ -278,6 +281,10 @@ class IAFVAE(_ContextVAE):
             )
             made.build((None, config.latent_size))
             self.mades.append(made)
+        self.covariance_head: Any = None
+        if config.full_covariance:
+            size = config.latent_size * (config.latent_size - 1) // 2
+            self.covariance_head = self._head(size, "covariance")
 
     def _posterior_flow(self, features: Any) -> list[tfb.Bijector]:
         context = self._flow_context(features)
@@ -292,7 +299,14 @@ class IAFVAE(_ContextVAE):
             return bijectors.InverseAutoregressive(mean_and_gate, name=made.name)
 
         # Reversed behind every step: an even number of them leaves the latents in their order.
-        return [b for made in self.mades for b in (step(made), bijectors.Reverse())]
+        flow = [b for made in self.mades for b in (step(made), bijectors.Reverse())]
+        return [*self._linear_step(features), *flow]
+
+    def _linear_step(self, features: Any) -> list[tfb.Bijector]:
+        if self.covariance_head is None:
+            return []
+        below = tf.cast(self.covariance_head(features), self.compute_dtype)
+        return [bijectors.UnitTriangular(below, name="linear")]
 
 
 @dataclass(frozen=True, kw_only=True)

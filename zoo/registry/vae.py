@@ -82,6 +82,7 @@ POSTERIORS: dict[str, dict[str, Any]] = {
         "made_units": [320],
         "context_features": 128,
         "gate_bias": 2.5,
+        "full_covariance": True,
     },
     "sylvester_vae": {"num_flows": 6, "kind": "triangular"},
 }
