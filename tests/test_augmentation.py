@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo.training.augmentation import shifted_images
+from zoo.training.augmentation import patch_symmetries, shifted_images
 
 
 @pytest.mark.parametrize("limit", [1, 2])
@@ -34,3 +34,21 @@ def test_half_of_the_images_are_moved_and_nothing_wraps_around(limit: int) -> No
     assert (other != moved).any()
     compiled = tf.function(shifted_images, jit_compile=True, autograph=False)
     assert compiled(tf.constant(x[:64]), limit, tf.constant([3, 4])).shape == (64, 5, 6, 2)
+
+
+def test_patches_are_turned_and_mirrored_in_all_eight_ways(rng: np.random.Generator) -> None:
+    patches = rng.normal(size=(2000, 3, 3)).astype("float32")
+    patches -= patches.mean((1, 2), keepdims=True)
+    rows = tf.constant(patches.reshape(2000, 9)[:, :-1])
+    moved = patch_symmetries(rows, tf.constant([3, 4])).numpy()
+    restored = np.concatenate([moved, -moved.sum(1, keepdims=True)], 1).reshape(2000, 3, 3)
+    ways = [
+        turned[:, :, ::step]
+        for step in (1, -1)
+        for turned in (np.rot90(patches, k, axes=(1, 2)) for k in range(4))
+    ]
+    matches = np.stack([np.abs(restored - way).max((1, 2)) < 1e-5 for way in ways])
+    assert np.all(matches.sum(0) == 1)  # each row is one of the eight, and only one
+    assert np.all(np.abs(matches.mean(1) - 0.125) < 0.04)
+    alone = patch_symmetries(rows[5:6], tf.constant([3, 4]))
+    np.testing.assert_array_equal(alone[0], moved[5])  # whatever the batch

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
 
 from zoo.ops.noise import hashed_draws
 
-__all__ = ["shifted_images"]
+__all__ = ["patch_symmetries", "shifted_images"]
 
 
 def shifted_images(x: Any, limit: int, seed: Any) -> Any:
@@ -25,3 +26,28 @@ def shifted_images(x: Any, limit: int, seed: Any) -> Any:
     rows = offsets[:, :1] + tf.range(height)
     columns = offsets[:, 1:] + tf.range(width)
     return tf.gather(tf.gather(padded, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
+
+
+def patch_symmetries(x: Any, seed: Any) -> Any:
+    """Every row turned or mirrored at random, one of the square's eight symmetries.
+
+    x: floats [batch, side**2 - 1], square patches whose mean was subtracted and whose last pixel,
+        minus the sum of the others, was dropped (`zoo.data.bsds300`).   seed: int32 [2].
+    returns: the same shape and dtype, in the same form.
+    """
+    size = x.shape[1] + 1
+    side = math.isqrt(size)
+    uniform = hashed_draws(x, seed, tf.constant(0), 3)[:, :, None, None]  # [batch, 3, 1, 1]
+    patches = tf.concat([x, -tf.reduce_sum(x, -1, keepdims=True)], -1)
+    patches = tf.reshape(patches, [-1, side, side])
+    for i, turned in enumerate((tf.linalg.matrix_transpose, _upside_down, _mirrored)):
+        patches = tf.where(uniform[:, i] < 0.5, turned(patches), patches)
+    return tf.reshape(patches, [-1, size])[:, :-1]
+
+
+def _upside_down(patches: Any) -> Any:
+    return tf.reverse(patches, [1])
+
+
+def _mirrored(patches: Any) -> Any:
+    return tf.reverse(patches, [2])

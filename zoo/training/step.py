@@ -13,7 +13,7 @@ import tensorflow as tf
 from zoo.losses import l2_penalty, negative_log_likelihood
 from zoo.ops.noise import binarized
 from zoo.recipes import Recipe
-from zoo.training.augmentation import shifted_images
+from zoo.training.augmentation import patch_symmetries, shifted_images
 
 __all__ = ["TrainingStep", "WarmupSchedule"]
 
@@ -131,6 +131,8 @@ class TrainingStep:
             x = tf.where(self._uniform(x, seed) < 0.5, tf.reverse(x, [2]), x)
         if recipe.shift_pixels:
             x = shifted_images(x, recipe.shift_pixels, seed)
+        if recipe.patch_symmetries:
+            x = patch_symmetries(x, seed)
         if recipe.dynamic_binarization:
             x = binarized(x, seed)
         with tf.GradientTape() as tape:
