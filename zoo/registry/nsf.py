@@ -124,8 +124,7 @@ def _bsds300(family: str, **sizes: int) -> Recipe:
         paper,
         config={
             **paper.config,
-            # Splines act within 3 deviations of a column; the patches' are about 0.1.
-            "preprocessing": {"whitening": "standardise"},
+            "preprocessing": {"whitening": "zca"},
             "dropout": 0.0,
             **sizes,
         },
@@ -134,6 +133,7 @@ def _bsds300(family: str, **sizes: int) -> Recipe:
         validate_every=1000,
         validation_rows=10_000,
         ema_decay=0.999,
+        patch_symmetries=True,
         notes=_FOR_TWO_CORES,
     )
 

@@ -124,7 +124,7 @@ REALNVP_BSDS300 = dataclasses.replace(
     family="realnvp",
     config={
         "event_shape": [63],
-        "preprocessing": {"whitening": "standardise"},
+        "preprocessing": {"whitening": "zca"},
         "num_couplings": 10,
         "hidden_units": [512, 512],
         "activation": "relu",
