@@ -416,6 +416,10 @@ class TestTrain:
                 "optimizer.learning_rate=0", "--set", "ema_decay=0", "--from", start, "--out", out,
             )  # fmt: skip
             starts.append((out / checkpointing.WEIGHTS_FILE).read_bytes())
+            origin = json.loads((out / "run.json").read_text())["started_from"]
+            assert origin["sha256"] == checkpointing.sha256_of("first/model.weights.h5")
+            assert origin["name"] == "first"
+        assert json.loads(Path("first/run.json").read_text())["started_from"] is None
         assert starts == [Path("first", checkpointing.WEIGHTS_FILE).read_bytes()] * 2
         assert "no published weights" in refused(
             1, "train", "tiny_recipe", "--from", "tiny_recipe", "--out", "third"

@@ -72,7 +72,7 @@ def write_record(
     steps_per_epoch: int,
     software: Mapping[str, str] | None = None,
 ) -> TrainingResult:
-    """Writes run.json: how the run ended, on what hardware, with which software (this process')."""
+    """Writes run.json: how the run began and ended, its hardware and (this process') software."""
     result = result_of(folder, reason=reason, counters=counters, steps_per_epoch=steps_per_epoch)
     best = result.best_validation_nats
     record = {
@@ -84,6 +84,7 @@ def write_record(
         "best_validation_nats": best if math.isfinite(best) else None,
         "train_hours": round(result.seconds / 3600.0, 3),
         "hardware": " and ".join(counters["hardware"]),
+        "started_from": counters.get("started_from"),
         "software": {**checkpointing.software_versions(), **(software or {})},
     }
     checkpointing.write_json_atomic(folder / "run.json", record)

@@ -139,6 +139,14 @@ def _assign_leading(model: Any, source: Any) -> None:
         target.assign(value)
 
 
+def _origin(initial_weights: str | os.PathLike[str], start: str) -> dict[str, str] | None:
+    """What a run starts from: its folder's name and the weights' SHA-256; None for nothing."""
+    if not initial_weights and not start:
+        return None
+    weights = Path(initial_weights or loading.resolve(start) / checkpointing.WEIGHTS_FILE)
+    return {"name": weights.absolute().parent.name, "sha256": checkpointing.sha256_of(weights)}
+
+
 class Run:
     """One run: model, step, data, and the counters that are saved with them."""
 
@@ -195,6 +203,7 @@ class Run:
             "nats_sum": 0.0,
             "nats_count": 0,
             "hardware": [],
+            "started_from": _origin(initial_weights, recipe.start),
         }
         self.history: list[dict[str, Any]] = []
         if resume:
