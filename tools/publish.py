@@ -75,6 +75,8 @@ def sampling_command(entry: Any, folder: Path) -> list[str]:
     extension = "png" if len(entry.recipe.config["event_shape"]) == 3 else "csv"
     count = "16" if entry.family in ("maf", "made") else "64"
     command = ["sample", entry.name, "-n", count, "--seed", "0"]
+    if entry.recipe.dataset.context:
+        command.append("--all-contexts")
     return [sys.executable, "-m", "zoo.cli", *command, "-o", str(folder / f"samples.{extension}")]
 
 

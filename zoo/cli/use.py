@@ -36,6 +36,9 @@ def sample(
     seed: Annotated[int | None, typer.Option(help="Makes the draw reproducible.")] = None,
     temperature: Annotated[float, typer.Option(help="Scale of the latents.")] = 1.0,
     context: Context = None,
+    all_contexts: Annotated[
+        bool, typer.Option("--all-contexts", help="Rows of the labels 0, 1, ... in turn.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="A .png, .wav, .flac, .npy, .npz or .csv file."),
@@ -51,11 +54,10 @@ def sample(
     """
     if as_csv == (out is not None):
         raise InvalidInputError("Give either --out FILE or --csv.")
+    if all_contexts and context is not None:
+        raise InvalidInputError("Give either --context or --all-contexts.")
     if out is None:
-        model = loaded(name)
-        with waiting(f"drawing {number} from {name}"):
-            rows = model.sample(number, seed=seed, temperature=temperature, context=context)
-        write_csv(None, rows.numpy())
+        write_csv(None, _drawn(loaded(name), number, seed, temperature, context, all_contexts))
         return
     suffix = out.suffix.lower()
     if suffix not in (*_WRITERS, *AUDIO_SUFFIXES):
@@ -69,14 +71,34 @@ def sample(
         )
     if suffix in AUDIO_SUFFIXES and model.data_dtype != "int16":
         raise InvalidInputError(f"{name} draws no audio: write its rows to another kind of file.")
-    with waiting(f"drawing {number} from {name}"):
-        rows = model.sample(number, seed=seed, temperature=temperature, context=context).numpy()
+    rows = _drawn(model, number, seed, temperature, context, all_contexts)
     out.parent.mkdir(parents=True, exist_ok=True)
     if suffix in AUDIO_SUFFIXES:
         write_audio(out, rows, model.config.sample_rate)
     else:
         _WRITERS[suffix](out, _shown(rows, model) if suffix == ".png" else rows)
     print(out)
+
+
+def _drawn(
+    model: Any,
+    number: int,
+    seed: int | None,
+    temperature: float,
+    context: int | None,
+    all_contexts: bool,
+) -> np.ndarray:
+    """The rows of `sample`. Raises InvalidInputError where a model has no labels to go through."""
+    labels: Any = context
+    if all_contexts:
+        import numpy as np
+
+        if not model.config.context_size:
+            raise InvalidInputError(f"{model.name} has no labels: leave out --all-contexts.")
+        labels = np.arange(number, dtype=np.int32) % model.config.context_size
+    with waiting(f"drawing {number} from {model.name}"):
+        rows = model.sample(number, seed=seed, temperature=temperature, context=labels)
+    return rows.numpy()
 
 
 def _write_png(path: Path, rows: np.ndarray) -> None:
