@@ -6,13 +6,14 @@ van den Oord et al. 2016, arXiv:1609.03499.
 
 x int16 samples; the conditional is a softmax over 256 mu-law classes (Sec. 2.2), a mixture of
 logistics over all 65,536 values (arXiv:1711.10433, Sec. 2) or a single Gaussian over them
-(ClariNet, arXiv:1807.07281, Sec. 3.1). A causal filter of two taps leads into stacks of dilated
+(ClariNet, arXiv:1807.07281, Sec. 3.1). A causal filter of a few taps leads into stacks of dilated
 gated layers (`zoo.networks.causal_conv`), whose skip connections pass through two rectified dense
 layers (Fig. 4). What lies before the first sample is silence.
 
 The condition is a label in mixed radix, such as (digit, speaker), or a mel spectrogram.
 
-Deviations: the past enters as its companded value, not as one of 256 indicators; a table of (word,
+Deviations: the past enters as its companded value, not as one of 256 indicators, and as the sample
+itself if asked for: formants are linear predictions of it, not of its logarithm; a table of (word,
 time since the clip's start) joins the label's conditioning (`LabelConditioner`), in place of the
 paper's linguistic features, which spoken digits do not come with.
 
@@ -54,6 +55,8 @@ _SCORING_BYTES = 1e9  # of activations at a time
 class WaveNetConfig(audio_inputs.AudioConfig):
     """Sizes of a WaveNet.
 
+    input_filter: taps of the causal filter in front.   linear_input: a mu-law network sees the samples
+    themselves beside their companded values, as 16-bit outputs always do.
     mel_bins: of a log-mel spectrogram, one frame every frame_size samples, as the condition in
     place of a label.   log_scale_floor: least log-scale of the 16-bit outputs.
     """
@@ -65,6 +68,8 @@ class WaveNetConfig(audio_inputs.AudioConfig):
     filter_size: int = 2
     residual_channels: int = 32
     skip_channels: int = 64
+    input_filter: int = 2
+    linear_input: bool = False
     mel_bins: int = 0
     log_scale_floor: float = -9.0
 
@@ -75,8 +80,9 @@ class WaveNetConfig(audio_inputs.AudioConfig):
         for name in (*sizes, "skip_channels"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        if self.filter_size < 2:
-            raise ConfigError(f"filter_size must be at least 2; got {self.filter_size}.")
+        for name in ("filter_size", "input_filter"):
+            if getattr(self, name) < 2:
+                raise ConfigError(f"{name} must be at least 2; got {getattr(self, name)}.")
         if self.mel_bins < 0 or (self.mel_bins and self.context_size):
             raise ConfigError(
                 "A WaveNet is conditioned on labels or on mel_bins >= 1, not on both; got "
@@ -90,8 +96,8 @@ class WaveNetConfig(audio_inputs.AudioConfig):
 
     @property
     def receptive_field(self) -> int:
-        """Past samples that one conditional depends on (the first filter adds one)."""
-        return receptive_field(self.dilations, self.filter_size) + 1
+        """Past samples that one conditional depends on."""
+        return receptive_field(self.dilations, self.filter_size) + self.input_filter - 1
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -121,7 +127,9 @@ class WaveNet(DensityModel):
             )
         if self.conditioner is not None:
             self.conditioner.build(None)
-        self.first_layer = built_dense(config.residual_channels, policy, "first", 2 * features)
+        self.first_layer = built_dense(
+            config.residual_channels, policy, "first", config.input_filter * features
+        )
         self.stack = CausalStack(
             config.dilations,
             filter_size=config.filter_size,
@@ -204,8 +212,10 @@ class WaveNet(DensityModel):
         return self._parameters_of_features(features, biases, frame_size=frame_size)
 
     def _parameters_of_features(self, features: Any, biases: Any, *, frame_size: int) -> Any:
-        past = shifted(features, 1)
-        skip = self.stack.skips(self._first(past, shifted(past, 1)), biases, frame_size=frame_size)
+        taps = [shifted(features, j) for j in range(self.config.input_filter, 0, -1)]
+        skip = self.stack.skips(
+            self.first_layer(tf.concat(taps, -1)), biases, frame_size=frame_size
+        )
         return tf.cast(self._head(skip), self.compute_dtype)
 
     def parameters_of_floats(self, a: Any, context: Any) -> Any:
@@ -223,9 +233,6 @@ class WaveNet(DensityModel):
         biases = self.stack.context_biases(self._frames(context))
         features = output.features_of_floats(tf.cast(a, self.stack.compute_dtype))
         return self._parameters_of_features(features, biases, frame_size=self.config.frame_size)
-
-    def _first(self, now: Any, before: Any) -> Any:
-        return self.first_layer(tf.concat([before, now], -1))
 
     def _head(self, skip: Any) -> Any:
         hidden = tf.nn.relu(self.hidden_layer(tf.nn.relu(skip)))
@@ -373,7 +380,7 @@ class WaveNet(DensityModel):
 
 def _output(config: WaveNetConfig) -> AudioOutput:
     if config.output == "mu_law":
-        return MuLawOutput()
+        return MuLawOutput(linear=config.linear_input)
     if config.output == "gaussian":
         return GaussianOutput(config.log_scale_floor)
     return LogisticMixtureOutput(config.num_mixtures, config.log_scale_floor)

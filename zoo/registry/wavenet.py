@@ -18,6 +18,8 @@ WAVENET_DIGITS = Recipe(
         "layers_per_stack": 10,
         "residual_channels": 32,
         "skip_channels": 64,
+        "input_filter": 16,
+        "linear_input": True,
         "context_size": 50,
         "context_factors": [10, 5],
         "context_channels": 32,
