@@ -31,7 +31,8 @@ TINY = {
 CASES = {
     "mu_law": {"output": "mu_law", "num_stacks": 2, "layers_per_stack": 2},
     "mu_law-filter-3": {"output": "mu_law", "filter_size": 3, "layers_per_stack": 3},
-    "gaussian": {"output": "gaussian", "log_scale_floor": -7.0},
+    "mu_law-linear-input": {"output": "mu_law", "input_filter": 5, "linear_input": True},
+    "gaussian": {"output": "gaussian", "log_scale_floor": -7.0, "input_filter": 3},
     "logistic_mixture": {"output": "logistic_mixture"},
     "global-condition": {"output": "gaussian", "position_frames": 0},
     "unconditional": {
@@ -115,7 +116,7 @@ def test_no_conditional_sees_its_own_or_a_later_sample(case) -> None:
     assert (slopes[distance == field] > 0.0).mean() > 0.2
 
 
-@pytest.mark.parametrize("case", ["mu_law-filter-3", "gaussian", "logistic_mixture", "mel"])
+@pytest.mark.parametrize("case", ["mu_law-linear-input", "gaussian", "logistic_mixture", "mel"])
 def test_log_prob_is_the_sum_of_the_steps(case) -> None:
     """Given samples: all at once, and one by one through the cached states."""
     model, context = model_of(case), as_tensors(model_of(case), case)
