@@ -10,6 +10,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ def load_tool(name: str):
 
 
 render_cards = load_tool("render_cards")
+density_table = load_tool("density_table")
 model_card = load_tool("model_card")
 
 
@@ -97,6 +99,32 @@ class TestThisProject:
         targets = re.findall(r"\]\(([^)#:]+)\)", README)
         assert {"MODEL_CARDS.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"} <= set(targets)
         assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+class TestDensityTable:
+    def test_a_row_says_what_was_run_and_what_was_not(self, tmp_path: Path) -> None:
+        peer = {"task": "fit", "dataset": "bsds300", "model": "maf", "two_standard_errors": 0.25}
+        (tmp_path / "benchmarks").mkdir()
+        results = [
+            {**peer, "library": "nflows", "value": 153.0},
+            {**peer, "library": "zuko", "value": 154.5},
+            {**peer, "library": "zoo", "value": 170.0},
+            {**peer, "library": "flowjax", "error": "not done after 9 s"},
+            {"task": "speed", "library": "nflows", "model": "maf", "size": 6},
+        ]
+        (tmp_path / "benchmarks" / "peers_cpu.json").write_text(json.dumps({"results": results}))
+        read = density_table.read_optional(ROOT / "checkpoints/made_bsds300/metrics.json")
+        checkpoint = SimpleNamespace(name="made_bsds300", metrics=read, run={"train_hours": 0.55})
+        rows = {
+            cells[1].strip(" `"): [cell.strip() for cell in cells]
+            for line in density_table.density_table([checkpoint], tmp_path).splitlines()
+            if len(cells := line.strip("|").split("|")) == 7
+        }
+        value = read["metrics"]["log_prob"]["value"]
+        assert rows["made_bsds300"][2:] == ["148.85", "157.98", "", f"{value:.2f} ± 0.28", "33"]
+        assert rows["maf_bsds300"][2:] == ["155.69", "157.98", "zuko 154.50 ± 0.25", "not run", ""]
+        assert rows["maf_magic"][2:] == ["", "", "", "not run", ""]
+        assert set(density_table.NAMES) <= set(rows)
 
 
 class TestCard:

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from density_table import density_table
 from model_card import (
     METRICS_FILE,
     SAMPLES_FILE,
@@ -195,6 +196,7 @@ def render(root: Path) -> dict[Path, str]:
     files[root / "MODEL_CARDS.md"] = render_cards(checkpoints, read_rates(root))
     readme = root / "README.md"
     text = fill(readme.read_text(encoding="utf-8"), "results", results_table(checkpoints))
+    text = fill(text, "density", density_table(checkpoints, root))
     files[readme] = fill(text, "pictures", pictures(root))
     return files
 

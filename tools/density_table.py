@@ -1,0 +1,111 @@
+"""The density suite's table in README.md: published figures, peers on the same rows, ours.
+
+Ours are of the checkpoints' metrics.json and run.json, the peers' of `tools/benchmark_peers.py`
+(benchmarks/peers_cpu.json); the papers' figures are the registry's. A dataset that nothing here was
+trained on says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from model_card import Checkpoint, read_optional
+
+from zoo import registry
+from zoo.console import figure
+
+PEERS_FILE = Path("benchmarks") / "peers_cpu.json"
+
+
+class Record(NamedTuple):
+    """The highest exact log-likelihood of a flow that we know of, and its paper."""
+
+    value: float
+    source: str
+
+
+RECORDS = {
+    "power": Record(0.66, "RQ-NSF (AR), arXiv:1906.04032"),
+    "gas": Record(13.14, "cubic splines, arXiv:1906.02145"),
+    "hepmass": Record(-13.99, "UMNN-MAF, arXiv:1908.05164"),
+    "miniboone": Record(-8.86, "NAF-DDSF, arXiv:1804.00779"),
+    "bsds300": Record(157.98, "UMNN-MAF, arXiv:1908.05164"),
+    "mnist": Record(-1100.3, "MAF MoG, arXiv:1705.07057"),
+    "cifar10": Record(3049.0, "MAF(10), arXiv:1705.07057"),
+}
+NAMES = (
+    "maf_power",
+    "nsf_power",
+    "maf_gas",
+    "nsf_gas",
+    "maf_hepmass",
+    "nsf_hepmass",
+    "maf_miniboone",
+    "nsf_miniboone",
+    "made_bsds300",
+    "realnvp_bsds300",
+    "maf_bsds300",
+    "maf_mog_bsds300",
+    "nsf_coupling_bsds300",
+    "nsf_bsds300",
+    "realnvp_vec_mnist",
+    "maf_mnist",
+    "maf_cond_mnist",
+    "maf_mog_mnist",
+    "maf_cifar",
+    "maf_magic",
+    "nsf_magic",
+)
+
+
+def density_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
+    """Markdown: one row a model of the suite."""
+    published = {checkpoint.name: checkpoint for checkpoint in checkpoints}
+    peers = best_peers(read_optional(root / PEERS_FILE).get("results", []))
+    lines = [
+        "| dataset | model | paper | record of a flow | peer here | this model | minutes |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name in filter(registry.ENTRIES.__contains__, NAMES):
+        entry, checkpoint = registry.get(name), published.get(name)
+        dataset = entry.recipe.dataset.name
+        record, peer = RECORDS.get(dataset), peers.get((dataset, entry.family))
+        ours, minutes = "not run", ""
+        if checkpoint is not None and checkpoint.metrics:
+            ours = figure(checkpoint.metrics["metrics"][entry.paper_metric or entry.metrics[0]])
+            minutes = f"{60.0 * checkpoint.run.get('train_hours', 0.0):.0f}"
+        cells = [
+            dataset,
+            f"`{name}`",
+            "" if entry.paper_value is None else f"{entry.paper_value:g}",
+            "" if record is None else f"{record.value:g}",
+            "" if peer is None else f"{peer['library']} {_nats(peer)}",
+            ours,
+            minutes,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    sources = "; ".join(f"{dataset} {record.source}" for dataset, record in RECORDS.items())
+    return "\n".join(lines) + (
+        "\n\nNats, test split, ± two standard errors; `mnist` and `cifar10` in logit space. Minutes "
+        "of training on one or both of two CPU cores. Peers had the same rows and a time budget "
+        f"each (`tools/benchmark_peers.py --fit`). Records: {sources}. BSDS300's patches are drawn "
+        "anew from the same photographs."
+    )
+
+
+def best_peers(results: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """(dataset, family) -> the best fit of another library."""
+    best: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for result in results:
+        if result["task"] != "fit" or result["library"] == "zoo" or "error" in result:
+            continue
+        key = (result["dataset"], result["model"])
+        if key not in best or result["value"] > best[key]["value"]:
+            best[key] = result
+    return best
+
+
+def _nats(result: Mapping[str, Any]) -> str:
+    return f"{result['value']:.2f} ± {result['two_standard_errors']:.2f}"
