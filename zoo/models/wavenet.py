@@ -39,11 +39,11 @@ from zoo.models.audio_outputs import (
     LogisticMixtureOutput,
     MuLawOutput,
 )
-from zoo.models.base import DensityModel
+from zoo.models.clip_conditioning import LabelledClips
 from zoo.models.config import ModelConfig
 from zoo.models.signatures import Signature
 from zoo.networks.causal_conv import CausalStack, built_dense, receptive_field, shifted
-from zoo.networks.conditioning import LabelConditioner, MelConditioner
+from zoo.networks.conditioning import MelConditioner
 from zoo.ops import mu_law
 
 __all__ = ["WaveNet", "WaveNetConfig"]
@@ -101,7 +101,7 @@ class WaveNetConfig(audio_inputs.AudioConfig):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class WaveNet(DensityModel):
+class WaveNet(LabelledClips):
     """Teacher-forced scores in one pass; samples one step after another."""
 
     config_class: ClassVar[type[ModelConfig]] = WaveNetConfig
@@ -112,20 +112,11 @@ class WaveNet(DensityModel):
         config, policy = self.config, self.network_dtype
         self.output_distribution: AudioOutput = _output(config)
         features = self.output_distribution.num_features
-        self.conditioner: Any = None
-        if config.context_size:
-            self.conditioner = LabelConditioner(
-                config.context_factors,
-                config.context_channels,
-                frames=max(config.position_frames, 1),
-                dtype=policy,
-                name="conditioner",
-            )
-        elif config.mel_bins:
+        self._create_conditioner()
+        if config.mel_bins:
             self.conditioner = MelConditioner(
                 config.mel_bins, config.context_channels, dtype=policy, name="conditioner"
             )
-        if self.conditioner is not None:
             self.conditioner.build(None)
         self.first_layer = built_dense(
             config.residual_channels, policy, "first", config.input_filter * features
@@ -158,6 +149,12 @@ class WaveNet(DensityModel):
     def _log_prob(self, x: Any, context: Any, seed: Any, *, training: bool = False) -> Any:
         del seed, training  # no noise: the density of the stored samples is exact
         return tf.reduce_sum(self._stepwise(x, context), axis=-1)
+
+    def _loss_nats(
+        self, x: Any, context: Any, seed: Any, *, training: bool, annealing: Any = None
+    ) -> Any:
+        context = self._with_durations(x, context)
+        return super()._loss_nats(x, context, seed, training=training, annealing=annealing)
 
     def _stepwise(self, x: Any, context: Any) -> Any:
         """log P(x_t | x_<t, c): int16 [batch, T] -> [batch, T] nats, T at most the event's."""
@@ -239,10 +236,7 @@ class WaveNet(DensityModel):
         return self.output_layer(hidden)
 
     def _frames(self, context: Any) -> Any:
-        """Conditioning vectors [batch, frames, C] (one frame without a table), or None."""
-        if self.conditioner is None:
-            return None
-        return audio_inputs.held_frames(self.conditioner(context), self.config)
+        return self.conditioner(context) if self.config.mel_bins else super()._frames(context)
 
     # Sampling.
 
@@ -254,7 +248,8 @@ class WaveNet(DensityModel):
         seed: an int or a pair of ints makes the draw reproducible; None draws a fresh one.
         temperature: divides the logits, multiplies the scales; 0 takes the mode of each step.
         context: int labels [num_samples], rows of factors [num_samples, factors], or one for all: a
-            label, or a row [1, factors].
+            label, or a row [1, factors]. Of a model with durations a row may have one number more,
+            the clip's duration class; labels alone are clips of typical length.
         Raises InvalidInputError as `DensityModel.sample` does.
         """
         size = self.config.event_shape[0]
@@ -342,8 +337,7 @@ class WaveNet(DensityModel):
     def _checked_context(self, context: Any, rows: int | None) -> Any:
         if self.config.mel_bins:
             return self._checked_mel(context, rows)
-        labels = audio_inputs.labels_of_factors(context, self.config.context_factors)
-        return super()._checked_context(labels, rows)
+        return super()._checked_context(context, rows)
 
     def _checked_mel(self, context: Any, rows: int | None) -> Any:
         config = self.config
@@ -355,12 +349,6 @@ class WaveNet(DensityModel):
         if not context.shape.is_compatible_with(wanted):
             raise InvalidInputError(f"Expected log-mel frames {expected}; got {context.shape}.")
         return context
-
-    def _encoded_context(self, context: Any) -> Any:
-        return context
-
-    def _fit(self, x: Any, context: Any, fit: Any) -> None:
-        """Nothing: no weight of a WaveNet is set from data."""
 
     def paper_space_log_det(self, x: Any, *, seed: Any = None) -> Any:
         """-sum_t log CLASS_SIZES for mu-law, whose papers quote nats of the classes; else 0.
