@@ -34,6 +34,7 @@ CASES = {
     "mu_law-linear-input": {"output": "mu_law", "input_filter": 5, "linear_input": True},
     "gaussian": {"output": "gaussian", "log_scale_floor": -7.0, "input_filter": 3},
     "logistic_mixture": {"output": "logistic_mixture"},
+    "durations": {"output": "gaussian", "num_durations": 3},
     "global-condition": {"output": "gaussian", "position_frames": 0},
     "unconditional": {
         "output": "logistic_mixture",
@@ -81,7 +82,10 @@ def condition(case: str, rows: int = ROWS):
         return None
     if case == "mel":
         return np.random.default_rng(2).normal(size=(rows, SIZE // 8, 5)).astype("float32")
-    return np.arange(rows, dtype=np.int32) % 6
+    labels = np.arange(rows, dtype=np.int32) % 6
+    if case == "durations":
+        return np.stack([labels // 2, labels % 2, labels % 3], -1)
+    return labels
 
 
 def stepwise(model, x, context):
@@ -116,7 +120,9 @@ def test_no_conditional_sees_its_own_or_a_later_sample(case) -> None:
     assert (slopes[distance == field] > 0.0).mean() > 0.2
 
 
-@pytest.mark.parametrize("case", ["mu_law-linear-input", "gaussian", "logistic_mixture", "mel"])
+@pytest.mark.parametrize(
+    "case", ["mu_law-linear-input", "durations", "gaussian", "logistic_mixture", "mel"]
+)
 def test_log_prob_is_the_sum_of_the_steps(case) -> None:
     """Given samples: all at once, and one by one through the cached states."""
     model, context = model_of(case), as_tensors(model_of(case), case)

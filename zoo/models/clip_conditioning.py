@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.spoken_digit import clip_lengths
 from zoo.errors import InvalidInputError
 from zoo.models import audio_inputs, inputs
 from zoo.models.base import DensityModel
@@ -24,9 +23,10 @@ __all__ = ["LabelledClips"]
 
 
 class LabelledClips(DensityModel):
-    """A model of clips under labels. Inside, a context is int32 [batch], or [batch, 2] rows of
-    (label, duration class) where the config has durations.
-    """  # noqa: D205
+    """A model of clips under labels.
+
+    Inside, a context is int32 [batch], or with durations rows (label, duration class) [batch, 2].
+    """
 
     config: audio_inputs.AudioConfig
 
@@ -91,10 +91,9 @@ class LabelledClips(DensityModel):
         config = self.config
         if not config.num_durations:
             return labels
-        durations = (clip_lengths(np.asarray(x)) - 1) * config.num_durations
-        durations //= config.event_shape[0]
-        factors = np.unravel_index(np.asarray(labels), config.context_factors)
-        return np.stack([*factors, durations], -1).astype(np.int32)
+        rows = self._with_durations(tf.convert_to_tensor(x), tf.cast(labels, tf.int32)).numpy()
+        factors = np.unravel_index(rows[:, 0], config.context_factors)
+        return np.stack([*factors, rows[:, 1]], -1).astype(np.int32)
 
     def _checked_context(self, context: Any, rows: int | None) -> Any:
         config, durations = self.config, None

@@ -55,7 +55,7 @@ _SCORING_BYTES = 1e9  # of activations at a time
 class WaveNetConfig(audio_inputs.AudioConfig):
     """Sizes of a WaveNet.
 
-    input_filter: taps of the causal filter in front.   linear_input: a mu-law network sees the samples
+    input_filter: taps of the causal filter in front.   linear_input: a mu-law network sees samples
     themselves beside their companded values, as 16-bit outputs always do.
     mel_bins: of a log-mel spectrogram, one frame every frame_size samples, as the condition in
     place of a label.   log_scale_floor: least log-scale of the 16-bit outputs.
