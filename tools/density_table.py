@@ -90,8 +90,8 @@ def density_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
     return "\n".join(lines) + (
         "\n\nNats, test split, ± two standard errors; `mnist` and `cifar10` in logit space. "
         "Minutes of training on one or both of two CPU cores. Peers had the same rows and a time "
-        f"budget each (`tools/benchmark_peers.py --fit`). Records: {sources}. BSDS300's patches are drawn "
-        "anew from the same photographs."
+        f"budget each (`tools/benchmark_peers.py --fit`). Records: {sources}. "
+        "BSDS300's patches are drawn anew from the same photographs."
     )
 
 
