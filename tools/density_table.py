@@ -88,10 +88,10 @@ def density_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     sources = "; ".join(f"{dataset} {record.source}" for dataset, record in RECORDS.items())
     return "\n".join(lines) + (
-        "\n\nNats, test split, ± two standard errors; `mnist` and `cifar10` in logit space. Minutes "
-        "of training on one or both of two CPU cores. Peers had the same rows and a time budget "
-        f"each (`tools/benchmark_peers.py --fit`). Records: {sources}. BSDS300's patches are drawn "
-        "anew from the same photographs."
+        "\n\nNats, test split, ± two standard errors; `mnist` and `cifar10` in logit space. "
+        "Minutes of training on one or both of two CPU cores. Peers had the same rows and a time "
+        f"budget each (`tools/benchmark_peers.py --fit`). Records: {sources}. "
+        "BSDS300's patches are drawn anew from the same photographs."
     )
 
 

@@ -81,7 +81,7 @@ def _bits(model: Any, rows: Arrays, progress: Callable[[int, int], None] | None)
         part = slice(start, start + _ROWS_AT_ONCE)
         x = rows.x[part]
         mask = np.arange(x.shape[1]) < lengths[part, None]
-        context = None if rows.context is None else rows.context[part]
+        context = None if rows.context is None else model.clip_context(x, rows.context[part])
         nats = np.where(mask, model.stepwise_log_prob(x, context), 0.0).astype(np.float64)
         offsets = np.where(mask, model.stepwise_class_offset(x), 0.0).astype(np.float64)
         samples.append(nats.sum(1))

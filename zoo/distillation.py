@@ -108,10 +108,12 @@ class DistillationLoss:
     def _other_labels(self, context: Any, seed: Any) -> Any:
         """Another label for each row: uniform over all but its own."""
         size = self.teacher.config.context_size
+        labels = context if context.shape.rank == 1 else context[:, 0]
         step = tf.random.stateless_uniform(
-            tf.shape(context), seed, minval=1, maxval=size, dtype=context.dtype
+            tf.shape(labels), seed, minval=1, maxval=size, dtype=labels.dtype
         )
-        return (context + step) % size
+        others = (labels + step) % size
+        return others if context.shape.rank == 1 else tf.stack([others, context[:, 1]], -1)
 
 
 def base_noise(base: str, shape: Any, seed: Any, dtype: Any) -> Any:

@@ -109,8 +109,8 @@ class Recipe:
     TF32's 10 bits on a GPU; on a CPU it is float32.
     `shift_pixels`: half of the images are moved by up to so many pixels each way in training, zeros
     behind them. It costs a density at most log(2 (2 n + 1)**2) nats of its best, and it sees more.
-    `patch_symmetries`: in training every row, a square patch less its mean and last pixel, is turned
-    or mirrored at random.
+    `patch_symmetries`: in training every row, a square patch less its mean and last pixel, is
+    turned or mirrored at random.
     `start`: a registered model from whose published weights the run starts. They are the first of
     the recipe's own, with the same names and shapes; those behind them are fresh.
     `annealing_steps` of a VAE: the weight beta of its KL divergence ("kl"), or of log p(x, z)

@@ -31,8 +31,10 @@ TINY = {
 CASES = {
     "mu_law": {"output": "mu_law", "num_stacks": 2, "layers_per_stack": 2},
     "mu_law-filter-3": {"output": "mu_law", "filter_size": 3, "layers_per_stack": 3},
-    "gaussian": {"output": "gaussian", "log_scale_floor": -7.0},
+    "mu_law-linear-input": {"output": "mu_law", "input_filter": 5, "linear_input": True},
+    "gaussian": {"output": "gaussian", "log_scale_floor": -7.0, "input_filter": 3},
     "logistic_mixture": {"output": "logistic_mixture"},
+    "durations": {"output": "gaussian", "num_durations": 3},
     "global-condition": {"output": "gaussian", "position_frames": 0},
     "unconditional": {
         "output": "logistic_mixture",
@@ -80,7 +82,10 @@ def condition(case: str, rows: int = ROWS):
         return None
     if case == "mel":
         return np.random.default_rng(2).normal(size=(rows, SIZE // 8, 5)).astype("float32")
-    return np.arange(rows, dtype=np.int32) % 6
+    labels = np.arange(rows, dtype=np.int32) % 6
+    if case == "durations":
+        return np.stack([labels // 2, labels % 2, labels % 3], -1)
+    return labels
 
 
 def stepwise(model, x, context):
@@ -103,10 +108,8 @@ def test_no_conditional_sees_its_own_or_a_later_sample(case) -> None:
     features = model.output_distribution.features(tf.constant(clips(1)), dtype)
     with tf.GradientTape() as tape:
         tape.watch(features)
-        past = tf.pad(features, [[0, 0], [1, 0], [0, 0]])[:, :-1]
-        before = tf.pad(past, [[0, 0], [1, 0], [0, 0]])[:, :-1]
-        skip = model.stack.skips(model._first(past, before), biases, frame_size=8)
-        outputs = tf.reduce_sum(model._head(skip) ** 2, -1)[0]  # [T]
+        parameters = model._parameters_of_features(features, biases, frame_size=8)
+        outputs = tf.reduce_sum(parameters**2, -1)[0]  # [T]
     slopes = np.abs(tape.jacobian(outputs, features)[:, 0].numpy()).sum(-1)  # [T, T]
     distance = np.subtract.outer(np.arange(SIZE), np.arange(SIZE))
     field = model.config.receptive_field
@@ -117,7 +120,9 @@ def test_no_conditional_sees_its_own_or_a_later_sample(case) -> None:
     assert (slopes[distance == field] > 0.0).mean() > 0.2
 
 
-@pytest.mark.parametrize("case", ["mu_law-filter-3", "gaussian", "logistic_mixture", "mel"])
+@pytest.mark.parametrize(
+    "case", ["mu_law-linear-input", "durations", "gaussian", "logistic_mixture", "mel"]
+)
 def test_log_prob_is_the_sum_of_the_steps(case) -> None:
     """Given samples: all at once, and one by one through the cached states."""
     model, context = model_of(case), as_tensors(model_of(case), case)

@@ -30,13 +30,16 @@ class AudioConfig(ModelConfig):
 
     context_factors: sizes of the label's factors, first to last; their product is context_size.
     frame_size: samples that share one conditioning vector.   position_frames: rows of the table of
-    (first factor, time); 0 for none, the last row holds on.
+    (first factor, time); 0 for none, the last row holds on.   num_durations: classes of the clip's
+    length, which then are part of the condition (`zoo.models.clip_conditioning`): the table is of
+    shares of the clip's length, and its last two rows of what follows. 0 for none.
     """
 
     context_factors: tuple[int, ...] = ()
     context_channels: int = 32
     frame_size: int = 128
     position_frames: int = 0
+    num_durations: int = 0
     sample_rate: int = 8000
 
     def __post_init__(self) -> None:
@@ -62,6 +65,12 @@ class AudioConfig(ModelConfig):
             raise ConfigError(
                 "position_frames must be 0 or more, and 0 without context_factors: the table is by "
                 f"label. Got {self.position_frames}."
+            )
+
+        if self.num_durations and (self.num_durations < 2 or self.position_frames < 3):
+            raise ConfigError(
+                "num_durations must be 0, or at least 2 with position_frames of at least 3; got "
+                f"{self.num_durations} and {self.position_frames}."
             )
 
     @property

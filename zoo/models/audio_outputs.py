@@ -30,12 +30,20 @@ class MuLawOutput:
 
     num_parameters = mu_law.NUM_CLASSES
     num_uniforms = 1
-    num_features = 1
+
+    def __init__(self, *, linear: bool = False) -> None:
+        self.num_features = 2 if linear else 1
 
     def features(self, x: Any, dtype: Any) -> Any:
-        """The companded centre of each sample's class: [..., 1] in [-1, 1]."""
-        centres = 2.0 * tf.cast(mu_law.encode(x), dtype) / mu_law.MU - 1.0
-        return centres[..., None]
+        """The companded centre of each sample's class: [..., 1] in [-1, 1].
+
+        With `linear` the class' value as well, eight times over: [..., 2].
+        """
+        classes = mu_law.encode(x)
+        centres = 2.0 * tf.cast(classes, dtype) / mu_law.MU - 1.0
+        if self.num_features == 1:
+            return centres[..., None]
+        return tf.stack([centres, _linear_feature(mu_law.decode(classes), dtype)], -1)
 
     def log_prob(self, parameters: Any, x: Any) -> Any:
         """See the class."""
@@ -146,9 +154,11 @@ class LogisticMixtureOutput:
 
 
 def _wide_features(x: Any, dtype: Any) -> Any:
-    companded = mu_law.compand(x, dtype)
-    linear = tf.cast(x, dtype) * (8.0 / discretized.FULL_SCALE)
-    return tf.stack([companded, linear], -1)
+    return tf.stack([mu_law.compand(x, dtype), _linear_feature(x, dtype)], -1)
+
+
+def _linear_feature(x: Any, dtype: Any) -> Any:
+    return tf.cast(x, dtype) * (8.0 / discretized.FULL_SCALE)
 
 
 def _float_features(a: Any) -> Any:

@@ -32,12 +32,11 @@ import tensorflow as tf
 from zoo.errors import ConfigError, InvalidInputError
 from zoo.lazy import bijectors, tfb, tfd
 from zoo.models import audio_inputs
-from zoo.models.base import DensityModel
+from zoo.models.clip_conditioning import LabelledClips
 from zoo.models.config import ModelConfig
 from zoo.models.normalization import Fit
 from zoo.models.signatures import Signature, flow_signatures
 from zoo.networks.causal_conv import CausalStack, built_dense, shifted
-from zoo.networks.conditioning import LabelConditioner
 from zoo.ops.noise import hashed_uniform
 from zoo.ops.stable import soft_clip
 
@@ -124,7 +123,7 @@ class _FlowNetwork(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class ParallelWaveNet(DensityModel):
+class ParallelWaveNet(LabelledClips):
     """A stack of inverse autoregressive flows from noise to 16-bit audio."""
 
     config_class: ClassVar[type[ModelConfig]] = ParallelWaveNetConfig
@@ -134,16 +133,7 @@ class ParallelWaveNet(DensityModel):
 
     def _create_networks(self) -> None:
         config = self.config
-        self.conditioner: Any = None
-        if config.context_size:
-            self.conditioner = LabelConditioner(
-                config.context_factors,
-                config.context_channels,
-                frames=max(config.position_frames, 1),
-                dtype=self.network_dtype,
-                name="conditioner",
-            )
-            self.conditioner.build(None)
+        self._create_conditioner()
         self.networks = [
             _FlowNetwork(
                 tuple(2 ** (layer % 10) for layer in range(layers)),
@@ -181,11 +171,6 @@ class ParallelWaveNet(DensityModel):
             for network in reversed(self.networks)
         ]
 
-    def _frames(self, context: Any) -> Any:
-        if self.conditioner is None:
-            return None
-        return audio_inputs.held_frames(self.conditioner(context), self.config)
-
     def draw(self, noise: Any, context: Any = None) -> Draw:
         """The clip of the noise [batch, T], with each sample's mean and log-scale given the past.
 
@@ -209,6 +194,7 @@ class ParallelWaveNet(DensityModel):
                 "A ParallelWaveNet learns from a teacher: "
                 "student.learn_from(zoo.distillation.DistillationLoss(settings, teacher)) first."
             )
+        context = self._with_durations(x, context)
         return super()._loss_nats(x, context, seed, training=training, annealing=annealing)
 
     def _decode(self, z: Any, context: Any) -> Any:
@@ -256,13 +242,6 @@ class ParallelWaveNet(DensityModel):
 
     def _checked_data(self, x: Any) -> Any:
         return audio_inputs.checked_clips(x, self.config, row_bytes=self._row_bytes)
-
-    def _checked_context(self, context: Any, rows: int | None) -> Any:
-        labels = audio_inputs.labels_of_factors(context, self.config.context_factors)
-        return super()._checked_context(labels, rows)
-
-    def _encoded_context(self, context: Any) -> Any:
-        return context
 
     @property
     def _row_bytes(self) -> float:

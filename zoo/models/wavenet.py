@@ -6,13 +6,14 @@ van den Oord et al. 2016, arXiv:1609.03499.
 
 x int16 samples; the conditional is a softmax over 256 mu-law classes (Sec. 2.2), a mixture of
 logistics over all 65,536 values (arXiv:1711.10433, Sec. 2) or a single Gaussian over them
-(ClariNet, arXiv:1807.07281, Sec. 3.1). A causal filter of two taps leads into stacks of dilated
+(ClariNet, arXiv:1807.07281, Sec. 3.1). A causal filter of a few taps leads into stacks of dilated
 gated layers (`zoo.networks.causal_conv`), whose skip connections pass through two rectified dense
 layers (Fig. 4). What lies before the first sample is silence.
 
 The condition is a label in mixed radix, such as (digit, speaker), or a mel spectrogram.
 
-Deviations: the past enters as its companded value, not as one of 256 indicators; a table of (word,
+Deviations: the past enters as its companded value, not as one of 256 indicators, and as the sample
+itself if asked for: formants are linear predictions of it, not of its logarithm; a table of (word,
 time since the clip's start) joins the label's conditioning (`LabelConditioner`), in place of the
 paper's linguistic features, which spoken digits do not come with.
 
@@ -38,11 +39,11 @@ from zoo.models.audio_outputs import (
     LogisticMixtureOutput,
     MuLawOutput,
 )
-from zoo.models.base import DensityModel
+from zoo.models.clip_conditioning import LabelledClips
 from zoo.models.config import ModelConfig
 from zoo.models.signatures import Signature
 from zoo.networks.causal_conv import CausalStack, built_dense, receptive_field, shifted
-from zoo.networks.conditioning import LabelConditioner, MelConditioner
+from zoo.networks.conditioning import MelConditioner
 from zoo.ops import mu_law
 
 __all__ = ["WaveNet", "WaveNetConfig"]
@@ -54,6 +55,8 @@ _SCORING_BYTES = 1e9  # of activations at a time
 class WaveNetConfig(audio_inputs.AudioConfig):
     """Sizes of a WaveNet.
 
+    input_filter: taps of the causal filter in front.   linear_input: a mu-law network sees samples
+    themselves beside their companded values, as 16-bit outputs always do.
     mel_bins: of a log-mel spectrogram, one frame every frame_size samples, as the condition in
     place of a label.   log_scale_floor: least log-scale of the 16-bit outputs.
     """
@@ -65,6 +68,8 @@ class WaveNetConfig(audio_inputs.AudioConfig):
     filter_size: int = 2
     residual_channels: int = 32
     skip_channels: int = 64
+    input_filter: int = 2
+    linear_input: bool = False
     mel_bins: int = 0
     log_scale_floor: float = -9.0
 
@@ -75,8 +80,9 @@ class WaveNetConfig(audio_inputs.AudioConfig):
         for name in (*sizes, "skip_channels"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        if self.filter_size < 2:
-            raise ConfigError(f"filter_size must be at least 2; got {self.filter_size}.")
+        for name in ("filter_size", "input_filter"):
+            if getattr(self, name) < 2:
+                raise ConfigError(f"{name} must be at least 2; got {getattr(self, name)}.")
         if self.mel_bins < 0 or (self.mel_bins and self.context_size):
             raise ConfigError(
                 "A WaveNet is conditioned on labels or on mel_bins >= 1, not on both; got "
@@ -90,12 +96,12 @@ class WaveNetConfig(audio_inputs.AudioConfig):
 
     @property
     def receptive_field(self) -> int:
-        """Past samples that one conditional depends on (the first filter adds one)."""
-        return receptive_field(self.dilations, self.filter_size) + 1
+        """Past samples that one conditional depends on."""
+        return receptive_field(self.dilations, self.filter_size) + self.input_filter - 1
 
 
 @keras.saving.register_keras_serializable("zoo")
-class WaveNet(DensityModel):
+class WaveNet(LabelledClips):
     """Teacher-forced scores in one pass; samples one step after another."""
 
     config_class: ClassVar[type[ModelConfig]] = WaveNetConfig
@@ -106,22 +112,15 @@ class WaveNet(DensityModel):
         config, policy = self.config, self.network_dtype
         self.output_distribution: AudioOutput = _output(config)
         features = self.output_distribution.num_features
-        self.conditioner: Any = None
-        if config.context_size:
-            self.conditioner = LabelConditioner(
-                config.context_factors,
-                config.context_channels,
-                frames=max(config.position_frames, 1),
-                dtype=policy,
-                name="conditioner",
-            )
-        elif config.mel_bins:
+        self._create_conditioner()
+        if config.mel_bins:
             self.conditioner = MelConditioner(
                 config.mel_bins, config.context_channels, dtype=policy, name="conditioner"
             )
-        if self.conditioner is not None:
             self.conditioner.build(None)
-        self.first_layer = built_dense(config.residual_channels, policy, "first", 2 * features)
+        self.first_layer = built_dense(
+            config.residual_channels, policy, "first", config.input_filter * features
+        )
         self.stack = CausalStack(
             config.dilations,
             filter_size=config.filter_size,
@@ -150,6 +149,12 @@ class WaveNet(DensityModel):
     def _log_prob(self, x: Any, context: Any, seed: Any, *, training: bool = False) -> Any:
         del seed, training  # no noise: the density of the stored samples is exact
         return tf.reduce_sum(self._stepwise(x, context), axis=-1)
+
+    def _loss_nats(
+        self, x: Any, context: Any, seed: Any, *, training: bool, annealing: Any = None
+    ) -> Any:
+        context = self._with_durations(x, context)
+        return super()._loss_nats(x, context, seed, training=training, annealing=annealing)
 
     def _stepwise(self, x: Any, context: Any) -> Any:
         """log P(x_t | x_<t, c): int16 [batch, T] -> [batch, T] nats, T at most the event's."""
@@ -204,8 +209,10 @@ class WaveNet(DensityModel):
         return self._parameters_of_features(features, biases, frame_size=frame_size)
 
     def _parameters_of_features(self, features: Any, biases: Any, *, frame_size: int) -> Any:
-        past = shifted(features, 1)
-        skip = self.stack.skips(self._first(past, shifted(past, 1)), biases, frame_size=frame_size)
+        taps = [shifted(features, j) for j in range(self.config.input_filter, 0, -1)]
+        skip = self.stack.skips(
+            self.first_layer(tf.concat(taps, -1)), biases, frame_size=frame_size
+        )
         return tf.cast(self._head(skip), self.compute_dtype)
 
     def parameters_of_floats(self, a: Any, context: Any) -> Any:
@@ -224,18 +231,12 @@ class WaveNet(DensityModel):
         features = output.features_of_floats(tf.cast(a, self.stack.compute_dtype))
         return self._parameters_of_features(features, biases, frame_size=self.config.frame_size)
 
-    def _first(self, now: Any, before: Any) -> Any:
-        return self.first_layer(tf.concat([before, now], -1))
-
     def _head(self, skip: Any) -> Any:
         hidden = tf.nn.relu(self.hidden_layer(tf.nn.relu(skip)))
         return self.output_layer(hidden)
 
     def _frames(self, context: Any) -> Any:
-        """Conditioning vectors [batch, frames, C] (one frame without a table), or None."""
-        if self.conditioner is None:
-            return None
-        return audio_inputs.held_frames(self.conditioner(context), self.config)
+        return self.conditioner(context) if self.config.mel_bins else super()._frames(context)
 
     # Sampling.
 
@@ -247,7 +248,8 @@ class WaveNet(DensityModel):
         seed: an int or a pair of ints makes the draw reproducible; None draws a fresh one.
         temperature: divides the logits, multiplies the scales; 0 takes the mode of each step.
         context: int labels [num_samples], rows of factors [num_samples, factors], or one for all: a
-            label, or a row [1, factors].
+            label, or a row [1, factors]. Of a model with durations a row may have one number more,
+            the clip's duration class; labels alone are clips of typical length.
         Raises InvalidInputError as `DensityModel.sample` does.
         """
         size = self.config.event_shape[0]
@@ -335,8 +337,7 @@ class WaveNet(DensityModel):
     def _checked_context(self, context: Any, rows: int | None) -> Any:
         if self.config.mel_bins:
             return self._checked_mel(context, rows)
-        labels = audio_inputs.labels_of_factors(context, self.config.context_factors)
-        return super()._checked_context(labels, rows)
+        return super()._checked_context(context, rows)
 
     def _checked_mel(self, context: Any, rows: int | None) -> Any:
         config = self.config
@@ -348,12 +349,6 @@ class WaveNet(DensityModel):
         if not context.shape.is_compatible_with(wanted):
             raise InvalidInputError(f"Expected log-mel frames {expected}; got {context.shape}.")
         return context
-
-    def _encoded_context(self, context: Any) -> Any:
-        return context
-
-    def _fit(self, x: Any, context: Any, fit: Any) -> None:
-        """Nothing: no weight of a WaveNet is set from data."""
 
     def paper_space_log_det(self, x: Any, *, seed: Any = None) -> Any:
         """-sum_t log CLASS_SIZES for mu-law, whose papers quote nats of the classes; else 0.
@@ -373,7 +368,7 @@ class WaveNet(DensityModel):
 
 def _output(config: WaveNetConfig) -> AudioOutput:
     if config.output == "mu_law":
-        return MuLawOutput()
+        return MuLawOutput(linear=config.linear_input)
     if config.output == "gaussian":
         return GaussianOutput(config.log_scale_floor)
     return LogisticMixtureOutput(config.num_mixtures, config.log_scale_floor)

@@ -17,9 +17,11 @@ from zoo.ops.noise import counter_uniform
 
 __all__ = [
     "State",
+    "first_input",
     "generate",
     "initial_state",
     "naive_sample",
+    "pushed",
     "stepwise_parameters",
     "stream",
 ]
@@ -28,20 +30,20 @@ __all__ = [
 class State(NamedTuple):
     """What the next step depends on, besides the weights and the condition.
 
-    time: int32 scalar, samples so far.   last, before: int16 [batch], the samples t-1 and t-2.
+    time: int32 scalar, samples so far.   history: int16 [batch, taps of the first filter], the last
+    samples, oldest first.
     rings: for each layer its last inputs, [ring size, batch, R], step t at t mod the size.
     """
 
     time: Any
-    last: Any
-    before: Any
+    history: Any
     rings: list[Any]
 
 
 def initial_state(model: Any, batch: int) -> State:
     """Silence before the first sample."""
-    silence = tf.zeros([batch], tf.int16)
-    return State(tf.constant(0, tf.int32), silence, silence, model.stack.initial_rings(batch))
+    silence = tf.zeros([batch, model.config.input_filter], tf.int16)
+    return State(tf.constant(0, tf.int32), silence, model.stack.initial_rings(batch))
 
 
 def generate(
@@ -52,7 +54,7 @@ def generate(
     biases: [batch or 1, frames, layers, 2 R], the whole clip's (`CausalStack.context_biases`).
     seed: int32 [2].   temperature: a scalar.
     """
-    output, batch = model.output_distribution, state.last.shape[0]
+    output, batch = model.output_distribution, state.history.shape[0]
     uniforms = counter_uniform(seed, batch, state.time, steps, output.num_uniforms)
 
     def draw(parameters: Any, i: Any) -> tuple[Any, Any]:
@@ -95,13 +97,13 @@ def _loop(
     frames, stack = biases.shape[1], model.stack
     step = stack.stepper()
 
-    def body(i: Any, last: Any, before: Any, taps: Any, rings: Any, series: Any) -> Any:
+    def body(i: Any, history: Any, taps: Any, rings: Any, series: Any) -> Any:
         time = state.time + i
         frame = tf.minimum(time // model.config.frame_size, frames - 1)
-        h = _first_input(model, last, before, time)
+        h = first_input(model, history, time)
         skip, rings, taps = step(h, biases[:, frame], rings, taps, time)
         x, item = choose(tf.cast(model._head(skip), model.compute_dtype), i)
-        return i + 1, x, last, taps, rings, series.write(i, item)
+        return i + 1, pushed(history, x), taps, rings, series.write(i, item)
 
     rings = [
         tf.TensorArray(ring.dtype, size, clear_after_read=False, element_shape=ring.shape[1:])
@@ -110,27 +112,32 @@ def _loop(
     rings = [array.unstack(ring) for array, ring in zip(rings, state.rings, strict=True)]
     taps = [stack.taps(layer, ring, state.time) for layer, ring in enumerate(state.rings)]
     series = tf.TensorArray(kept[1], steps, element_shape=kept[0])
-    _, last, before, _, rings, series = tf.while_loop(
+    _, history, _, rings, series = tf.while_loop(
         lambda i, *_: i < steps,
         body,
-        (tf.constant(0), state.last, state.before, taps, rings, series),
+        (tf.constant(0), state.history, taps, rings, series),
         maximum_iterations=steps,
     )
-    after = State(state.time + steps, last, before, [ring.stack() for ring in rings])
+    after = State(state.time + steps, history, [ring.stack() for ring in rings])
     return series.stack(), after
 
 
-def _first_input(model: Any, last: Any, before: Any, time: Any) -> Any:
-    """The stack's input at `time` from the two samples before it: [batch, R].
+def first_input(model: Any, history: Any, time: Any) -> Any:
+    """The stack's input at `time` from the samples before it: [batch, R].
 
+    history: int16 [batch, taps], oldest first.   time: int32, a scalar or of each row.
     Where there is no such sample the network sees zeros, as `shifted` gives them.
     """
-    dtype = model.stack.compute_dtype
-    now = model.output_distribution.features(last, dtype)
-    past = model.output_distribution.features(before, dtype)
-    now = tf.where(time > 0, now, tf.zeros_like(now))
-    past = tf.where(time > 1, past, tf.zeros_like(past))
-    return model._first(now, past)
+    taps = history.shape[1]
+    features = model.output_distribution.features(history, model.stack.compute_dtype)
+    present = tf.reshape(time, [-1, 1, 1]) >= tf.reshape(tf.range(taps, 0, -1), [1, taps, 1])
+    features = tf.where(present, features, tf.zeros_like(features))
+    return model.first_layer(tf.reshape(features, [-1, taps * features.shape[-1]]))
+
+
+def pushed(history: Any, x: Any) -> Any:
+    """The history after one more sample."""
+    return tf.concat([history[:, 1:], x[:, None]], 1)
 
 
 def stream(

@@ -4,7 +4,7 @@
 that the ones after them depend on as explicit state, one row each:
 
     time      int32, samples so far
-    history   int16 [2], the samples t-1 and t-2
+    history   int16 [input_filter], the last samples, oldest first
     rings     [N, R], the last inputs of every layer, oldest first, layer after layer
 
 A clip starts from zeros. Rows of one batch may be at different times. The steps of a clip, each fed
@@ -78,7 +78,9 @@ def _state_fields(model: WaveNet) -> dict[str, Field]:
     return {
         "time": Field(shape=(), dtype="int32", meaning="samples so far", unit="sample", minimum=0),
         "history": Field(
-            shape=(2,), dtype="int16", meaning="the last sample and the one before it"
+            shape=(model.config.input_filter,),
+            dtype="int16",
+            meaning="the last samples, oldest first",
         ),
         "rings": Field(
             shape=rings,
@@ -126,27 +128,26 @@ def _generate(
     rings = [array.unstack(part) for array, part in zip(rings, parts, strict=True)]
     step = stack.stepper()
 
-    def body(i: Any, last: Any, before: Any, taps: Any, rings: Any, series: Any) -> Any:
+    def body(i: Any, history: Any, taps: Any, rings: Any, series: Any) -> Any:
         time = start + i
-        h = wavenet_sampling._first_input(model, last, before, time[:, None])
+        h = wavenet_sampling.first_input(model, history, time)
         skip, rings, taps = step(h, _biases_at(model, biases, time), rings, taps, i)
         parameters = tf.cast(model._head(skip), model.compute_dtype)
         x = output.sample(parameters, uniforms[i], temperature)
-        return i + 1, x, last, taps, rings, series.write(i, x)
+        return i + 1, wavenet_sampling.pushed(history, x), taps, rings, series.write(i, x)
 
-    last, before = tf.unstack(state["history"], axis=1)
-    series = tf.TensorArray(tf.int16, steps, element_shape=last.shape)
-    _, last, before, _, rings, series = tf.while_loop(
+    series = tf.TensorArray(tf.int16, steps, element_shape=state["history"].shape[:1])
+    _, history, _, rings, series = tf.while_loop(
         lambda i, *_: i < steps,
         body,
-        (tf.constant(0), last, before, taps, rings, series),
+        (tf.constant(0), state["history"], taps, rings, series),
         maximum_iterations=steps,
     )
     rolled = [tf.roll(ring.stack(), -steps, axis=0) for ring in rings]  # oldest first again
     return {
         "x": tf.transpose(series.stack()),
         "time": start + steps,
-        "history": tf.stack([last, before], 1),
+        "history": history,
         "rings": tf.transpose(tf.concat(rolled, 0), [1, 0, 2]),
     }
 

@@ -27,15 +27,28 @@ class LabelConditioner(keras.layers.Layer):
     P, a table of the first factor and the frame, is local conditioning by time: what the first
     factor (a word) sounds like p frames after its start. frames = 1 leaves it out: one global
     vector.
+
+    With `durations` = K classes of the clip's length, of which class d stands for (d + 1/2) / K of
+    `clip_frames`, c has that many frames, D[d] joins the sum, and P is of places within the clip,
+    interpolated: frame p lies at (frames - 2) (p + 1/2) / length, at most at the last row.
     """
 
     def __init__(
-        self, factors: Sequence[int], channels: int, *, frames: int = 1, **kwargs: Any
+        self,
+        factors: Sequence[int],
+        channels: int,
+        *,
+        frames: int = 1,
+        durations: int = 0,
+        clip_frames: int = 0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.factors = tuple(int(n) for n in factors)
         self.channels = channels
         self.frames = frames
+        self.durations = durations
+        self.clip_frames = clip_frames
         self.hidden = keras.layers.Dense(
             channels, activation="relu", dtype=self.dtype_policy, name="hidden"
         )
@@ -55,20 +68,39 @@ class LabelConditioner(keras.layers.Layer):
                 initializer=normal,
                 name="positions",
             )
+        if self.durations:
+            self.duration_table = self.add_weight(
+                shape=(self.durations, self.channels), initializer=normal, name="durations"
+            )
         for layer in (self.hidden, self.output_layer):
             layer.build((None, None, self.channels))
         self.built = True
 
-    def call(self, labels: Any) -> Any:
-        """Labels int32 [batch] -> [batch, frames, C]."""
+    def call(self, labels: Any, durations: Any = None) -> Any:
+        """Labels, and duration classes if there are any, int32 [batch] -> [batch, frames, C]."""
         digits = self.split(labels)
         c: Any = sum(
             tf.gather(tf.convert_to_tensor(t), f) for t, f in zip(self.tables, digits, strict=True)
         )
         c = c[:, None]
-        if self.frames > 1:
+        if self.durations:
+            c += tf.gather(tf.convert_to_tensor(self.duration_table), durations)[:, None]
+            c += self._placed(digits[0], durations)
+        elif self.frames > 1:
             c += tf.gather(tf.convert_to_tensor(self.positions), digits[0])
         return self.output_layer(self.hidden(c))
+
+    def _placed(self, words: Any, durations: Any) -> Any:
+        """P at the places of the frames of clips of these lengths: [batch, clip_frames, C]."""
+        length = (tf.cast(durations, tf.float32) + 0.5) * (self.clip_frames / self.durations)
+        time = tf.range(self.clip_frames, dtype=tf.float32) + 0.5
+        place = tf.minimum((self.frames - 2) * time / length[:, None], self.frames - 1.0)
+        row = tf.minimum(tf.cast(place, tf.int32), self.frames - 2)
+        table = tf.gather(tf.convert_to_tensor(self.positions), words)
+        before = tf.gather(table, row, batch_dims=1)
+        after = tf.gather(table, row + 1, batch_dims=1)
+        share = tf.cast(place - tf.cast(row, tf.float32), before.dtype)[..., None]
+        return before + share * (after - before)
 
     def split(self, labels: Any) -> list[Any]:
         """The factors of each label, first to last."""
@@ -85,6 +117,8 @@ class LabelConditioner(keras.layers.Layer):
             "factors": self.factors,
             "channels": self.channels,
             "frames": self.frames,
+            "durations": self.durations,
+            "clip_frames": self.clip_frames,
         }
 
 

@@ -128,7 +128,9 @@ def _bsds300(family: str, **sizes: int) -> Recipe:
             "dropout": 0.0,
             **sizes,
         },
-        optimizer=Optimizer(learning_rate=1e-3, clip_norm=5.0, warmup_steps=500, schedule="cosine"),
+        optimizer=Optimizer(
+            learning_rate=3e-3, clip_norm=20.0, warmup_steps=500, schedule="cosine"
+        ),
         max_epochs=8,
         validate_every=1000,
         validation_rows=10_000,
