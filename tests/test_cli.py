@@ -237,6 +237,11 @@ class TestSample:
         expected = zoo.load("tiny_labels").sample(6, seed=1, context=2)
         np.testing.assert_array_equal(np.load("x.npy"), expected)
 
+    def test_every_label_in_turn(self) -> None:
+        run_ok("sample", "tiny_labels", "-n", 6, "--seed", 1, "--all-contexts", "-o", "x.npy")
+        expected = zoo.load("tiny_labels").sample(6, seed=1, context=np.array([0, 1, 2, 3, 0, 1]))
+        np.testing.assert_array_equal(np.load("x.npy"), expected)
+
     def test_a_folder_in_place_of_a_name(self, published: Path) -> None:
         run_ok("sample", published / "tiny_features", "-n", 2, "--seed", 1, "-o", "x.npy")
         assert np.load("x.npy").shape == (2, 5)
@@ -249,6 +254,8 @@ class TestSample:
             (["tiny_images", "-o", "x.npy", "--temperature", "-1"], "temperature must be"),
             (["tiny_images", "-o", "x.npy", "--context", "1"], "unconditional"),
             (["tiny_labels", "-o", "x.npy"], "give context"),
+            (["tiny_labels", "-o", "x.npy", "--all-contexts", "--context", "1"], "either"),
+            (["tiny_images", "-o", "x.npy", "--all-contexts"], "no labels"),
             (["tiny_labels", "-o", "x.npy", "--context", "4"], "Labels must be in 0..3"),
         ],
     )

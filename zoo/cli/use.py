@@ -56,8 +56,15 @@ def sample(
         raise InvalidInputError("Give either --out FILE or --csv.")
     if all_contexts and context is not None:
         raise InvalidInputError("Give either --context or --all-contexts.")
+
+    def drawn(model: Any) -> np.ndarray:
+        labels = _labels_in_turn(model, number) if all_contexts else context
+        with waiting(f"drawing {number} from {name}"):
+            rows = model.sample(number, seed=seed, temperature=temperature, context=labels)
+        return rows.numpy()
+
     if out is None:
-        write_csv(None, _drawn(loaded(name), number, seed, temperature, context, all_contexts))
+        write_csv(None, drawn(loaded(name)))
         return
     suffix = out.suffix.lower()
     if suffix not in (*_WRITERS, *AUDIO_SUFFIXES):
@@ -71,7 +78,7 @@ def sample(
         )
     if suffix in AUDIO_SUFFIXES and model.data_dtype != "int16":
         raise InvalidInputError(f"{name} draws no audio: write its rows to another kind of file.")
-    rows = _drawn(model, number, seed, temperature, context, all_contexts)
+    rows = drawn(model)
     out.parent.mkdir(parents=True, exist_ok=True)
     if suffix in AUDIO_SUFFIXES:
         write_audio(out, rows, model.config.sample_rate)
@@ -80,25 +87,13 @@ def sample(
     print(out)
 
 
-def _drawn(
-    model: Any,
-    number: int,
-    seed: int | None,
-    temperature: float,
-    context: int | None,
-    all_contexts: bool,
-) -> np.ndarray:
-    """The rows of `sample`. Raises InvalidInputError where a model has no labels to go through."""
-    labels: Any = context
-    if all_contexts:
-        import numpy as np
+def _labels_in_turn(model: Any, number: int) -> np.ndarray:
+    """0, 1, ... over and over. Raises InvalidInputError where a model has no labels."""
+    import numpy as np
 
-        if not model.config.context_size:
-            raise InvalidInputError(f"{model.name} has no labels: leave out --all-contexts.")
-        labels = np.arange(number, dtype=np.int32) % model.config.context_size
-    with waiting(f"drawing {number} from {model.name}"):
-        rows = model.sample(number, seed=seed, temperature=temperature, context=labels)
-    return rows.numpy()
+    if not model.config.context_size:
+        raise InvalidInputError(f"{model.name} has no labels: leave out --all-contexts.")
+    return np.arange(number, dtype=np.int32) % model.config.context_size
 
 
 def _write_png(path: Path, rows: np.ndarray) -> None:
