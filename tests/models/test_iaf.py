@@ -11,6 +11,7 @@ from test_maf import NumpyMADE
 
 from zoo import models
 from zoo.errors import ConfigError
+from zoo.networks.made import BoundMADE
 
 SIZE = 5
 
@@ -73,3 +74,25 @@ def test_sizes_that_cannot_be_built_are_refused() -> None:
     with pytest.raises(ConfigError, match="num_layers must be at least 1; got 0"):
         models.create("iaf", event_shape=(3,), num_layers=0)
     assert models.create("iaf", event_shape=(3,)).slow_direction == "density"
+
+
+def test_density_block_by_block_is_that_of_whole_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 48 coordinates the MADE's own solver computes each hidden unit about once."""
+    model = models.create(
+        "iaf", event_shape=(48,), num_layers=2, hidden_units=(64, 64), dtype="float64"
+    )
+    rng = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape) / np.sqrt(variable.shape[0]))
+    x = model.sample(5, seed=0)
+    solvers = []
+    solver = BoundMADE.solver
+    monkeypatch.setattr(
+        BoundMADE, "solver", lambda self: solvers.append(solver(self)) or solvers[-1]
+    )
+    by_blocks = model.log_prob(x)
+    assert len(solvers) == 2
+    assert None not in solvers
+    monkeypatch.setattr(BoundMADE, "solver", lambda self: None)
+    model._compiled_functions.clear()
+    np.testing.assert_allclose(by_blocks, model.log_prob(x), rtol=1e-10)

@@ -19,7 +19,14 @@ from zoo.bijectors.multiscale import FactorOut, Unsqueeze
 from zoo.bijectors.planar import Planar
 from zoo.bijectors.preprocessing import PixelScaling, ZCAWhitening
 from zoo.bijectors.radial import Radial
-from zoo.bijectors.scalar import Affine, Elementwise, ScalarMap, ShiftAndScale
+from zoo.bijectors.scalar import (
+    Affine,
+    Elementwise,
+    Gated,
+    Inverted,
+    ScalarMap,
+    ShiftAndScale,
+)
 from zoo.bijectors.spline import RationalQuadratic
 from zoo.bijectors.sylvester import Sylvester, householder, orthogonal, triangular
 
@@ -33,8 +40,10 @@ __all__ = [
     "Elementwise",
     "FactorOut",
     "FlowChain",
+    "Gated",
     "Interleave",
     "InverseAutoregressive",
+    "Inverted",
     "LULinear",
     "MixtureQuantile",
     "OnePassBijector",

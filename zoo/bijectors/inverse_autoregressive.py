@@ -1,4 +1,4 @@
-"""Inverse autoregressive flow: the gated update.
+"""Inverse autoregressive flow: a scalar map whose parameters are functions of the latents before.
 
 Kingma et al. 2016, arXiv:1606.04934, Eq. 10-14; forward = latent -> data:
 
@@ -6,7 +6,8 @@ Kingma et al. 2016, arXiv:1606.04934, Eq. 10-14; forward = latent -> data:
     log|det dx/dz| = sum log sigmoid(s)
 
 It is `tfb.Invert` of an autoregressive flow with mu = -m exp(-s), alpha = softplus(-s): forward is
-one pass of the network, and the inverse takes up to D of them.
+one pass of the network, and the inverse takes up to D of them, or the time in which a MADE's own
+solver computes each of its hidden units about once.
 """
 
 from __future__ import annotations
@@ -18,39 +19,35 @@ import tensorflow as tf
 
 from zoo.bijectors.autoregressive import AutoregressiveFlow
 from zoo.bijectors.base import OnePassBijector
+from zoo.bijectors.scalar import Gated, Inverted, ScalarMap
 
 __all__ = ["InverseAutoregressive"]
 
 
 class InverseAutoregressive(OnePassBijector):
-    """x = sigmoid(s) z + (1 - sigmoid(s)) m on vectors [..., D].
+    """x = sigmoid(s) z + (1 - sigmoid(s)) m on vectors [..., D], or another scalar map.
 
-    mean_and_gate_fn: z [..., D] -> (m, s), each [..., D], autoregressive in the order 0..D-1. The
-        paper biases s by 1 to 2, so that a fresh flow is near the identity (Appendix).
+    conditioner: z [..., D] -> parameters of the map, autoregressive in the order 0..D-1; by default
+        they are the pair (m, s).
     """
 
     def __init__(
         self,
-        mean_and_gate_fn: Callable[[Any], tuple[Any, Any]],
+        conditioner: Callable[[Any], Any],
+        scalar_map: ScalarMap = Gated(),  # noqa: B008 (a value without state)
         *,
         name: str = "inverse_autoregressive",
     ) -> None:
-        parameters = dict(locals())
-        super().__init__(event_ndims=1, parameters=parameters, name=name)
-        self._conditioner = mean_and_gate_fn
-
-        def shift_and_log_scale(z: Any) -> tuple[Any, Any]:
-            mean, gate = mean_and_gate_fn(z)
-            return -mean * tf.exp(-gate), tf.nn.softplus(-gate)
-
-        self._inverted = AutoregressiveFlow(shift_and_log_scale, name=name)
+        super().__init__(event_ndims=1, parameters=dict(locals()), name=name)
+        self._conditioner = conditioner
+        self._scalar_map = scalar_map
+        self._inverted = AutoregressiveFlow(conditioner, Inverted(scalar_map), name=name)
 
     def forward_and_log_det(self, z: Any) -> tuple[Any, Any]:
         """x = m + sigmoid(s) (z - m), log-det sum log sigmoid(s): one network pass."""
-        mean, gate = self._conditioner(z)
-        x = mean + tf.sigmoid(gate) * (z - mean)
-        return x, tf.reduce_sum(tf.math.log_sigmoid(gate), -1)
+        x, log_det = self._scalar_map.forward(z, self._conditioner(z))
+        return x, tf.reduce_sum(log_det, -1)
 
     def inverse_and_log_det(self, x: Any) -> tuple[Any, Any]:
-        """The fixed point z = (x - (1 - sigmoid(s)) m) / sigmoid(s): at most D + 1 passes."""
+        """The fixed point z = (x - (1 - sigmoid(s)) m) / sigmoid(s)."""
         return self._inverted.forward_and_log_det(x)

@@ -5,7 +5,8 @@ describe is chosen here:
 
     map                   parameters of a coordinate              system
     `ShiftAndScale`       the pair (shift, log_scale)             NICE, RealNVP
-    `Affine`              2 raw numbers                           MAF, IAF
+    `Affine`              2 raw numbers                           MAF
+    `Gated`               2 raw numbers                           IAF
     `RationalQuadratic`   3 K - 1 raw numbers (`spline.py`)       neural spline flows
     `MixtureQuantile`     3 C raw numbers (`mixture.py`)          MADE and MAF with mixtures
 
@@ -26,7 +27,7 @@ import tensorflow as tf
 from zoo.bijectors.base import OnePassBijector
 from zoo.ops.stable import soft_clip
 
-__all__ = ["Affine", "Elementwise", "ScalarMap", "ShiftAndScale"]
+__all__ = ["Affine", "Elementwise", "Gated", "Inverted", "ScalarMap", "ShiftAndScale"]
 
 
 class ScalarMap(Protocol):
@@ -87,6 +88,52 @@ class Affine:
     def inverse(self, x: Any, parameters: Any) -> tuple[Any, Any]:
         """z = (x - t) exp(-s)."""
         return ShiftAndScale().inverse(x, self._parameters(parameters))
+
+
+@dataclass(frozen=True)
+class Gated:
+    """x = sigmoid(s) z + (1 - sigmoid(s)) m;  log|dx/dz| = log sigmoid(s).
+
+    IAF (arXiv:1606.04934), Eq. 14. It contracts, towards m.
+    parameters: [..., D, 2], m and the raw gate, or the pair of them.   s = bias + the raw gate, as
+    limit tanh(raw / limit) where there is a limit. The paper's bias is 1 to 2, so that a fresh flow
+    is near the identity.
+    """
+
+    bias: float = 0.0
+    limit: float = 0.0
+    num_parameters: int = 2
+
+    def _parameters(self, parameters: Any) -> tuple[Any, Any]:
+        pair = isinstance(parameters, tuple)
+        mean, gate = parameters if pair else tf.unstack(parameters, axis=-1)
+        return mean, self.bias + (soft_clip(gate, self.limit) if self.limit else gate)
+
+    def forward(self, z: Any, parameters: Any) -> tuple[Any, Any]:
+        """x = m + sigmoid(s) (z - m)."""
+        mean, gate = self._parameters(parameters)
+        return mean + tf.sigmoid(gate) * (z - mean), tf.math.log_sigmoid(gate)
+
+    def inverse(self, x: Any, parameters: Any) -> tuple[Any, Any]:
+        """z = x exp(softplus(-s)) - m exp(-s), for 1 / sigmoid(s) = 1 + exp(-s)."""
+        mean, gate = self._parameters(parameters)
+        log_scale = tf.nn.softplus(-gate)
+        return x * tf.exp(log_scale) - mean * tf.exp(-gate), log_scale
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """A scalar map the other way round."""
+
+    scalar_map: ScalarMap
+
+    def forward(self, z: Any, parameters: Any) -> tuple[Any, Any]:
+        """The map's inverse."""
+        return self.scalar_map.inverse(z, parameters)
+
+    def inverse(self, x: Any, parameters: Any) -> tuple[Any, Any]:
+        """The map's forward."""
+        return self.scalar_map.forward(x, parameters)
 
 
 class Elementwise(OnePassBijector):

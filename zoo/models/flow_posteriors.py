@@ -287,16 +287,10 @@ class IAFVAE(_ContextVAE):
             self.covariance_head = self._head(size, "covariance")
 
     def _posterior_flow(self, features: Any) -> list[tfb.Bijector]:
-        context = self._flow_context(features)
+        context, gated = self._flow_context(features), bijectors.Gated(self.config.gate_bias)
 
         def step(made: MADE) -> tfb.Bijector:
-            bound = made.bind(context)
-
-            def mean_and_gate(z: Any) -> tuple[Any, Any]:
-                mean, gate = tf.unstack(tf.cast(bound(z), z.dtype), axis=-1)
-                return mean, gate + self.config.gate_bias
-
-            return bijectors.InverseAutoregressive(mean_and_gate, name=made.name)
+            return bijectors.InverseAutoregressive(made.bind(context), gated, name=made.name)
 
         # Reversed behind every step: an even number of them leaves the latents in their order.
         flow = [b for made in self.mades for b in (step(made), bijectors.Reverse())]

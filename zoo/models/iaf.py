@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import keras
-import tensorflow as tf
 
 from zoo.errors import ConfigError
 from zoo.lazy import bijectors, tfb
@@ -28,9 +27,7 @@ from zoo.models.config import ModelConfig
 from zoo.models.maf import AutoregressiveConfig, _Autoregressive
 from zoo.models.normalization import Fit, activation_norm_bijector
 from zoo.models.steps import flattening
-from zoo.networks.made import MADE
 from zoo.networks.normalization import AffineParameters
-from zoo.ops.stable import soft_clip
 
 __all__ = ["IAF", "IAFConfig"]
 
@@ -67,23 +64,16 @@ class IAF(_Autoregressive):
         )
         self.scaling.build(None)
 
-    def _gated(self, network: MADE, context: Any) -> bijectors.InverseAutoregressive:
-        bound = network.bind(context)
-
-        def mean_and_gate(z: Any) -> tuple[Any, Any]:
-            mean, gate = tf.unstack(tf.cast(bound(z), z.dtype), axis=-1)
-            return mean, GATE_BIAS + soft_clip(gate, self.config.log_scale_limit)
-
-        return bijectors.InverseAutoregressive(mean_and_gate, name=network.name)
-
     def _flow(
         self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
     ) -> list[tfb.Bijector]:
         del training  # no noise
         chain = flattening(self.config)
         chain.append(activation_norm_bijector(self.scaling, (self.config.event_size,), fit=fit))
+        gated = bijectors.Gated(GATE_BIAS, self.config.log_scale_limit)
         for i, network in enumerate(reversed(self.networks)):
             if i:
                 chain.append(bijectors.Reverse())
-            chain.append(self._gated(network, context))
+            conditioner = network.bind(context)
+            chain.append(bijectors.InverseAutoregressive(conditioner, gated, name=network.name))
         return chain

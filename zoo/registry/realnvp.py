@@ -130,6 +130,7 @@ REALNVP_BSDS300 = dataclasses.replace(
         "activation": "relu",
         "normalization": "activation_norm",
     },
+    max_epochs=8,
     paper="arXiv:1605.08803; as run by arXiv:1705.07057",
 )
 
