@@ -43,6 +43,8 @@ DENSITY_METRICS = ("bits_per_dim", "log_prob_paper", "log_prob")
 METRICS = (*DENSITY_METRICS, *ENERGY_METRICS, *AUDIO_METRICS, *VAE_METRICS)
 SLOW_ROWS = 100  # certified where a direction takes D network passes
 
+BATCH_NUMBERS = 2**17
+
 
 def evaluate(
     name: str,
@@ -50,7 +52,7 @@ def evaluate(
     *,
     model: Any = None,
     limit: int = 0,
-    batch_size: int = 200,
+    batch_size: int = 0,
     seed: int = 0,
     certify: bool = False,
     out: str | os.PathLike[str] = "",
@@ -62,6 +64,7 @@ def evaluate(
     name: a registered name: its weights, dataset and the paper's figure.
     model: evaluates this model of the same family in place of the published weights.
     split: "train", "validation" or "test".   limit: only the first rows; 0 for all.
+    batch_size: rows at a time; 0 for as many as make `BATCH_NUMBERS` numbers, at least 200.
     seed: of the dequantisation noise.   out: also writes the result there, as JSON.
     certify: also measures invertibility and log-determinants on the split's rows (on the first
         hundred where one direction is slow), and what the model says of other data
@@ -70,9 +73,9 @@ def evaluate(
 
     Raises UnknownModelError, DataError, CheckpointError; InvalidInputError for sizes that are none.
     """
-    if limit < 0 or batch_size < 1:
+    if limit < 0 or batch_size < 0:
         raise InvalidInputError(
-            f"Expected limit >= 0 and batch_size >= 1; got {limit} and {batch_size}."
+            f"Expected limit and batch_size of 0 or more; got {limit} and {batch_size}."
         )
     entry = registry.get(name)
     started = time.monotonic()
@@ -81,6 +84,7 @@ def evaluate(
         model = loading.load(name)
     rows = sources.load_arrays(entry.recipe.dataset, split)
     rows = rows.take(limit or rows.rows)
+    batch_size = batch_size or max(200, BATCH_NUMBERS // model.config.event_size)
     if model.data_dtype == "int16":
         metrics = audio_metrics(
             model,

@@ -141,3 +141,18 @@ def test_sizes_that_cannot_be_built_are_refused(family: str, changes: dict, mess
 def test_couplings_need_two_dimensions() -> None:
     with pytest.raises(ConfigError, match=r"at least 2 dimensions.*\(1,\)"):
         models.create("nsf_coupling", event_shape=(1,))
+
+
+@pytest.mark.parametrize("family", ["nsf", "nsf_coupling"])
+def test_networks_in_bfloat16_leave_the_density_in_float32(family: str) -> None:
+    sizes = {"event_shape": (5,), "num_layers": 2, "num_units": 16, "num_blocks": 1}
+    exact = models.create(family, **sizes)
+    rounded = models.build(family, exact.config, conditioner_dtype="mixed_bfloat16", name="rounded")
+    rounded.set_weights(exact.get_weights())
+    x = np.random.default_rng(0).normal(size=(64, 5)).astype("float32")
+    nats = rounded.log_prob(x)
+    assert nats.dtype == tf.float32
+    assert_allclose(nats, exact.log_prob(x), atol=0.1)
+    z = rounded.encode(x)
+    assert z.dtype == tf.float32
+    assert_allclose(rounded.decode(z), x, atol=0.05)

@@ -229,7 +229,7 @@ def evaluate(
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Only the first rows; 0 for all.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows at a time.")] = 200,
+    batch_size: Annotated[int, typer.Option(min=0, help="Rows at a time; 0: by their size.")] = 0,
     seed: Annotated[int, typer.Option(help="Names the dequantisation noise.")] = 0,
     certify: Annotated[
         bool,

@@ -190,7 +190,7 @@ class NSFCoupling(_NeuralSplineFlow):
 
         def parameters(kept: Any) -> Any:
             inputs = kept if context is None else tf.concat([kept, context], -1)
-            raw = network(inputs, training=training)
+            raw = tf.cast(network(inputs, training=training), kept.dtype)
             return tf.reshape(raw, [*tf.unstack(tf.shape(kept)[:-1]), moved, -1])
 
         return bijectors.SplitCoupling(
