@@ -126,6 +126,22 @@ class TestDensityTable:
         assert rows["maf_magic"][2:] == ["", "", "", "not run", ""]
         assert set(density_table.NAMES) <= set(rows)
 
+    def test_speeds_stand_side_by_side(self, tmp_path: Path) -> None:
+        assert "Not measured" in density_table.speed_table(tmp_path)
+        (tmp_path / "benchmarks").mkdir()
+        job = {"task": "speed", "model": "maf", "size": 6}
+        results = [
+            {**job, "library": "zoo", "log_prob": 2e5, "training_step": 3e4, "sample": 1.0},
+            {**job, "library": "zuko", "log_prob": 1e5, "training_step": 4e4, "sample": 2.0},
+            {**job, "library": "nflows", "error": "exit code -9"},
+            {"task": "fit", "library": "zuko", "dataset": "magic", "model": "maf", "value": 1.0},
+        ]
+        (tmp_path / "benchmarks" / "peers_cpu.json").write_text(json.dumps({"results": results}))
+        lines = density_table.speed_table(tmp_path).splitlines()
+        assert "| maf | 6 | zoo | **200,000** | 30,000 | 1 |" in lines
+        assert "| maf | 6 | zuko | 100,000 | **40,000** | **2** |" in lines
+        assert "| maf | 6 | nflows | exit code -9 |  |  |" in lines
+
 
 class TestCard:
     def test_front_matter_as_the_hub_specifies_it(self, project: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import benchmark_peers
 from model_card import Checkpoint, read_optional
 
 from zoo import registry
@@ -92,6 +93,19 @@ def density_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
         "Minutes of training on one or both of two CPU cores. Peers had the same rows and a time "
         f"budget each (`tools/benchmark_peers.py --fit`). Records: {sources}. "
         "BSDS300's patches are drawn anew from the same photographs."
+    )
+
+
+def speed_table(root: Path) -> str:
+    """Markdown: rows a second of each library on the same job, the best in bold."""
+    results = read_optional(root / PEERS_FILE).get("results", [])
+    text = benchmark_peers.table([result for result in results if result["task"] == "speed"])
+    if not text:
+        return "Not measured in this checkout: `python tools/benchmark_peers.py`."
+    return (
+        f"{text}\n\nRows a second on 2 CPU cores, float32: 5 layers with two hidden layers of 512 "
+        "units (1024 for D = 784), batches of 1000 (100), each library as its documentation shows "
+        "(`tools/benchmark_peers.py`)."
     )
 
 

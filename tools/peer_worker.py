@@ -286,13 +286,15 @@ class Zoo:
         self._optimizer = keras.optimizers.Adam(self._rate, global_clipnorm=CLIP_NORM)
         self._optimizer.build(self._model.trainable_variables)
         self._scored = tf.function(self._model.log_prob, jit_compile=True, autograph=False)
-        self._gradients = tf.function(self._loss_and_gradients, jit_compile=True, autograph=False)
+        self._step = tf.function(self._one_step, jit_compile=True, autograph=False)
         self._count = 0
 
-    def _loss_and_gradients(self, x: Any) -> Any:
+    def _one_step(self, x: Any) -> Any:
+        variables = self._model.trainable_variables
         with self._tf.GradientTape() as tape:
             loss = -self._tf.reduce_mean(self._model.log_prob(x))
-        return loss, tape.gradient(loss, self._model.trainable_variables)
+        self._optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """[n] nats."""
@@ -309,9 +311,7 @@ class Zoo:
             self._model.adapt(x)
             self._fresh = False
         self._optimizer.learning_rate.assign(scale * self._rate)
-        loss, gradients = self._gradients(self._tf.constant(x))
-        self._optimizer.apply(gradients, self._model.trainable_variables)
-        return float(loss)
+        return float(self._step(self._tf.constant(x)))
 
     def weights(self) -> Any:
         """A copy of the weights."""
