@@ -87,7 +87,9 @@ def test_a_run_starts_from_the_weights_of_another_model(
     training.train(RECIPE, tmp_path / "base", name="tiny_base")
     base = loading.load(str(tmp_path / "base"))
     monkeypatch.setattr(loading, "load", lambda name: {"tiny_base": base}[name])
+    monkeypatch.setattr(loading, "resolve", lambda name: tmp_path / name.removeprefix("tiny_"))
     run = Run(PLANAR, tmp_path / "planar", "planar", resume=False, initial_weights="")
+    assert run.counters["started_from"]["name"] == "base"
     own = len(base.trainable_weights)
     for variable, value in zip(
         run.model.trainable_weights[:own], base.trainable_weights, strict=True
