@@ -75,7 +75,9 @@ def density_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
         record, peer = RECORDS.get(dataset), peers.get((dataset, entry.family))
         ours, minutes = "not run", ""
         if checkpoint is not None and checkpoint.metrics:
-            ours = figure(checkpoint.metrics["metrics"][entry.paper_metric or entry.metrics[0]])
+            # Without a paper's figure, in the space that the peers are measured in.
+            metric = entry.paper_metric or "log_prob"
+            ours = figure(checkpoint.metrics["metrics"][metric])
             minutes = f"{60.0 * checkpoint.run.get('train_hours', 0.0):.0f}"
         cells = [
             dataset,
@@ -89,7 +91,8 @@ def density_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     sources = "; ".join(f"{dataset} {record.source}" for dataset, record in RECORDS.items())
     return "\n".join(lines) + (
-        "\n\nNats, test split, ± two standard errors; `mnist` and `cifar10` in logit space. "
+        "\n\nNats, test split, ± two standard errors; `mnist` and `cifar10` in logit space, "
+        "`magic` of the features as stored. "
         "Minutes of training on one or both of two CPU cores. Peers had the same rows and a time "
         f"budget each (`tools/benchmark_peers.py --fit`). Records: {sources}. "
         "BSDS300's patches are drawn anew from the same photographs."
