@@ -84,7 +84,7 @@ def density_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
             f"`{name}`",
             "" if entry.paper_value is None else f"{entry.paper_value:g}",
             "" if record is None else f"{record.value:g}",
-            "" if peer is None else f"{peer['library']} {_nats(peer)}",
+            "" if peer is None else f"{peer['library']} {figure(peer)}",
             ours,
             minutes,
         ]
@@ -122,7 +122,3 @@ def best_peers(results: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Ma
         if key not in best or result["value"] > best[key]["value"]:
             best[key] = result
     return best
-
-
-def _nats(result: Mapping[str, Any]) -> str:
-    return f"{result['value']:.2f} ± {result['two_standard_errors']:.2f}"

@@ -60,6 +60,7 @@ def test_clips_of_a_class_are_of_like_lengths(model) -> None:
 
 
 def test_labels_alone_mean_clips_of_typical_length(model) -> None:
+    assert_array_equal(model.typical_durations, np.full(6, 2))  # the middle class of a fresh model
     model.adapt(clips(), LABELS)
     # Medians of 0, 0, 1 and of 1, 2 (whole classes), of 3; all rows' for labels without rows.
     assert_array_equal(model.typical_durations, [0, 1, 1, 1, 1, 3])

@@ -407,6 +407,7 @@ def test_bad_input_is_refused(call: Callable[[Any], Any], message: str, models: 
         ("sylvester_vae", {"num_vectors": LATENTS + 1}, "num_vectors"),
         ("sylvester_vae", {"kind": "square"}, "kind must be"),
         ("iaf_vae", {"made_units": ()}, "made_units"),
+        ("iaf_vae", {"full_covariance": True, "latent_size": 1}, "latent_size of at least 2"),
         ("coupling_vae", {"latent_size": 1}, "at least 2"),
     ],
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -49,7 +50,8 @@ class LabelledClips(DensityModel):
         if config.num_durations:
             self.typical_durations = self.add_weight(
                 shape=(config.context_size,),
-                initializer="zeros",
+                # Until `adapt`: the middle one, for class 0 would be hardly any sound at all.
+                initializer=keras.initializers.Constant(config.num_durations // 2),
                 dtype="float32",
                 trainable=False,
                 name="typical_durations",

@@ -255,6 +255,8 @@ class IAFVAEConfig(ContextVAEConfig):
         """Raises ConfigError for sizes that cannot be built."""
         super().__post_init__()
         self._check_network("made_units")
+        if self.full_covariance and self.latent_size < 2:
+            raise ConfigError("full_covariance needs a latent_size of at least 2.")
 
 
 @keras.saving.register_keras_serializable("zoo")
