@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -74,6 +75,7 @@ def batches() -> dict[str, dict[str, np.ndarray]]:
 @pytest.fixture(scope="session")
 def models(batches: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
     """name -> model; between them dropout, batch norm, standardisation, a label."""
+    keras.utils.set_random_seed(3)
     digits = zoo.create("nice", name="digits", event_shape=(4, 4, 1), hidden_units=(16,))
     labels = zoo.create(
         "maf",

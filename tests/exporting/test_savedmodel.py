@@ -36,12 +36,12 @@ for name in {name.partition("/")[0] for name in batches.files}:
     trainable = {variable.ref() for variable in model.trainable_variables}
     assert trainable < {variable.ref() for variable in model.variables}
     losses = [-tf.reduce_mean(model(*inputs)).numpy()]
-    for _ in range(20):
+    for _ in range(60):
         with tf.GradientTape() as tape:
             loss = -tf.reduce_mean(model(*inputs, training=True))
         gradients = tape.gradient(loss, model.trainable_variables)
         for variable, gradient in zip(model.trainable_variables, gradients):
-            variable.assign_sub(2e-3 * gradient)
+            variable.assign_sub(1e-3 * gradient)
     losses.append(-tf.reduce_mean(model(*inputs)).numpy())
     print(name, *losses)
 found = {"zoo", "tensorflow_probability", "tf_keras"} & set(sys.modules)
