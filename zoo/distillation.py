@@ -9,6 +9,7 @@ is the stabler loss. To it come, each with a weight, 0 to leave it out:
 
     contrastive   - gamma KL(P_S(c_1) | P_T(c_2)), c_2 another label            (Sec. 4.4)
     power         |phi(x) - phi(y)|^2, y a real clip of the same label          (Sec. 4.1)
+    spectral      |S(x) - S(y)|, S the log-spectra of both, frame by frame (after ClariNet's Eq. 9)
     perceptual    squared differences of the Gram matrices of a classifier's features of x and y
                   (Sec. 4.2; `zoo.perceptual`)
 """
@@ -49,6 +50,22 @@ class DistillationLoss:
                 f"{teacher.config.output!r}. Use divergence='sampled'."
             )
 
+    def initialize(self, student: Any) -> bool:
+        """Gives a fresh student the conditioner of its teacher; False where they differ in size.
+
+        What a word is made of when, the teacher has learned; the student's networks need only
+        learn to say it.
+        """
+        pair = [getattr(model, "conditioner", None) for model in (student, self.teacher)]
+        if any(conditioner is None for conditioner in pair):
+            return False
+        fresh, learned = (conditioner.weights for conditioner in pair)
+        if [(w.name, w.shape) for w in fresh] != [(w.name, w.shape) for w in learned]:
+            return False
+        for target, value in zip(fresh, learned, strict=True):
+            target.assign(tf.cast(value, target.dtype))
+        return True
+
     def __call__(self, student: Any, x: Any, context: Any, seed: Any) -> Any:
         """Loss [batch]. x: real clips int16 [batch, T] of the labels.   seed: int32 [2]."""
         return tf.add_n(list(self.terms(student, x, context, seed).values()))
@@ -74,6 +91,9 @@ class DistillationLoss:
         if settings.power:
             power = audio_losses.power_loss(draw.x, real)
             terms["power"] = settings.power * tf.cast(power, draw.x.dtype)
+        if settings.spectral:
+            spectral = audio_losses.spectral_loss(draw.x, real)
+            terms["spectral"] = settings.spectral * tf.cast(spectral, draw.x.dtype)
         if settings.perceptual:
             styles = [
                 audio_losses.style_loss(made, true)

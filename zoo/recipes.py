@@ -75,7 +75,8 @@ class Distillation:
     `num_samples` draws a step; "gaussian" is ClariNet's closed form, log-scales at least
     `log_scale_floor`, with `scale_weight` on the squared difference of log-scales.
     contrastive: gamma of the term that a wrong label has.   power: of the power loss.
-    perceptual: of the style loss on a classifier's features.
+    spectral: of the distance of log-spectra.   perceptual: of the style loss on a classifier's
+    features.
     """
 
     teacher: str
@@ -85,11 +86,12 @@ class Distillation:
     scale_weight: float = 4.0
     contrastive: float = 0.0
     power: float = 0.0
+    spectral: float = 0.0
     perceptual: float = 0.0
 
     def __post_init__(self) -> None:
         """Raises ConfigError for settings that cannot be run."""
-        _check_numbers(self, ("scale_weight", "contrastive", "power", "perceptual"))
+        _check_numbers(self, ("scale_weight", "contrastive", "power", "spectral", "perceptual"))
         if self.num_samples < 1 or self.divergence not in ("sampled", "gaussian"):
             raise ConfigError(
                 "Expected num_samples >= 1 and divergence 'sampled' or 'gaussian'; got "

@@ -151,6 +151,23 @@ def test_band_powers_peak_at_the_tone_and_ignore_its_phase() -> None:
     assert float(losses[0]) < 1e-4 * float((powers[0] ** 2).sum())
 
 
+def test_spectral_loss_sees_what_comes_when() -> None:
+    time = np.arange(2048) / 8000.0
+    low, high = (np.sin(2 * np.pi * f * time) for f in (500.0, 1500.0))
+    clips = np.stack([np.append(low, high), np.append(high, low)]).astype("float32")
+    same, swapped = (float(audio_losses.spectral_loss(clips[:1], c[None])[0]) for c in clips)
+    assert same == 0.0
+    assert swapped > 1e3
+    assert float(audio_losses.power_loss(clips[:1], clips[1:])[0]) < 1.0
+    # Twice the amplitude is log10(4) in every cell well above the floor.
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(1, 2048)).astype("float32")
+    cells = audio_losses.log_spectra(noise).shape[1] * 129
+    assert float(audio_losses.spectral_loss(noise, 2 * noise)[0]) == pytest.approx(
+        cells * np.log10(4.0), rel=1e-3
+    )
+
+
 def test_style_loss_ignores_order_and_sees_scale() -> None:
     features = np.random.default_rng(0).normal(size=(2, 5, 3))
     assert np.abs(audio_losses.style_loss(features, features[:, ::-1])).max() < 1e-12
@@ -160,6 +177,7 @@ def test_style_loss_ignores_order_and_sees_scale() -> None:
 
 # Distillation.
 
+TERMS = {"contrastive": 0.3, "power": 2.0, "spectral": 0.5, "perceptual": 3.0}
 SETTINGS = {
     "closed-form": ("normal", "gaussian", {"divergence": "gaussian"}),
     "sampled-gaussian": ("normal", "gaussian", {}),
@@ -167,7 +185,7 @@ SETTINGS = {
     "all-terms": (
         "normal",
         "gaussian",
-        {"divergence": "gaussian", "contrastive": 0.3, "power": 2.0, "perceptual": 3.0},
+        {"divergence": "gaussian"} | TERMS,
     ),
 }
 SEED = tf.constant([3, 4])
@@ -185,6 +203,24 @@ def clips() -> tf.Tensor:
     return tf.constant(np.random.default_rng(5).integers(-9000, 9000, (3, SIZE)).astype("int16"))
 
 
+def test_a_fresh_student_begins_with_its_teachers_conditioner() -> None:
+    loss, base = distillation("closed-form")
+    fresh = models.create("parallel_wavenet", base=base, **TINY)
+    others = [w.numpy() for w in fresh.networks[0].weights]
+    assert loss.initialize(fresh)
+    frames = [model.conditioner(tf.constant(LABELS)).numpy() for model in (fresh, loss.teacher)]
+    np.testing.assert_allclose(*frames, rtol=1e-5)
+    for before, weight in zip(others, fresh.networks[0].weights, strict=True):
+        np.testing.assert_array_equal(before, weight.numpy())
+    narrower = models.create("parallel_wavenet", base=base, **TINY | {"context_channels": 3})
+    tables = [w.numpy() for w in narrower.conditioner.weights]
+    assert not loss.initialize(narrower)
+    for before, weight in zip(tables, narrower.conditioner.weights, strict=True):
+        np.testing.assert_array_equal(before, weight.numpy())
+    unconditional = TINY | {"context_size": 0, "context_factors": (), "position_frames": 0}
+    assert not loss.initialize(models.create("parallel_wavenet", base=base, **unconditional))
+
+
 @pytest.mark.parametrize("case", SETTINGS)
 def test_gradients_of_the_loss_are_finite_differences(case) -> None:
     loss, base = distillation(case)
@@ -199,7 +235,7 @@ def test_gradients_of_the_loss_are_finite_differences(case) -> None:
     assert not any(v.trainable for v in loss.teacher.variables)
     terms = loss.terms(model, clips(), tf.constant(LABELS), SEED)
     assert all((np.abs(term) > 1e-6).all() for term in terms.values())
-    named = {name for name in ("contrastive", "power", "perceptual") if name in SETTINGS[case][2]}
+    named = set(TERMS) & set(SETTINGS[case][2])
     assert set(terms) == {"kl"} | named
     rng = np.random.default_rng(6)
     # The power and perceptual losses are computed in float32.

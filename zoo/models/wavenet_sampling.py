@@ -96,14 +96,19 @@ def _loop(
     """
     frames, stack = biases.shape[1], model.stack
     step = stack.stepper()
+    biases = tf.transpose(biases, [1, 2, 0, 3])  # [frames, layers, batch or 1, 2 R]
 
-    def body(i: Any, history: Any, taps: Any, rings: Any, series: Any) -> Any:
+    def biases_at(time: Any) -> Any:
+        return biases[tf.minimum(time // model.config.frame_size, frames - 1)]
+
+    def body(i: Any, history: Any, bias: Any, taps: Any, rings: Any, series: Any) -> Any:
         time = state.time + i
-        frame = tf.minimum(time // model.config.frame_size, frames - 1)
         h = first_input(model, history, time)
-        skip, rings, taps = step(h, biases[:, frame], rings, taps, time)
+        skip, rings, taps = step(h, bias, rings, taps, time)
         x, item = choose(tf.cast(model._head(skip), model.compute_dtype), i)
-        return i + 1, pushed(history, x), taps, rings, series.write(i, item)
+        # The next step's biases: read in the step itself they would be part of every layer's
+        # activation, whose loop XLA then does not vectorise.
+        return i + 1, pushed(history, x), biases_at(time + 1), taps, rings, series.write(i, item)
 
     rings = [
         tf.TensorArray(ring.dtype, size, clear_after_read=False, element_shape=ring.shape[1:])
@@ -112,10 +117,10 @@ def _loop(
     rings = [array.unstack(ring) for array, ring in zip(rings, state.rings, strict=True)]
     taps = [stack.taps(layer, ring, state.time) for layer, ring in enumerate(state.rings)]
     series = tf.TensorArray(kept[1], steps, element_shape=kept[0])
-    _, history, _, rings, series = tf.while_loop(
+    _, history, _, _, rings, series = tf.while_loop(
         lambda i, *_: i < steps,
         body,
-        (tf.constant(0), state.history, taps, rings, series),
+        (tf.constant(0), state.history, biases_at(state.time), taps, rings, series),
         maximum_iterations=steps,
     )
     after = State(state.time + steps, history, [ring.stack() for ring in rings])

@@ -128,19 +128,20 @@ def _generate(
     rings = [array.unstack(part) for array, part in zip(rings, parts, strict=True)]
     step = stack.stepper()
 
-    def body(i: Any, history: Any, taps: Any, rings: Any, series: Any) -> Any:
-        time = start + i
-        h = wavenet_sampling.first_input(model, history, time)
-        skip, rings, taps = step(h, _biases_at(model, biases, time), rings, taps, i)
+    def body(i: Any, history: Any, bias: Any, taps: Any, rings: Any, series: Any) -> Any:
+        h = wavenet_sampling.first_input(model, history, start + i)
+        skip, rings, taps = step(h, bias, rings, taps, i)
         parameters = tf.cast(model._head(skip), model.compute_dtype)
         x = output.sample(parameters, uniforms[i], temperature)
-        return i + 1, wavenet_sampling.pushed(history, x), taps, rings, series.write(i, x)
+        history = wavenet_sampling.pushed(history, x)
+        bias = _biases_at(model, biases, start + i + 1)  # the next step's: see `wavenet_sampling`
+        return i + 1, history, bias, taps, rings, series.write(i, x)
 
     series = tf.TensorArray(tf.int16, steps, element_shape=state["history"].shape[:1])
-    _, history, _, rings, series = tf.while_loop(
+    _, history, _, _, rings, series = tf.while_loop(
         lambda i, *_: i < steps,
         body,
-        (tf.constant(0), state["history"], taps, rings, series),
+        (tf.constant(0), state["history"], _biases_at(model, biases, start), taps, rings, series),
         maximum_iterations=steps,
     )
     rolled = [tf.roll(ring.stack(), -steps, axis=0) for ring in rings]  # oldest first again
@@ -165,8 +166,10 @@ def _uniforms(seed: Any, start: Any, steps: int, count: int) -> Any:
 
 
 def _biases_at(model: WaveNet, biases: Any, time: Any) -> Any:
-    """Each row's biases at its own time: [batch or 1, layers, 2 R]."""
+    """Each row's biases at its own time: [layers, batch or 1, 2 R]."""
     if model.conditioner is None:
-        return biases[:, 0]
-    frame = tf.minimum(time // model.config.frame_size, biases.shape[1] - 1)
-    return tf.gather(biases, frame, axis=1, batch_dims=1)
+        now = biases[:, 0]
+    else:
+        frame = tf.minimum(time // model.config.frame_size, biases.shape[1] - 1)
+        now = tf.gather(biases, frame, axis=1, batch_dims=1)
+    return tf.transpose(now, [1, 0, 2])

@@ -146,7 +146,7 @@ class CausalStack(keras.layers.Layer):
             skip, rings, taps = step(h, biases, rings, taps, time)
 
         h: [batch, R], the stack's input at `time`.
-        biases: [batch or 1, layers, 2 R], those of its frame.
+        biases: [layers, batch or 1, 2 R], those of its frame.
         rings: a TensorArray for each layer.   taps: of each layer at `time`; returned are those of
         time + 1. They are read right after their ring was written, so that no ring is read and
         written by one step: XLA then updates it in place, whatever the batch.
@@ -161,7 +161,7 @@ class CausalStack(keras.layers.Layer):
         def step(h: Any, biases: Any, rings: Any, taps: Any, time: Any) -> tuple[Any, Any, Any]:
             gated, next_rings, next_taps = [], [], []
             for layer, size in enumerate(self.ring_sizes):
-                a = tf.matmul(tf.concat([taps[layer], h], -1), dilated[layer]) + biases[:, layer]
+                a = tf.matmul(tf.concat([taps[layer], h], -1), dilated[layer]) + biases[layer]
                 gated.append(self._gate(a))
                 next_rings.append(rings[layer].write(time % size, h))
                 next_taps.append(self.taps(layer, next_rings[-1], time + 1))

@@ -19,6 +19,7 @@ __all__ = [
     "log_spectra",
     "power_loss",
     "regularised_gaussian_kl",
+    "spectral_loss",
     "style_loss",
 ]
 
@@ -83,6 +84,16 @@ def power_loss(made: Any, real: Any) -> Any:
     whisper.
     """
     return tf.reduce_sum(tf.square(band_powers(made) - band_powers(real)), -1)
+
+
+def spectral_loss(made: Any, real: Any) -> Any:
+    """|S(made) - S(real)| summed over frames and bands, S = `log_spectra`: [batch].
+
+    Frame by frame, as in ClariNet's Eq. 9, but of logarithms, and between two recordings of one
+    word, not of one clip: its least lies at the median of all recordings, so that it tells which
+    sounds come when and leaves the rest to the teacher.
+    """
+    return tf.reduce_sum(tf.abs(log_spectra(made) - log_spectra(real)), [-2, -1])
 
 
 def gram_matrices(features: Any) -> Any:

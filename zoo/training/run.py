@@ -256,6 +256,8 @@ class Run:
         if self.recipe.initialization_rows:
             rows = self.train_rows.take(self.recipe.initialization_rows or self.train_rows.rows)
             self.model._fit(rows.x, rows.context, "all")
+        if self.recipe.distillation is not None:
+            self.model._objective.initialize(self.model)
 
     # Validation, as every runner of this recipe does it.
 
