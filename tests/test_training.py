@@ -23,7 +23,7 @@ import tensorflow as tf
 import tiny_runs
 
 import zoo
-from zoo import training
+from zoo import models, training
 from zoo.data import pipeline, sources
 from zoo.errors import (
     DataError,
@@ -35,7 +35,7 @@ from zoo.errors import (
 )
 from zoo.models import build
 from zoo.recipes import Optimizer, Recipe
-from zoo.training.run import Run
+from zoo.training.run import Run, _assign_leading
 from zoo.training.state import STATE_VERSION
 
 DRIVER = Path(tiny_runs.__file__)
@@ -708,3 +708,38 @@ def test_fit_refuses_other_elements(elements: Any, message: str) -> None:
     dataset = tf.data.Dataset.from_tensor_slices(elements(x)).batch(8)
     with pytest.raises(InvalidInputError, match=message):
         model.fit(dataset, shuffle=False, verbose=0)
+
+
+def test_a_start_may_have_an_output_layer_of_another_size() -> None:
+    config = {
+        "event_shape": (24,),
+        "num_stacks": 1,
+        "layers_per_stack": 2,
+        "residual_channels": 4,
+        "skip_channels": 4,
+        "context_size": 6,
+        "context_factors": (3, 2),
+        "context_channels": 4,
+        "frame_size": 8,
+        "position_frames": 3,
+        "num_durations": 3,
+        "linear_input": True,
+    }
+    source, model = (
+        models.create("wavenet", output=output, num_mixtures=2, **config)
+        for output in ("mu_law", "logistic_mixture")
+    )
+    source.typical_durations.assign([0, 1, 2, 2, 1, 0])
+    fresh = [w.numpy() for w in model.output_layer.weights]
+    _assign_leading(model, source)
+    assert len(model.trainable_weights) == len(source.trainable_weights)
+    for target, value in zip(
+        model.trainable_weights[:-2], source.trainable_weights[:-2], strict=True
+    ):
+        np.testing.assert_array_equal(target, value)
+    for before, weight in zip(fresh, model.output_layer.weights, strict=True):
+        np.testing.assert_array_equal(before, weight)
+    np.testing.assert_array_equal(model.typical_durations, source.typical_durations)
+    wider = models.create("wavenet", output="mu_law", **config | {"skip_channels": 5})
+    with pytest.raises(TrainingError, match="cannot start from"):
+        _assign_leading(wider, source)

@@ -56,10 +56,9 @@ class DistillationLoss:
         What a word is made of when, the teacher has learned; the student's networks need only
         learn to say it.
         """
-        pair = [getattr(model, "conditioner", None) for model in (student, self.teacher)]
-        if any(conditioner is None for conditioner in pair):
+        if student.conditioner is None or self.teacher.conditioner is None:
             return False
-        fresh, learned = (conditioner.weights for conditioner in pair)
+        fresh, learned = student.conditioner.weights, self.teacher.conditioner.weights
         if [(w.name, w.shape) for w in fresh] != [(w.name, w.shape) for w in learned]:
             return False
         for target, value in zip(fresh, learned, strict=True):

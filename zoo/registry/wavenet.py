@@ -41,10 +41,11 @@ WAVENET_DIGITS = Recipe(
 
 WAVENET_MOL_DIGITS = dataclasses.replace(
     WAVENET_DIGITS,
-    config={**WAVENET_DIGITS.config, "output": "gaussian"},
-    optimizer=Optimizer(learning_rate=2e-3, clip_norm=3000.0, warmup_steps=200, schedule="cosine"),
-    max_epochs=24,
-    paper="arXiv:1711.10433; a single Gaussian as in arXiv:1807.07281, Sec. 3.1",
+    config={**WAVENET_DIGITS.config, "output": "logistic_mixture", "num_mixtures": 5},
+    start="wavenet_digits",
+    optimizer=Optimizer(learning_rate=1e-3, clip_norm=3000.0, warmup_steps=200, schedule="cosine"),
+    max_epochs=8,
+    paper="arXiv:1711.10433",
 )
 
 PARALLEL_WAVENET_DIGITS = Recipe(

@@ -123,19 +123,25 @@ def build_model(recipe: Recipe, name: str) -> Any:
 def _assign_leading(model: Any, source: Any) -> None:
     """Gives the model's first trainable weights the values of the source's, in order.
 
-    Raises TrainingError where they differ in name or shape, or the model has fewer.
+    The source's output layer may be of another size: the model's stays fresh then. Weights that
+    are not trained, and have one name and shape in both, are taken as well.
+    Raises TrainingError where others differ in name or shape, or the model has fewer.
     """
-    targets, values = model.trainable_weights[: len(source.trainable_weights)], []
-    for target, value in zip(targets, source.trainable_weights, strict=False):
+    trained, pairs = source.trainable_weights, []
+    for target, value in zip(model.trainable_weights, trained, strict=False):
         if (target.path, target.shape) != (value.path, value.shape):
             break
-        values.append(value)
-    if len(values) < len(source.trainable_weights):
+        pairs.append((target, value))
+    if not pairs or any(not w.path.startswith("output/") for w in trained[len(pairs) :]):
         raise TrainingError(
-            f"{model.name} cannot start from {source.name}: of its {len(source.trainable_weights)} "
-            f"weights {len(values)} are the model's first ones."
+            f"{model.name} cannot start from {source.name}: of its {len(trained)} weights "
+            f"{len(pairs)} are the model's first ones."
         )
-    for target, value in zip(targets, values, strict=True):
+    measured = {(w.name, w.shape): w for w in source.non_trainable_weights}
+    for target in model.non_trainable_weights:
+        if (target.name, target.shape) in measured:
+            pairs.append((target, measured[target.name, target.shape]))
+    for target, value in pairs:
         target.assign(value)
 
 
