@@ -337,3 +337,40 @@ def test_a_clip_that_memory_cannot_hold_is_refused() -> None:
 def test_configs_that_are_none_are_named(changes) -> None:
     with pytest.raises(ConfigError):
         zoo.create("wavenet", **{**TINY, **changes})
+
+
+# The linear prediction of 16-bit outputs.
+
+
+@pytest.mark.parametrize("case", ["gaussian", "logistic_mixture"])
+def test_means_are_relative_to_a_linear_prediction(case) -> None:
+    model = models.create("wavenet", dtype="float64", **{**TINY, **CASES[case]})
+    model.output_layer.kernel.assign(tf.zeros_like(model.output_layer.kernel))
+    taps = model.config.input_filter
+    weights = np.random.default_rng(3).normal(size=taps)
+    model.prediction_layer.kernel.assign(weights[:, None])
+    x = clips()
+    parameters = model._parameters(tf.constant(x), as_tensors(model, case)).numpy()
+    past = np.pad(x / 2.0**15, [[0, 0], [taps, 0]])
+    expected = sum(weights[j] * past[:, j : j + SIZE] for j in range(taps))
+    if case == "gaussian":
+        np.testing.assert_allclose(parameters[..., 0], expected, atol=1e-12)
+    else:  # biases in units of the scales, which are e**-4 above the floor
+        scale = np.exp(-9.0 + np.log1p(np.exp(5.0)))
+        for k, offset in enumerate(np.linspace(-1.0, 1.0, 3) * scale):
+            np.testing.assert_allclose(parameters[..., 3 + k], expected + offset, atol=1e-12)
+
+
+def test_adapt_sets_the_prediction_by_least_squares() -> None:
+    """Of x_t = 1.6 x_{t-1} - 0.8 x_{t-2} + noise the coefficients themselves."""
+    rng, size = np.random.default_rng(4), 4000
+    x = np.zeros((2, size))
+    for t in range(2, size):
+        x[:, t] = 1.6 * x[:, t - 1] - 0.8 * x[:, t - 2] + 100.0 * rng.normal(size=2)
+    changes = {"event_shape": (size,), **CASES["gaussian"]}
+    model = models.create("wavenet", dtype="float64", **{**TINY, **changes})
+    np.testing.assert_array_equal(model.prediction_layer.kernel, [[0.0], [0.0], [1.0]])
+    model.adapt(np.round(x).astype(np.int16), np.array([0, 1]))
+    np.testing.assert_allclose(model.prediction_layer.kernel[:, 0], [0.0, -0.8, 1.6], atol=0.05)
+    classes = models.create("wavenet", **{**TINY, **CASES["mu_law"]})
+    assert classes.prediction_layer is None

@@ -14,11 +14,13 @@ import tensorflow as tf
 
 from zoo.ops import discretized, mu_law
 
-__all__ = ["AudioOutput", "GaussianOutput", "LogisticMixtureOutput", "MuLawOutput"]
+__all__ = ["LINEAR_GAIN", "AudioOutput", "GaussianOutput", "LogisticMixtureOutput", "MuLawOutput"]
 
 # Temperatures divide logits; below this one the largest logit alone has any probability.
 _LOWEST_TEMPERATURE = 1e-4
 _BLOCK = 16
+LINEAR_GAIN = 8.0
+"""What samples, full scale 1, are multiplied by as a feature."""
 
 
 class MuLawOutput:
@@ -44,6 +46,11 @@ class MuLawOutput:
         if self.num_features == 1:
             return centres[..., None]
         return tf.stack([centres, _linear_feature(mu_law.decode(classes), dtype)], -1)
+
+    def relative_to(self, prediction: Any, parameters: Any) -> Any:
+        """The parameters as they are: classes have no mean."""
+        del prediction
+        return parameters
 
     def log_prob(self, parameters: Any, x: Any) -> Any:
         """See the class."""
@@ -78,6 +85,15 @@ class GaussianOutput:
     def features_of_floats(self, a: Any) -> Any:
         """`features` of samples a = x / 2**15 that need not be 16-bit values; differentiable."""
         return _float_features(a)
+
+    def relative_to(self, prediction: Any, parameters: Any) -> Any:
+        """Parameters whose mean is the prediction [...] plus the network's, in units of the scale.
+
+        In these units a quiet sample's gradient is no larger than a loud one's.
+        """
+        mean, log_scale = tf.unstack(parameters, axis=-1)
+        scale = tf.exp(_floored(log_scale, self.floor))
+        return tf.stack([prediction + scale * mean, log_scale], -1)
 
     def log_density(self, parameters: Any, a: Any) -> Any:
         """log of the density at a, units of full scale: [...] nats."""
@@ -123,6 +139,15 @@ class LogisticMixtureOutput:
         """`features` of samples a = x / 2**15 that need not be 16-bit values; differentiable."""
         return _float_features(a)
 
+    def relative_to(self, prediction: Any, parameters: Any) -> Any:
+        """Parameters whose means are the prediction [...] plus the network's, in units of scales.
+
+        In these units a quiet sample's gradient is no larger than a loud one's.
+        """
+        logits, means, log_scales = tf.split(parameters, 3, axis=-1)
+        scales = tf.exp(_floored(log_scales, self.floor))
+        return tf.concat([logits, prediction[..., None] + scales * means, log_scales], -1)
+
     def log_density(self, parameters: Any, a: Any) -> Any:
         """log of the density at a, units of full scale: [...] nats."""
         logits, means, log_scales = self.split(parameters)
@@ -158,12 +183,12 @@ def _wide_features(x: Any, dtype: Any) -> Any:
 
 
 def _linear_feature(x: Any, dtype: Any) -> Any:
-    return tf.cast(x, dtype) * (8.0 / discretized.FULL_SCALE)
+    return tf.cast(x, dtype) * (LINEAR_GAIN / discretized.FULL_SCALE)
 
 
 def _float_features(a: Any) -> Any:
     companded = tf.sign(a) * tf.math.log1p(mu_law.MU * tf.abs(a)) / math.log1p(mu_law.MU)
-    return tf.stack([companded, 8.0 * a], -1)
+    return tf.stack([companded, LINEAR_GAIN * a], -1)
 
 
 def _floored(log_scale: Any, floor: float) -> Any:

@@ -12,10 +12,15 @@ layers (Fig. 4). What lies before the first sample is silence.
 
 The condition is a label in mixed radix, such as (digit, speaker), or a mel spectrogram.
 
-Deviations: the past enters as its companded value, not as one of 256 indicators, and as the sample
-itself if asked for: formants are linear predictions of it, not of its logarithm; a table of (word,
-time since the clip's start) joins the label's conditioning (`LabelConditioner`), in place of the
-paper's linguistic features, which spoken digits do not come with.
+A 16-bit output's means are a linear prediction from the filter's taps plus what the network says in
+units of its scales: gates and rectifiers say with effort that the next sample is nearly where the
+last ones point, and scales range over three orders of magnitude.
+
+Deviations: the linear prediction; the past enters as its companded value, not as one of 256
+indicators, and as the sample itself if asked for: formants are linear predictions of it, not of its
+logarithm; a table of (word, time since the clip's start) joins the label's conditioning
+(`LabelConditioner`), in place of the paper's linguistic features, which spoken digits do not come
+with.
 
 Sampling computes each step once from cached states (`zoo.models.wavenet_sampling`).
 """
@@ -34,6 +39,7 @@ import tensorflow as tf
 from zoo.errors import ConfigError, InvalidInputError
 from zoo.models import audio_inputs, inputs, wavenet_sampling
 from zoo.models.audio_outputs import (
+    LINEAR_GAIN,
     AudioOutput,
     GaussianOutput,
     LogisticMixtureOutput,
@@ -136,8 +142,14 @@ class WaveNet(LabelledClips):
         self.hidden_layer = built_dense(size, policy, "hidden", size)
         outputs = self.output_distribution.num_parameters
         self.output_layer = built_dense(outputs, policy, "output", size)
+        self.prediction_layer: Any = None
         if config.output != "mu_law":
             self.output_layer.bias.assign(_initial_bias(config))
+            self.prediction_layer = keras.layers.Dense(
+                1, use_bias=False, dtype=self.compute_dtype, name="prediction"
+            )
+            self.prediction_layer.build((None, None, config.input_filter))
+            self.prediction_layer.kernel.assign(np.eye(config.input_filter)[:, -1:])
 
     @property
     def data_dtype(self) -> str:
@@ -210,10 +222,9 @@ class WaveNet(LabelledClips):
 
     def _parameters_of_features(self, features: Any, biases: Any, *, frame_size: int) -> Any:
         taps = [shifted(features, j) for j in range(self.config.input_filter, 0, -1)]
-        skip = self.stack.skips(
-            self.first_layer(tf.concat(taps, -1)), biases, frame_size=frame_size
-        )
-        return tf.cast(self._head(skip), self.compute_dtype)
+        past = tf.concat(taps, -1)
+        skip = self.stack.skips(self.first_layer(past), biases, frame_size=frame_size)
+        return self._head(skip, past)
 
     def parameters_of_floats(self, a: Any, context: Any) -> Any:
         """The conditionals' parameters where the samples are real numbers, as a student's are.
@@ -231,9 +242,27 @@ class WaveNet(LabelledClips):
         features = output.features_of_floats(tf.cast(a, self.stack.compute_dtype))
         return self._parameters_of_features(features, biases, frame_size=self.config.frame_size)
 
-    def _head(self, skip: Any) -> Any:
+    def _head(self, skip: Any, past: Any) -> Any:
+        """The conditionals' parameters [..., n].
+
+        skip: of the stack, [..., S].   past: the first layer's inputs, [..., taps * features].
+        """
         hidden = tf.nn.relu(self.hidden_layer(tf.nn.relu(skip)))
-        return self.output_layer(hidden)
+        parameters = tf.cast(self.output_layer(hidden), self.compute_dtype)
+        if self.prediction_layer is None:
+            return parameters
+        samples = tf.cast(past[..., 1::2], self.compute_dtype) / LINEAR_GAIN
+        return self.output_distribution.relative_to(
+            self.prediction_layer(samples)[..., 0], parameters
+        )
+
+    def _fit(self, x: Any, context: Any, fit: Any) -> None:
+        """Sets the linear prediction by least squares, and what else a model of clips measures."""
+        super()._fit(x, context, fit)
+        if fit == "all" and self.prediction_layer is not None:
+            self.prediction_layer.kernel.assign(
+                _least_squares(np.asarray(self._checked_data(x)), self.config.input_filter)
+            )
 
     def _frames(self, context: Any) -> Any:
         return self.conditioner(context) if self.config.mel_bins else super()._frames(context)
@@ -366,6 +395,15 @@ class WaveNet(LabelledClips):
         return "nats, mu-law classes" if self.config.output == "mu_law" else "nats, 16-bit samples"
 
 
+def _least_squares(x: np.ndarray, taps: int) -> np.ndarray:
+    """w that minimises the mean of (x_t - sum_j w_j x_{t-j})^2, j = taps..1: [taps, 1]."""
+    past = np.pad(x / 2.0**15, [[0, 0], [taps, 0]])
+    lags = [past[:, j : j + x.shape[1]] for j in range(taps + 1)]  # the last one is x itself
+    products = np.array([[float(np.vdot(a, b)) for b in lags] for a in lags])
+    ridge = 1e-6 * products[-1, -1] + 1e-12
+    return np.linalg.solve(products[:-1, :-1] + ridge * np.eye(taps), products[:-1, -1:])
+
+
 def _output(config: WaveNetConfig) -> AudioOutput:
     if config.output == "mu_law":
         return MuLawOutput(linear=config.linear_input)
@@ -375,9 +413,9 @@ def _output(config: WaveNetConfig) -> AudioOutput:
 
 
 def _initial_bias(config: WaveNetConfig) -> np.ndarray:
-    """Log-scales near that of speech, e**-4 of full scale; mixture means spread over +-0.1."""
+    """Log-scales near that of speech, e**-4 of full scale; mixture means within +-1 of them."""
     if config.output == "gaussian":
         return np.array([0.0, -4.0])
     k = config.num_mixtures
-    means = 0.1 * np.linspace(-1.0, 1.0, k) if k > 1 else np.zeros(1)
+    means = np.linspace(-1.0, 1.0, k) if k > 1 else np.zeros(1)
     return np.concatenate([np.zeros(k), means, np.full(k, -4.0)])

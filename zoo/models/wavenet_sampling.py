@@ -103,9 +103,9 @@ def _loop(
 
     def body(i: Any, history: Any, bias: Any, taps: Any, rings: Any, series: Any) -> Any:
         time = state.time + i
-        h = first_input(model, history, time)
-        skip, rings, taps = step(h, bias, rings, taps, time)
-        x, item = choose(tf.cast(model._head(skip), model.compute_dtype), i)
+        past = first_input(model, history, time)
+        skip, rings, taps = step(model.first_layer(past), bias, rings, taps, time)
+        x, item = choose(model._head(skip, past), i)
         # The next step's biases: read in the step itself they would be part of every layer's
         # activation, whose loop XLA then does not vectorise.
         return i + 1, pushed(history, x), biases_at(time + 1), taps, rings, series.write(i, item)
@@ -128,7 +128,7 @@ def _loop(
 
 
 def first_input(model: Any, history: Any, time: Any) -> Any:
-    """The stack's input at `time` from the samples before it: [batch, R].
+    """The first layer's input at `time` from the samples before it: [batch, taps * features].
 
     history: int16 [batch, taps], oldest first.   time: int32, a scalar or of each row.
     Where there is no such sample the network sees zeros, as `shifted` gives them.
@@ -137,7 +137,7 @@ def first_input(model: Any, history: Any, time: Any) -> Any:
     features = model.output_distribution.features(history, model.stack.compute_dtype)
     present = tf.reshape(time, [-1, 1, 1]) >= tf.reshape(tf.range(taps, 0, -1), [1, taps, 1])
     features = tf.where(present, features, tf.zeros_like(features))
-    return model.first_layer(tf.reshape(features, [-1, taps * features.shape[-1]]))
+    return tf.reshape(features, [-1, taps * features.shape[-1]])
 
 
 def pushed(history: Any, x: Any) -> Any:

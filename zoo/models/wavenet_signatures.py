@@ -129,10 +129,9 @@ def _generate(
     step = stack.stepper()
 
     def body(i: Any, history: Any, bias: Any, taps: Any, rings: Any, series: Any) -> Any:
-        h = wavenet_sampling.first_input(model, history, start + i)
-        skip, rings, taps = step(h, bias, rings, taps, i)
-        parameters = tf.cast(model._head(skip), model.compute_dtype)
-        x = output.sample(parameters, uniforms[i], temperature)
+        past = wavenet_sampling.first_input(model, history, start + i)
+        skip, rings, taps = step(model.first_layer(past), bias, rings, taps, i)
+        x = output.sample(model._head(skip, past), uniforms[i], temperature)
         history = wavenet_sampling.pushed(history, x)
         bias = _biases_at(model, biases, start + i + 1)  # the next step's: see `wavenet_sampling`
         return i + 1, history, bias, taps, rings, series.write(i, x)

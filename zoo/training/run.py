@@ -255,13 +255,12 @@ class Run:
         if initial_weights:
             checkpointing.load_weights(self.model, initial_weights)
             return
-        if self.recipe.start:
-            _assign_leading(self.model, loading.load(self.recipe.start))
-            return
         self.model.adapt_whitening(self.train_rows.x)
         if self.recipe.initialization_rows:
             rows = self.train_rows.take(self.recipe.initialization_rows or self.train_rows.rows)
             self.model._fit(rows.x, rows.context, "all")
+        if self.recipe.start:
+            _assign_leading(self.model, loading.load(self.recipe.start))
         if self.recipe.distillation is not None:
             self.model._objective.initialize(self.model)
 
