@@ -94,7 +94,7 @@ def test_made_outputs_depend_on_all_earlier_inputs_and_no_other(
     [(31, 17), {"units": 23, "blocks": 2}, (3,)],
     ids=["plain", "residual", "fewer units than blocks"],
 )
-@pytest.mark.parametrize("size", [32, 41])
+@pytest.mark.parametrize("size", [5, 8, 32, 41])
 def test_block_solver_is_d_passes_of_the_network(
     rng: np.random.Generator, size: int, hidden: object, context_size: int
 ) -> None:
@@ -116,13 +116,13 @@ def test_block_solver_is_d_passes_of_the_network(
     assert_allclose(solver(step, tf.constant(z)), x, rtol=1e-9, atol=1e-11)
 
 
-def test_small_or_mixed_networks_have_no_block_solver() -> None:
-    """Whole passes are as fast, or products in another order would round differently."""
-    for size, dtype in ((31, "float32"), (50, "mixed_bfloat16")):
+def test_single_coordinates_and_mixed_networks_have_no_block_solver() -> None:
+    """One pass is all it takes, or products in another order would round differently."""
+    for size, dtype in ((1, "float32"), (50, "mixed_bfloat16")):
         network = MADE(size, (60,), 2, dtype=dtype)
         network.build((None, size))
         assert network.bind().solver() is None
-    assert blockwise.block_size(31) == 31
+    assert [blockwise.block_size(size) for size in (1, 8, 9, 31)] == [1, 1, 2, 4]
     assert blockwise.block_size(784) == 98
 
 

@@ -238,7 +238,7 @@ class BoundMADE:
         return tf.cast(tf.reshape(outputs, shape), x.dtype)
 
     def solver(self) -> Callable[[Any, Any], Any] | None:
-        """(step, z) -> the x with step(z, self(x)) = x, block by block; None where passes are few.
+        """(step, z) -> the x with step(z, self(x)) = x, block by block; None for one coordinate.
 
         None also where the network's precision is lower than the flow's: its products, summed in
         another order, would differ by more than rounding.
