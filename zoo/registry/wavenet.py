@@ -74,7 +74,7 @@ PARALLEL_WAVENET_DIGITS = Recipe(
         perceptual=10.0,
     ),
     batch_size=4,
-    max_epochs=10,
+    max_epochs=8,
     ema_decay=0.999,
     jit_compile=True,
     bucket_size=2048,
