@@ -18,6 +18,7 @@ from zoo import registry
 from zoo.console import figure
 
 PEERS_FILE = Path("benchmarks") / "peers_cpu.json"
+INVERSION_FILE = Path("benchmarks") / "inversion_cpu.json"
 
 
 class Record(NamedTuple):
@@ -110,6 +111,27 @@ def speed_table(root: Path) -> str:
         "units (1024 for D = 784), batches of 1000 (100), each library as its documentation shows "
         "(`tools/benchmark_peers.py`)."
     )
+
+
+def inversion_table(root: Path) -> str:
+    """Markdown: rows a second of inversion by blocks and by TFP's loop."""
+    results = read_optional(root / INVERSION_FILE).get("results", [])
+    if not results:
+        return "Not measured in this checkout: `python tools/inversion_benchmark.py`."
+    lines = [
+        "| model | direction | D | rows at once | whole passes (TFP) | by blocks | |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for r in results:
+        lines.append(
+            f"| {r['job']} | {r['direction']} | {r['size']} | {r['rows']} | {r['loop']:,.0f} | "
+            f"**{r['blocks']:,.0f}** | {r['blocks'] / r['loop']:.1f}x |"
+        )
+    lines.append("")
+    lines.append(
+        "Rows a second on 2 CPU cores, float32, the same weights (`tools/inversion_benchmark.py`)."
+    )
+    return "\n".join(lines)
 
 
 def best_peers(results: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
