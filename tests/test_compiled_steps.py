@@ -89,6 +89,7 @@ QUICK = ("maf_magic",)
         pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
         for name in sorted(registry.pins())
         if not registry.get(name).recipe.energy  # those layers have weights, and no network
+        and registry.get(name).family != "parallel_wavenet"  # scores take a pass a sample
     ],
 )
 def test_bfloat16_conditioners_are_within_a_hundredth_of_a_bit(

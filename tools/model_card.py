@@ -228,6 +228,19 @@ def _use(checkpoint: Checkpoint) -> str:
     conditional = bool(checkpoint.config["config"].get("context_size"))
     context = ", context=labels" if conditional else ""
     count = "len(rows)" if conditional else "16"
+    if entry.family == "parallel_wavenet":
+        return (
+            "## Use\n\n```python\n"
+            + "\n".join(
+                [
+                    "import zoo",
+                    "",
+                    f'model = zoo.load("{entry.name}")',
+                    "clips = model.sample(2, seed=1, context=[[7, 0], [3, 4]])  # (digit, speaker)",
+                ]
+            )
+            + "\n```"
+        )
     lines = [
         "import zoo",
         f"from zoo.data import {'sample_labels, ' if conditional else ''}samples",
