@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import os
@@ -21,7 +22,17 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import zoo
-from zoo import checkpointing, cli, diagnosis, figures, golden, registry, verification
+from zoo import (
+    checkpointing,
+    cli,
+    diagnosis,
+    exporting,
+    figures,
+    golden,
+    loading,
+    registry,
+    verification,
+)
 from zoo.cli import train as train_command
 from zoo.errors import ExportError, InvalidInputError
 
@@ -723,6 +734,32 @@ class TestVerify:
             monkeypatch.setattr(registry, "pins", lambda: pinned)
         found = verification.verify("tiny_labels", ("export",))
         assert [(check.name, check.status) for check in found.checks] == [("export", "ok")]
+
+    def test_the_export_of_what_only_speaks_is_decoded(self, monkeypatch, tmp_path) -> None:
+        voice = zoo.create(
+            "parallel_wavenet",
+            event_shape=(64,),
+            layers_per_flow=(2, 2),
+            residual_channels=4,
+            skip_channels=4,
+        )
+        export = exporting.export
+        monkeypatch.setattr(exporting, "export", lambda _, folder: export(voice, folder))
+        monkeypatch.setattr(loading, "load", lambda _: voice)
+        monkeypatch.setattr(loading, "resolve", lambda _: tmp_path)
+        pinned = {"tiny_voice": {"version": 1, "files": {}}}
+        monkeypatch.setattr(registry, "pins", lambda: pinned)
+        entry = dataclasses.replace(registry.get("tiny_labels"), name="tiny_voice")
+        monkeypatch.setitem(registry.ENTRIES, "tiny_voice", entry)
+
+        def verified() -> verification.Check:
+            return verification.verify("tiny_voice", ("export",)).checks[0]
+
+        check = verified()
+        assert (check.status, check.detail.split()[0]) == ("ok", "decode")
+        other = zoo.create("parallel_wavenet", **{**voice.config.to_dict(), "first_log_scale": -3})
+        monkeypatch.setattr(exporting, "export", lambda _, folder: export(other, folder))
+        assert verified().status == "failed"
 
     def test_nothing_is_published(self, monkeypatch) -> None:
         monkeypatch.setattr(registry, "pins", dict)
