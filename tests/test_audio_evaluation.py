@@ -101,6 +101,8 @@ def test_hiss_is_above_the_floor_of_real_clips() -> None:
     quiet = (clips // 2).astype(np.int16)
     assert abs(audio_evaluation.silence_excess_db(quiet, labels, rows)["value"]) < 1.5
     rng = np.random.default_rng(0)
+    faint = np.where(clips == 0, rng.integers(-2, 3, clips.shape), clips).astype(np.int16)
+    assert abs(audio_evaluation.silence_excess_db(faint, labels, rows)["value"]) < 0.5
     noise = 0.2 * np.abs(clips).max(1, keepdims=True) * rng.normal(size=clips.shape)
     hissing = np.where(clips != 0, clips + noise, 0).astype(np.int16)
     assert audio_evaluation.silence_excess_db(hissing, labels, rows)["value"] > 6.0

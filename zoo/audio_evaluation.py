@@ -5,8 +5,8 @@
     bits_per_sample_mu_law   the same of the 8-bit mu-law classes
     recognised               share of generated clips whose digit the listener (`zoo.recognition`)
                              names, as many of every label, with Wilson's 95 % interval
-    silence_excess_db        level of the quietest tenth of the frames, loudest frame 0 dB, within
-                             generated clips minus within real ones of the same labels, the median
+    silence_excess_db        level of the quietest tenth of the frames of speech, loudest frame 0 dB,
+                             of generated clips minus of real ones of the same labels, the median
                              over clips: hiss is above 0
     distillation_kl          KL(student | teacher) in nats a sample, along the student's own clips
 
@@ -46,6 +46,7 @@ AUDIO_METRICS = (
 CLIPS_A_LABEL = 4
 _ROWS_AT_ONCE = 25
 _FRAME = 256
+_SPEECH_DB = -30.0
 
 
 def audio_metrics(
@@ -144,16 +145,18 @@ def silence_excess_db(clips: np.ndarray, labels: np.ndarray, rows: Arrays) -> di
 
 
 def frame_floor_db(clips: np.ndarray) -> np.ndarray:
-    """Power of the quietest tenth of the frames before each clip's end, loudest 0 dB: [rows].
+    """Power of the quietest tenth of the frames of each clip's speech, loudest 0 dB: [rows].
 
-    A frame of zeros counts as -96 dB, as the least 16-bit sample does.
+    Speech ends with the last frame within 30 dB of the loudest: what a model draws behind the word
+    is small, but not the zeros that follow real clips. A frame of zeros counts as -96 dB, as the
+    least 16-bit sample does.
     """
     power = power_spectrogram(clips, size=_FRAME, hop=_FRAME // 2).sum(-1)  # [rows, frames]
     floors = []
-    for row, length in zip(power, clip_lengths(clips), strict=True):
-        inside = row[: max(1, (length - _FRAME) // (_FRAME // 2) + 1)]
-        level = 10.0 * np.log10(np.maximum(inside / max(inside.max(), 1e-12), 10.0**-9.6))
-        floors.append(np.quantile(level, 0.1))
+    for row in power:
+        level = 10.0 * np.log10(np.maximum(row / max(row.max(), 1e-12), 10.0**-9.6))
+        end = np.flatnonzero(level >= _SPEECH_DB)
+        floors.append(np.quantile(level[: end[-1] + 1 if len(end) else None], 0.1))
     return np.array(floors)
 
 
