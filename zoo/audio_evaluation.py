@@ -5,9 +5,9 @@
     bits_per_sample_mu_law   the same of the 8-bit mu-law classes
     recognised               share of generated clips whose digit the listener (`zoo.recognition`)
                              names, as many of every label, with Wilson's 95 % interval
-    silence_excess_db        level of the quietest tenth of the frames of speech, loudest frame 0 dB,
-                             of generated clips minus of real ones of the same labels, the median
-                             over clips: hiss is above 0
+    silence_excess_db        level of the quietest tenth of the frames of speech, loudest 0 dB, of
+                             generated clips minus of real ones of the same labels, the median over
+                             clips: hiss is above 0
     distillation_kl          KL(student | teacher) in nats a sample, along the student's own clips
 
 The error of a ratio of sums over clips is two standard errors of its linear approximation.
