@@ -29,7 +29,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import certification, checkpointing, loading, registry
-from zoo.audio_evaluation import AUDIO_METRICS, audio_metrics
+from zoo.audio_evaluation import AUDIO_METRICS, CLIPS_A_LABEL, audio_metrics
 from zoo.data import sources
 from zoo.energy_evaluation import DRAWS, ENERGY_METRICS, energy_metrics
 from zoo.errors import InvalidInputError
@@ -184,6 +184,11 @@ def _protocol(model: Any, energy: str, seed: int) -> str:
         return f"{DRAWS:,} draws of the model, seed {seed}; log Z integrated on a grid"
     if hasattr(model, "elbo"):
         return f"one draw of the posterior a row for the ELBO, seed {seed}"
+    if model.data_dtype == "int16":
+        heard = f"{CLIPS_A_LABEL} clips of every label, drawn with seed {seed}, are listened to"
+        exact = model.slow_direction != "density"
+        scored = "exact probability of the stored samples" if exact else "a draw for every row"
+        return f"{scored}; {heard}"
     if model.config.preprocessing.num_levels:
         return f"uniform dequantisation, one draw a row, seed {seed}"
     return "exact density of the stored features"
