@@ -170,9 +170,9 @@ def test_labels_reach_a_conditional_model(arrays: sources.Arrays, register: Any)
     result = evaluation.evaluate("tiny", model=model, batch_size=8)
     assert set(result["metrics"]) == {"log_prob"}
     assert result["protocol"] == "exact density of the stored features"
-    voice = zoo.create("parallel_wavenet", event_shape=(64,), layers_per_flow=(2,))
+    voice = models.create("parallel_wavenet", event_shape=(64,), layers_per_flow=(2,))
     assert evaluation._protocol(voice, "", 3).startswith("a draw for every row; 4 clips")
-    speech = zoo.create("wavenet", event_shape=(64,), num_stacks=1, layers_per_stack=2)
+    speech = models.create("wavenet", event_shape=(64,), num_stacks=1, layers_per_stack=2)
     assert evaluation._protocol(speech, "", 3).startswith("exact probability of the stored samples")
     one_by_one = [
         float(model.log_prob(arrays.x[i : i + 1], arrays.context[i : i + 1])[0])
