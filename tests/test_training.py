@@ -732,9 +732,14 @@ def test_a_start_may_have_an_output_layer_of_another_size() -> None:
     source.typical_durations.assign([0, 1, 2, 2, 1, 0])
     fresh = [w.numpy() for w in model.output_layer.weights]
     _assign_leading(model, source)
-    assert len(model.trainable_weights) == len(source.trainable_weights)
+    own = len(source.trainable_weights) - 2
+    assert [w.path for w in model.trainable_weights[own:]] == [
+        "output/kernel",
+        "output/bias",
+        "prediction/kernel",
+    ]
     for target, value in zip(
-        model.trainable_weights[:-2], source.trainable_weights[:-2], strict=True
+        model.trainable_weights[:own], source.trainable_weights[:own], strict=True
     ):
         np.testing.assert_array_equal(target, value)
     for before, weight in zip(fresh, model.output_layer.weights, strict=True):

@@ -99,7 +99,9 @@ class BlockSolver:
             for earlier, h in zip(known, inputs, strict=True):
                 earlier.append(h)
         # The coordinates that fill up come last.
-        return tf.ensure_shape(tf.concat(solved, 1)[:, : self._num_coordinates], z.shape)
+        x = tf.concat(solved, 1)[:, : self._num_coordinates]
+        x.set_shape(z.shape)  # no op, as tf.ensure_shape is one, which TFLite lacks
+        return x
 
     def _one(self, k: int, known: list[list[Any]], step: Any, like: Any) -> tuple[Any, list[Any]]:
         """A block of one coordinate, whose parameters depend on none of its own units."""
