@@ -204,6 +204,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     """Two Markdown tables: rows a second with the best of each in bold, and nats."""
     parts = []
     speeds = [result for result in results if result["task"] == "speed"]
+    speeds.sort(key=lambda r: (r["model"], r["size"], LIBRARIES.index(r["library"])))
     if speeds:
         lines = ["| model | D | library | log_prob | training step | sample |"]
         lines.append("| --- | ---: | --- | ---: | ---: | ---: |")
