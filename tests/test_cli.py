@@ -308,6 +308,15 @@ class TestScore:
             np.testing.assert_allclose(result["bits_per_dim"], bits[chosen], rtol=1e-5)
             assert result["mean_log_prob"] == pytest.approx(nats[chosen].mean(), rel=1e-5)
 
+    def test_that_it_takes_long_is_said_first(self, images: np.ndarray, monkeypatch) -> None:
+        np.save("a.npy", images)
+        assert "minutes" not in run("score", "tiny_images", "a.npy").stderr
+        monkeypatch.setattr("zoo.cli.use.SLOW_EVENT_SIZE", 1)
+        monkeypatch.setattr("zoo.models.nice.NICE.slow_direction", "density")
+        result = run("score", "tiny_images", "a.npy")
+        assert result.exit_code == 0
+        assert "passes of each network: this takes minutes." in result.stderr
+
     def test_the_seed_names_the_noise(self, images: np.ndarray) -> None:
         np.save("a.npy", images)
         fixed, again = self.score("tiny_images", "a.npy"), self.score("tiny_images", "a.npy")

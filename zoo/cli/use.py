@@ -25,6 +25,7 @@ from zoo.tables import read_csv, write_csv
 if TYPE_CHECKING:
     import numpy as np
 
+SLOW_EVENT_SIZE = 2000  # of rows whose density takes a pass a number
 SHOWN_ROWS = 20  # of scores, without --all
 
 
@@ -159,6 +160,12 @@ def score(
     """
     model = loaded(name)
     scored = []
+    if model.slow_direction == "density" and model.config.event_size >= SLOW_EVENT_SIZE:
+        typer.echo(
+            f"zoo: {name} scores a row by up to {model.config.event_size:,} passes of each "
+            "network: this takes minutes.",
+            err=True,
+        )
     for path in files:
         rows, labels = read_rows(path, model.config, context)
         try:
