@@ -260,17 +260,25 @@ def terminate(bench: Bench, folder: Path) -> str:
 
 def corrupt(bench: Bench, folder: Path) -> str:
     """A last state that cannot be read, in three ways."""
-    for damage in (lambda d: d[: len(d) // 2], lambda d: d[:0], flipped):
-        bench.killed(folder, span=0.6)
-        state = folder / "state.npz"
-        check((folder / "state.previous.npz").exists(), "no state before the last one was kept")
+    damages = (lambda d: d[: len(d) // 2], lambda d: d[:0], flipped)
+    for number, damage in enumerate(damages):
+        # The last one in the folder whose end is compared; each from the start, far from the end.
+        run = folder if damage is damages[-1] else folder.with_name(f"{folder.name}-{number}")
+        state, before = run / "state.npz", run / "state.previous.npz"
+        kept = False
+        for kill in range(20):  # later and later, until two states lie there
+            bench.killed(run, span=0.1 * (kill + 1))
+            kept = before.exists() and not before.samefile(state)
+            if kept:
+                break
+        check(kept, "no state before the last one was kept")
         state.write_bytes(damage(state.read_bytes()))
-        resumed = bench.train(folder, resume=True)
+        resumed = bench.train(run, resume=True)
         check(resumed.first_step(), f"it did not go on: {resumed.last_words()}")
         os.kill(resumed.pid, signal.SIGKILL)
         resumed.wait()
-    check("going on from the state before it" in resumed.log.read_text(), "it gave no warning")
-    bench.finish(folder)
+        check("going on from the state before it" in resumed.log.read_text(), "it gave no warning")
+        bench.finish(run)
     return "truncated, emptied, a byte flipped: went on from the state before it, with a warning"
 
 

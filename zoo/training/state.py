@@ -55,7 +55,9 @@ def save_state(
     with checkpointing.replacing(path) as temporary:
         with temporary.open("wb") as file:
             np.savez(file, meta=meta_bytes, **arrays)
-        if path.exists():  # only now, so that the two are never one file for long
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():  # only now, so that the two are one file for a moment alone
             _keep(path, path.with_name(PREVIOUS_FILE))
 
 
