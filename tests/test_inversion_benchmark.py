@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,11 +18,13 @@ pytestmark = pytest.mark.skipif(not TOOL.is_file(), reason="tools/ is not part o
 
 
 @pytest.fixture(scope="module")
-def tool() -> ModuleType:
+def tool() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(TOOL.parent))
     specification = importlib.util.spec_from_file_location("inversion_benchmark", TOOL)
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    return module
+    yield module
+    sys.path.remove(str(TOOL.parent))
 
 
 def test_blocks_and_whole_passes_find_the_same(

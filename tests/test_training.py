@@ -20,6 +20,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny_families
 import tiny_runs
 
 import zoo
@@ -711,22 +712,9 @@ def test_fit_refuses_other_elements(elements: Any, message: str) -> None:
 
 
 def test_a_start_may_have_an_output_layer_of_another_size() -> None:
-    config = {
-        "event_shape": (24,),
-        "num_stacks": 1,
-        "layers_per_stack": 2,
-        "residual_channels": 4,
-        "skip_channels": 4,
-        "context_size": 6,
-        "context_factors": (3, 2),
-        "context_channels": 4,
-        "frame_size": 8,
-        "position_frames": 3,
-        "num_durations": 3,
-        "linear_input": True,
-    }
+    config = {**tiny_families.RECIPES["wavenet"].config, "num_durations": 3, "linear_input": True}
     source, model = (
-        models.create("wavenet", output=output, num_mixtures=2, **config)
+        models.create("wavenet", **config, output=output)
         for output in ("mu_law", "logistic_mixture")
     )
     source.typical_durations.assign([0, 1, 2, 2, 1, 0])
@@ -745,6 +733,6 @@ def test_a_start_may_have_an_output_layer_of_another_size() -> None:
     for before, weight in zip(fresh, model.output_layer.weights, strict=True):
         np.testing.assert_array_equal(before, weight)
     np.testing.assert_array_equal(model.typical_durations, source.typical_durations)
-    wider = models.create("wavenet", output="mu_law", **config | {"skip_channels": 5})
+    wider = models.create("wavenet", **config | {"output": "mu_law", "skip_channels": 5})
     with pytest.raises(TrainingError, match="cannot start from"):
         _assign_leading(wider, source)

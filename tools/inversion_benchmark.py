@@ -16,10 +16,7 @@ Writes `benchmarks/inversion_cpu.json`, which README.md's table is of (`tools/re
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from peer_worker import rate
 
 from zoo import checkpointing, loading, models
 from zoo.bijectors.autoregressive import AutoregressiveFlow
@@ -84,8 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(
             f"{name}: {results[-1]['blocks']:,.0f} rows/s, {results[-1]['loop']:,.0f} by the loop"
         )
-    document = {"cpu_count": os.cpu_count(), "results": results}
-    checkpointing.write_text_atomic(options.out, json.dumps(document, indent=2) + "\n")
+    checkpointing.write_json_atomic(options.out, {"cpu_count": os.cpu_count(), "results": results})
 
 
 def measure(name: str, repeats: int, seconds: float) -> dict[str, Any]:
@@ -101,7 +98,13 @@ def measure(name: str, repeats: int, seconds: float) -> dict[str, Any]:
         with mock.patch.object(AutoregressiveFlow, "forward_and_log_det", method):
             compiled = tf.function(lambda z: function(z, None), autograph=False)
             result = np.asarray(compiled(rows), np.float64)
-        found[way] = (rate(lambda: compiled(rows), job.rows, repeats, seconds), result)  # noqa: B023
+        rows_a_second = rate(
+            lambda: np.asarray(compiled(rows)),  # noqa: B023
+            job.rows,
+            repeats=repeats,
+            seconds=seconds,
+        )
+        found[way] = (rows_a_second, result)
     difference = float(np.max(np.abs(found["blocks"][1] - found["loop"][1])))
     return {
         "job": name,
@@ -135,18 +138,6 @@ def _random_model(job: Job) -> Any:
         deviation = 0.1 if len(variable.shape) < 2 else 0.3 / np.sqrt(variable.shape[0])
         variable.assign_add(rng.normal(0.0, deviation, variable.shape))
     return model
-
-
-def rate(call: Callable[[], Any], rows: int, repeats: int, seconds: float) -> float:
-    """Rows a second: the median of timings that last so long each."""
-    rates = []
-    for _ in range(repeats):
-        calls, start = 0, time.perf_counter()
-        while (elapsed := time.perf_counter() - start) < seconds or not calls:
-            np.asarray(call())
-            calls += 1
-        rates.append(calls * rows / elapsed)
-    return statistics.median(rates)
 
 
 if __name__ == "__main__":

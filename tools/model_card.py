@@ -228,19 +228,6 @@ def _use(checkpoint: Checkpoint) -> str:
     conditional = bool(checkpoint.config["config"].get("context_size"))
     context = ", context=labels" if conditional else ""
     count = "len(rows)" if conditional else "16"
-    if entry.family == "parallel_wavenet":
-        return (
-            "## Use\n\n```python\n"
-            + "\n".join(
-                [
-                    "import zoo",
-                    "",
-                    f'model = zoo.load("{entry.name}")',
-                    "clips = model.sample(2, seed=1, context=[[7, 0], [3, 4]])  # (digit, speaker)",
-                ]
-            )
-            + "\n```"
-        )
     lines = [
         "import zoo",
         f"from zoo.data import {'sample_labels, ' if conditional else ''}samples",
@@ -250,6 +237,8 @@ def _use(checkpoint: Checkpoint) -> str:
         *([f'labels = sample_labels("{dataset}")'] if conditional else []),
         f"model.{scored}(rows{context})  # [batch], {unit}",
     ]
+    if entry.family == "parallel_wavenet":  # which speaks: a score takes a pass a sample
+        lines = ["import zoo", "", f'model = zoo.load("{entry.name}")']
     if dataset == "spoken_digit":
         lines += [
             "clips = model.sample(2, seed=1, context=[[7, 0], [3, 4]])  # (digit, speaker); int16",

@@ -47,11 +47,6 @@ class MuLawOutput:
             return centres[..., None]
         return tf.stack([centres, _linear_feature(mu_law.decode(classes), dtype)], -1)
 
-    def relative_to(self, prediction: Any, parameters: Any) -> Any:
-        """The parameters as they are: classes have no mean."""
-        del prediction
-        return parameters
-
     def log_prob(self, parameters: Any, x: Any) -> Any:
         """See the class."""
         classes = mu_law.encode(x)

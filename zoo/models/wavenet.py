@@ -249,12 +249,11 @@ class WaveNet(LabelledClips):
         """
         hidden = tf.nn.relu(self.hidden_layer(tf.nn.relu(skip)))
         parameters = tf.cast(self.output_layer(hidden), self.compute_dtype)
-        if self.prediction_layer is None:
+        output = self.output_distribution
+        if isinstance(output, MuLawOutput):  # classes have no mean
             return parameters
         samples = tf.cast(past[..., 1::2], self.compute_dtype) / LINEAR_GAIN
-        return self.output_distribution.relative_to(
-            self.prediction_layer(samples)[..., 0], parameters
-        )
+        return output.relative_to(self.prediction_layer(samples)[..., 0], parameters)
 
     def _fit(self, x: Any, context: Any, fit: Any) -> None:
         """Sets the linear prediction by least squares, and what else a model of clips measures."""
