@@ -72,6 +72,10 @@ BUILT = [name for name in registry.ENTRIES if not name.endswith("_paper")]
             ),
         ),
         (
+            "dataset.labels=[3, 5]",
+            dataclasses.replace(RECIPE, dataset=dataclasses.replace(RECIPE.dataset, labels=(3, 5))),
+        ),
+        (
             "config.hidden_units=[5]",
             dataclasses.replace(RECIPE, config={**RECIPE.config, "hidden_units": [5]}),
         ),
@@ -116,6 +120,9 @@ def test_overrides_apply_in_order() -> None:
         ("notes=42", "notes must be of type str; got 42"),
         ("optimizer=3", "optimizer must be of type Optimizer; got 3"),
         ("config=3", "config must be of type Mapping; got 3"),
+        ("dataset.labels=3", "dataset.labels must be of type list; got 3"),
+        ('dataset.labels=["cat"]', "labels must be integers, as [3, 5]; got ['cat']"),
+        ("dataset.labels=[true]", "labels must be integers, as [3, 5]; got [True]"),
         ("optimizer.schedule=linear", "must be one of ('constant', 'cosine'); got 'linear'"),
         ("conditioner_dtype=float16", "must be one of ('float32', 'tensorfloat32',"),
         ("batch_size=0", "batch_size >= 1"),

@@ -2,9 +2,9 @@
 
     python tools/audio_samples.py wavenet_digits [--folder checkpoints/wavenet_digits] [--seed 0]
 
-samples.wav says the ten digits, the speakers in turn. samples.png shows spectrograms, time to the
-right, 0 to 4 kHz upwards, 50 dB from white to black: above real test clips of the same digits and
-speakers, below the model's; for a student its teacher's in between.
+samples.wav says the ten digits, the dataset's speakers in turn. samples.png shows spectrograms,
+time to the right, 0 to 4 kHz upwards, 50 dB from white to black: above real test clips of the same
+digits and speakers, below the model's; for a student its teacher's in between.
 """
 
 from __future__ import annotations
@@ -37,8 +37,11 @@ def write(name: str, folder: Path, *, seed: int) -> None:
     from zoo.data.spoken_digit import DIGITS, SPEAKERS
 
     recipe = registry.get(name).recipe
-    labels = np.array([len(SPEAKERS) * d + d % len(SPEAKERS) for d in range(DIGITS)], np.int32)
     test = sources.load_arrays(recipe.dataset, "test")
+    voices = np.unique(test.context % len(SPEAKERS))
+    labels = np.array(
+        [len(SPEAKERS) * d + voices[d % len(voices)] for d in range(DIGITS)], np.int32
+    )
     rows = [np.stack([test.x[np.flatnonzero(test.context == label)[0]] for label in labels])]
     names = [name]
     if recipe.distillation is not None:

@@ -32,7 +32,7 @@ import numpy as np
 from zoo import checkpointing, exporting, loading, registry
 from zoo.console import import_tensorflow
 from zoo.data import sources
-from zoo.errors import DataError, InvalidInputError, ZooError
+from zoo.errors import InvalidInputError, ZooError
 from zoo.recipes import Dataset
 
 __all__ = ["main"]
@@ -84,7 +84,7 @@ def fine_tune(options: argparse.Namespace) -> dict[str, Any]:
     entry = registry.get(options.base)
     dataset = _dataset(entry.recipe.dataset, options)
     train, validation = (
-        _rows(dataset, split, options, conditional=bool(entry.recipe.dataset.context))
+        sources.load_arrays(dataset, split).take(options.rows or sys.maxsize)
         for split in ("train", "validation")
     )
     model = loading.load(options.base)
@@ -141,30 +141,14 @@ def _dataset(own: Dataset, options: argparse.Namespace) -> Dataset:
             )
         # Of another dataset the last tenth of its train rows validates.
         dataset = dataclasses.replace(
-            own, name=name, version=version, train="train[:90%]", validation="train[90%:]"
+            own,
+            name=name,
+            version=version,
+            train="train[:90%]",
+            validation="train[90%:]",
+            labels=(),
         )
-    if options.labels and not dataset.context:
-        dataset = dataclasses.replace(dataset, context="label")
-    return dataset
-
-
-def _rows(
-    dataset: Dataset, split: str, options: argparse.Namespace, *, conditional: bool
-) -> sources.Arrays:
-    """The rows of a split, of the wanted classes; with their labels for conditional models."""
-    found = sources.load_arrays(dataset, split)
-    x, labels = found.x, found.context
-    if options.labels:
-        kept = np.isin(labels, options.labels)
-        x, labels = x[kept], labels[kept]
-    if options.rows:
-        x = x[: options.rows]
-        labels = None if labels is None else labels[: options.rows]
-    if not len(x):
-        raise DataError(
-            f"No row of {dataset.name}, {split}, has one of the labels {options.labels}."
-        )
-    return sources.Arrays(x, labels if conditional else None)
+    return dataclasses.replace(dataset, labels=options.labels or dataset.labels)
 
 
 def _columns(rows: sources.Arrays) -> tuple[Any, ...]:

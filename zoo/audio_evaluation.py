@@ -4,7 +4,7 @@
                              16-bit values; the zeros behind a clip's end are not scored
     bits_per_sample_mu_law   the same of the 8-bit mu-law classes
     recognised               share of generated clips whose digit the listener (`zoo.recognition`)
-                             names, as many of every label, with Wilson's 95 % interval
+                             names, as many of every label of the rows, with Wilson's 95 % interval
     silence_excess_db        level of the quietest tenth of the frames of speech, loudest 0 dB, of
                              generated clips minus of real ones of the same labels, the median over
                              clips: hiss is above 0
@@ -67,7 +67,10 @@ def audio_metrics(
     if {"bits_per_sample", "bits_per_sample_mu_law"} & set(names):
         found |= _bits(model, rows, progress)
     if {"recognised", "silence_excess_db"} & set(names):
-        clips, labels = drawn_clips(model, seed=seed)
+        labels = np.arange(model.config.context_size)
+        if rows.context is not None:
+            labels = np.unique(rows.context)
+        clips, labels = drawn_clips(model, labels, seed=seed)
         found["recognised"] = recognised_share(clips, labels)
         found["silence_excess_db"] = silence_excess_db(clips, labels, rows)
     if distillation is not None:
@@ -108,13 +111,12 @@ def ratio_with_error(sums: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
 
 
 def drawn_clips(
-    model: Any, *, clips_a_label: int = CLIPS_A_LABEL, seed: int = 0
+    model: Any, labels: np.ndarray, *, clips_a_label: int = CLIPS_A_LABEL, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Clips of every label, as many of each: int16 [clips, T], and their labels int32 [clips]."""
-    size = model.config.context_size
-    labels = np.arange(size, dtype=np.int32)
+    """Clips of the labels, as many of each: int16 [clips, T], and their labels int32 [clips]."""
+    labels = np.asarray(labels, np.int32)
     clips = [
-        np.asarray(model.sample(size, seed=(seed, number), context=tf.constant(labels)))
+        np.asarray(model.sample(len(labels), seed=(seed, number), context=tf.constant(labels)))
         for number in range(clips_a_label)
     ]
     return np.concatenate(clips), np.tile(labels, clips_a_label)

@@ -26,6 +26,8 @@ class Dataset:
     """A TFDS dataset by name and pinned version, and how its rows are split.
 
     `validation` is always carved from the dataset's own train rows, never from its test rows.
+    `labels`: the classes whose rows are kept, by `context`, or by the feature `label` where nothing
+    conditions the model; () for all.
     """
 
     name: str
@@ -35,6 +37,14 @@ class Dataset:
     test: str
     feature: str = "image"
     context: str = ""  # the feature that conditions the model; "" for none
+    labels: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for labels that are not integers."""
+        labels = tuple(self.labels) if isinstance(self.labels, list | tuple) else (None,)
+        if any(type(label) is not int for label in labels):
+            raise ConfigError(f"labels must be integers, as [3, 5]; got {self.labels!r}.")
+        object.__setattr__(self, "labels", labels)  # a JSON list is a tuple here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,6 +257,8 @@ def _checked(owner: type, name: str, value: Any, path: str) -> Any:
             return value
         raise ConfigError(f"{path} must be one of {typing.get_args(hint)}; got {value!r}.")
     kind = origin if origin not in (None, types.UnionType) else hint
+    if kind is tuple:
+        kind = list  # in JSON
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     wrong_bool = isinstance(value, bool) and kind is not bool

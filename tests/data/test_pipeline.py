@@ -213,6 +213,11 @@ def test_tfds_dataset_gives_the_rows_of_load_arrays(tiny, tiny_dir):
     x = list(pipeline.tfds_dataset(unconditional, "train", data_dir=tiny_dir).as_numpy_iterator())
     np.testing.assert_array_equal(np.stack(x), arrays.x)
 
+    some = dataclasses.replace(tiny, labels=(1,))
+    x, context = zip(*pipeline.tfds_dataset(some, "train", data_dir=tiny_dir), strict=True)
+    np.testing.assert_array_equal(np.stack(x), arrays.x[arrays.context == 1])
+    assert {int(label) for label in context} == {1}
+
 
 def test_tfds_dataset_refuses_what_is_not_there(tiny, tiny_dir):
     with pytest.raises(DataError, match="no feature 'audio'"):

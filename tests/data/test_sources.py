@@ -11,6 +11,7 @@ import pytest
 from zoo.data import sources
 from zoo.data.sources import Arrays, load_arrays
 from zoo.errors import DataError
+from zoo.registry.entry import LJSPEECH
 
 SPLIT_ROWS = {
     "mnist": (50_000, 10_000, 10_000),
@@ -74,6 +75,24 @@ def test_no_context_unless_declared(tiny, tiny_dir):
     assert load_arrays(unconditional, "test", data_dir=tiny_dir).context is None
 
 
+def test_labels_keep_the_rows_of_their_classes(tiny, tiny_dir):
+    whole = load_arrays(tiny, "train", data_dir=tiny_dir)
+    kept = np.isin(whole.context, (0, 2))
+    some = load_arrays(dataclasses.replace(tiny, labels=(2, 0)), "train", data_dir=tiny_dir)
+    np.testing.assert_array_equal(some.x, whole.x[kept])
+    np.testing.assert_array_equal(some.context, whole.context[kept])
+
+    unconditional = dataclasses.replace(tiny, context="", labels=(2, 0))
+    rows = load_arrays(unconditional, "train", data_dir=tiny_dir)
+    assert rows.context is None
+    np.testing.assert_array_equal(rows.x, some.x)
+
+
+def test_data_without_classes_refuses_labels():
+    with pytest.raises(DataError, match=r"ljspeech has no classes; got labels \[3\]"):
+        load_arrays(dataclasses.replace(LJSPEECH, labels=(3,)), "train")
+
+
 @pytest.mark.parametrize(
     ("change", "split", "message"),
     [
@@ -83,8 +102,13 @@ def test_no_context_unless_declared(tiny, tiny_dir):
         ({"test": "test[5:]"}, "test", "has no rows"),
         ({"feature": "audio"}, "test", "no feature 'audio'; it has image, label"),
         ({"context": "colour"}, "test", "no feature 'colour'"),
+        (
+            {"labels": (7, 8)},
+            "test",
+            "No row of zoo_tiny_images, test, has one of the labels [7, 8]",
+        ),
     ],
-    ids=["split", "empty split string", "TFDS split", "no rows", "feature", "context"],
+    ids=["split", "empty split string", "TFDS split", "no rows", "feature", "context", "labels"],
 )
 def test_what_is_not_there_is_named(tiny, tiny_dir, change, split, message):
     with pytest.raises(DataError, match=message.replace("[", r"\[")):

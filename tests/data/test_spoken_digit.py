@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -80,6 +82,16 @@ def test_splits_are_ranges_of_recordings(expression, recordings) -> None:
     assert x.dtype == np.int16
     assert sorted(set(labels.tolist())) == [0, 3, 35, 38]
     assert labels.dtype == np.int32
+
+
+def test_labels_keep_digits_of_speakers() -> None:
+    theo = dataclasses.replace(SPOKEN_DIGIT, labels=[3, 38])
+    x, labels = spoken_digit.read_split(_Builder(), theo, "recordings[5:]")
+    assert labels.tolist() == [3, 3, 38, 38]
+    assert x[:, 0].tolist() == [6, 8, 76, 78]
+    nobody = dataclasses.replace(SPOKEN_DIGIT, labels=(1,))
+    with pytest.raises(DataError, match=r"no rows with one of the labels \[1\]"):
+        spoken_digit.read_split(_Builder(), nobody, "recordings[5:]")
 
 
 @pytest.mark.parametrize(

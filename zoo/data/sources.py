@@ -182,7 +182,7 @@ def load_arrays(
     that holds the same files.
 
     Args:
-        dataset: Name, pinned version, split strings, feature and context feature.
+        dataset: Name, pinned version, split strings, feature, context feature and classes.
         split: "train", "validation" or "test".
         data_dir: The one TFDS directory to use, instead of the look-up of the module's docstring.
         download: Whether an absent dataset may be downloaded and prepared.
@@ -193,12 +193,14 @@ def load_arrays(
         context, if the dataset declares one, as int32 [rows], or mel frames.
 
     Raises:
-        DataError: the dataset, its version, the split or a feature is not there; or its files
-            are damaged, or hold fewer rows than they declare.
+        DataError: the dataset, its version, the split or a feature is not there, or no row has one
+            of the labels; or its files are damaged, or hold fewer rows than they declare.
     """
     import tensorflow as tf
 
     expression = split_expression(dataset, split)
+    if dataset.labels and (energies.is_energy(dataset) or dataset.name == ljspeech.NAME):
+        raise DataError(f"{dataset.name} has no classes; got labels {list(dataset.labels)}.")
     if energies.is_energy(dataset):
         return Arrays(energies.read_split(dataset, expression))
     builder = open_builder(dataset, data_dir=data_dir, download=download)
@@ -207,7 +209,7 @@ def load_arrays(
     if dataset.name == ljspeech.NAME:
         return Arrays(*ljspeech.read_split(builder, expression))
     stored = stored_rows(builder, dataset, expression)
-    names = _feature_names(dataset)
+    names = [dataset.feature, dataset.context] if dataset.context else [dataset.feature]
     columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
     try:
         for batch in stored.batch(_READ_BATCH).as_numpy_iterator():
@@ -218,6 +220,10 @@ def load_arrays(
             f"{dataset.name}:{dataset.version}[{expression}] cannot be read: {error.message} "
             "Prepare the dataset again."
         ) from error
+    if not columns[dataset.feature]:
+        raise DataError(
+            f"No row of {dataset.name}, {split}, has one of the labels {list(dataset.labels)}."
+        )
     x = np.concatenate(columns[dataset.feature])
     context = None
     if dataset.context:
@@ -228,12 +234,16 @@ def load_arrays(
 def stored_rows(builder: Any, dataset: Dataset, expression: str) -> Any:
     """The rows of a split as a `tf.data.Dataset` of dicts of the named features, in stored order.
 
+    Of a dataset with `labels` those of the classes alone.
+
     Raises DataError where the dataset has no such feature or split, or the split no rows.
     """
+    import tensorflow as tf
     import tensorflow_datasets as tfds
 
     version = f"{dataset.name}:{dataset.version}"
-    names = _feature_names(dataset)
+    label = dataset.context or ("label" if dataset.labels else "")
+    names = [dataset.feature, label] if label else [dataset.feature]
     for name in names:
         if name not in builder.info.features:
             raise DataError(
@@ -249,16 +259,17 @@ def stored_rows(builder: Any, dataset: Dataset, expression: str) -> Any:
         ) from error
     if rows == 0:
         raise DataError(f"The split {expression!r} of {version} has no rows.")
-    return builder.as_dataset(
+    found = builder.as_dataset(
         split=expression,
         shuffle_files=False,
         decoders=tfds.decode.PartialDecoding(dict.fromkeys(names, True)),
         read_config=tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1),
     )
-
-
-def _feature_names(dataset: Dataset) -> list[str]:
-    return [dataset.feature, dataset.context] if dataset.context else [dataset.feature]
+    if not dataset.labels:
+        return found
+    return found.filter(
+        lambda row: tf.reduce_any(tf.cast(row[label], tf.int64) == list(dataset.labels))
+    )
 
 
 def _prepare(dataset: Dataset, *, data_dir: str | Path | None, download: bool) -> Path:

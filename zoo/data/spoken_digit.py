@@ -77,7 +77,9 @@ def clip_lengths(rows: np.ndarray) -> np.ndarray:
 
 
 def read_split(builder: Any, dataset: Dataset, expression: str) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of a range of recordings, in stored order.
+    """The rows of a range of recordings, of the dataset's `labels` where it names some.
+
+    In stored order.
 
     returns: x int16 [rows, CLIP_SAMPLES] and labels int32 [rows].
     Raises DataError for an expression that is no range, a file name of another form, samples that
@@ -95,13 +97,17 @@ def read_split(builder: Any, dataset: Dataset, expression: str) -> tuple[np.ndar
             )
         if int(match[3]) not in recordings:
             continue
+        label = context_label(int(match[1]), match[2])
+        if dataset.labels and label not in dataset.labels:
+            continue
         audio = record["audio"]
         if audio.ndim != 1 or np.abs(audio).max(initial=0) > 2**15:
             raise DataError(f"Expected mono 16-bit samples in {name}; got shape {audio.shape}.")
         rows.append(fit_clip(audio.astype(np.int16)))
-        labels.append(context_label(int(match[1]), match[2]))
+        labels.append(label)
     if not rows:
-        raise DataError(f"The split {expression!r} of {dataset.name} has no rows.")
+        kept = f" with one of the labels {list(dataset.labels)}" if dataset.labels else ""
+        raise DataError(f"The split {expression!r} of {dataset.name} has no rows{kept}.")
     return np.stack(rows), np.array(labels, np.int32)
 
 
