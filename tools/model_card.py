@@ -63,6 +63,7 @@ TRANSFORMS = {
 WHITENINGS = {
     "standardise": "standardised by the training set's mean and deviation of each dimension",
     "zca": "whitened by ZCA, fitted to the training set",
+    "separable": "whitened along each axis of a row, fitted to the training set",
 }
 AUDIO_POLICY = (
     "Clips of 16-bit samples at 8 kHz as stored, from their first sample on, cut behind {samples} "

@@ -15,7 +15,7 @@ from zoo.bijectors.coupling import SplitCoupling
 from zoo.bijectors.elementwise import DiagonalAffine
 from zoo.bijectors.linear import LULinear, UnitTriangular
 from zoo.bijectors.mixture import MixtureQuantile
-from zoo.bijectors.preprocessing import PixelScaling, ZCAWhitening
+from zoo.bijectors.preprocessing import PixelScaling, SeparableWhitening, ZCAWhitening
 from zoo.bijectors.scalar import Elementwise
 from zoo.bijectors.spline import RationalQuadratic
 from zoo.ops.splines import spline_from_raw
@@ -206,6 +206,27 @@ def test_zca_is_numpys_matrix_and_slogdet(rng: np.random.Generator) -> None:
     z, log_det = ours.inverse_and_log_det(tf.constant(x))
     assert_allclose(z.numpy().reshape(4, SIZE), (x.reshape(4, SIZE) - mean) @ matrix.T, rtol=1e-10)
     assert_allclose(log_det, np.full(4, np.linalg.slogdet(matrix)[1]))
+
+
+def test_separable_whitening_is_tfps_kronecker_operator(rng: np.random.Generator) -> None:
+    shape = (2, 4, 3)
+    matrices = [rng.normal(size=(d, d)) + 3.0 * np.eye(d) for d in shape]
+    operator = tf.linalg.LinearOperatorKronecker(
+        [tf.linalg.LinearOperatorFullMatrix(matrix) for matrix in matrices]
+    )
+    theirs = tfb.ScaleMatvecLinearOperator(operator)
+    mean, x = rng.normal(size=shape), rng.normal(size=(5, *shape))
+    ours = SeparableWhitening(
+        mean=tf.constant(mean),
+        matrices=[tf.constant(matrix) for matrix in matrices],
+        inverse_matrices=[tf.constant(np.linalg.inv(matrix)) for matrix in matrices],
+        log_det=operator.log_abs_determinant(),
+    )
+    z, log_det = ours.inverse_and_log_det(tf.constant(x))
+    flat = tf.reshape(tf.constant(x - mean), [5, 24])
+    assert_allclose(tf.reshape(z, [5, 24]), theirs.forward(flat), rtol=1e-9)
+    assert_allclose(log_det, np.full(5, theirs.forward_log_det_jacobian(flat, 1)), rtol=1e-9)
+    assert_allclose(ours.forward_and_log_det(z)[0], x, atol=1e-10)
 
 
 def _tfp_spline(raw: tf.Tensor, num_bins: int, bound: float) -> tfb.RationalQuadraticSpline:

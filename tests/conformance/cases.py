@@ -26,7 +26,7 @@ from zoo.bijectors.linear import LULinear, UnitTriangular
 from zoo.bijectors.mixture import MixtureQuantile
 from zoo.bijectors.multiscale import FactorOut, Unsqueeze
 from zoo.bijectors.planar import Planar
-from zoo.bijectors.preprocessing import PixelScaling, ZCAWhitening
+from zoo.bijectors.preprocessing import PixelScaling, SeparableWhitening, ZCAWhitening
 from zoo.bijectors.radial import Radial
 from zoo.bijectors.scalar import Affine, Elementwise
 from zoo.bijectors.spline import RationalQuadratic
@@ -44,7 +44,10 @@ def randomise(model: Any, seed: int = 0, scale: float = 1.0) -> Any:
     rng = np.random.default_rng(seed)
     for variable in model.variables:
         owner, _, name = variable.path.rpartition("/")
-        if owner.startswith(("zca", "standardisation")) or name == "seed_generator_state":
+        if (
+            owner.startswith(("zca", "separable", "standardisation"))
+            or name == "seed_generator_state"
+        ):
             continue
         if name in ("variance", "moving_variance", "magnitude", "factor"):
             value = rng.uniform(0.5, 1.2, variable.shape)
@@ -218,6 +221,17 @@ def _zca(event_shape: tuple[int, ...], dtype: Any) -> Bijector:
     )
 
 
+def _separable(dtype: Any) -> Bijector:
+    pairs = [zca_matrices(size) for size in IMAGE]
+    total = sum(np.linalg.slogdet(matrix)[1] * np.prod(IMAGE) / len(matrix) for matrix, _ in pairs)
+    return SeparableWhitening(
+        mean=tf.reshape(_vector(int(np.prod(IMAGE)), 6, dtype), IMAGE),
+        matrices=[tf.constant(matrix, dtype) for matrix, _ in pairs],
+        inverse_matrices=[tf.constant(inverse, dtype) for _, inverse in pairs],
+        log_det=tf.constant(total, dtype),
+    )
+
+
 def _matrix(rows: int, columns: int, seed: int, dtype: Any) -> Any:
     return tf.constant(np.random.default_rng(seed).normal(size=(rows, columns)), dtype)
 
@@ -372,6 +386,7 @@ BIJECTORS: dict[str, BijectorCase] = {
     "pixels-symmetric": BijectorCase(build=_pixel_scaling("symmetric", 3), latent_shape=IMAGE),
     "pixels-logit": BijectorCase(build=_pixel_scaling("logit", 3), latent_shape=IMAGE),
     "zca": BijectorCase(build=functools.partial(_zca, IMAGE), latent_shape=IMAGE),
+    "separable": BijectorCase(build=_separable, latent_shape=IMAGE),
 }
 
 # No row: an interface without maths, and a step of `adapt` that writes weights while it runs

@@ -41,6 +41,26 @@ def test_zca_whitened_gaussian_has_the_density_of_scipys_gaussian(rng: np.random
     assert_allclose(model.log_prob(x[:20]), expected, rtol=1e-5)
 
 
+def test_separably_whitened_gaussian_has_the_density_of_scipys_matrix_normal(
+    rng: np.random.Generator,
+) -> None:
+    rows, columns = _correlated(rng, 3, 3), _correlated(rng, 2, 2)
+    x = np.einsum("ai,bj,nij->nab", rows, columns, rng.normal(size=(4000, 3, 2))) + 1.0
+    model = models.create(
+        "nice",
+        event_shape=(3, 2),
+        hidden_units=(5,),
+        base="normal",
+        preprocessing={"whitening": "separable"},
+        dtype="float64",
+    )
+    model.adapt_whitening(x)
+    expected = scipy.stats.matrix_normal(x.mean(0), rows @ rows.T, columns @ columns.T).logpdf(
+        x[:20]
+    )
+    assert_allclose(model.log_prob(x[:20]), expected, rtol=0.02)
+
+
 def test_standardised_gaussian_has_the_density_of_scipys_gaussian(rng: np.random.Generator) -> None:
     x = _correlated(rng, 2000, 4)
     model = models.create(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 
 import keras
@@ -13,7 +14,12 @@ from zoo.networks import blockwise
 from zoo.networks.linear import LUFactors
 from zoo.networks.made import MADE, MaskedDense, ResidualMADE
 from zoo.networks.mlp import MLP, ResidualMLP
-from zoo.networks.normalization import AffineParameters, RunningMoments, WhiteningMatrix
+from zoo.networks.normalization import (
+    AffineParameters,
+    RunningMoments,
+    SeparableWhiteningMatrices,
+    WhiteningMatrix,
+)
 from zoo.networks.resnet import ConvResNet, WeightNormConv2D
 from zoo.ops.masks import hidden_degrees, made_mask
 
@@ -254,6 +260,7 @@ def test_residual_network_shifts_with_its_input(rng: np.random.Generator, stride
         ),
         (RunningMoments(3, decay=0.5, epsilon=0.25, name="g"), None),
         (WhiteningMatrix(3, epsilon=0.5, name="h"), None),
+        (SeparableWhiteningMatrices((3, 2), epsilon=0.5, sweeps=3, name="i"), None),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, keras.layers.Layer) else "",
 )
@@ -317,8 +324,39 @@ def test_whitening_makes_the_covariance_the_identity(rng: np.random.Generator) -
     assert_allclose(layer.log_det.numpy(), np.linalg.slogdet(matrix)[1], rtol=1e-9)
 
 
-def test_whitening_of_constant_directions_stays_finite() -> None:
-    layer = WhiteningMatrix(3)
+def test_separable_whitening_has_unit_covariance_along_each_axis(rng: np.random.Generator) -> None:
+    """The equations of the maximum of the likelihood, on rows of no Kronecker covariance."""
+    shape = (4, 3, 2)
+    x = (rng.normal(size=(400, 24)) @ rng.normal(size=(24, 24)) + 1.0).reshape(-1, *shape)
+    layer = SeparableWhiteningMatrices(shape, epsilon=1e-12, sweeps=60, dtype="float64")
     layer.build(None)
-    layer.initialize(tf.ones([10, 3]))
+    layer.initialize(tf.constant(x))
+    matrices = [matrix.numpy() for matrix in layer.matrices]
+    white = np.einsum("ai,bj,ck,nijk->nabc", *matrices, x - x.mean(0))
+    for axis, size in enumerate(shape, start=1):
+        unfolded = np.moveaxis(white, axis, 0).reshape(size, -1)
+        assert_allclose(unfolded @ unfolded.T / unfolded.shape[1], np.eye(size), atol=1e-6)
+    whole = functools.reduce(np.kron, matrices)
+    assert_allclose(layer.log_det.numpy(), np.linalg.slogdet(whole)[1], rtol=1e-9)
+    inverse = functools.reduce(np.kron, [matrix.numpy() for matrix in layer.inverse_matrices])
+    assert_allclose(inverse @ whole, np.eye(24), atol=1e-9)
+
+
+def test_separable_whitening_of_one_axis_is_zca(rng: np.random.Generator) -> None:
+    x = tf.constant(rng.normal(size=(400, 5)) @ rng.normal(size=(5, 5)))
+    one, whole = (
+        SeparableWhiteningMatrices((5,), dtype="float64"),
+        WhiteningMatrix(5, dtype="float64"),
+    )
+    for layer in (one, whole):
+        layer.build(None)
+        layer.initialize(x)
+    for ours, theirs in zip(one.weights, whole.weights, strict=True):
+        assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("layer", [WhiteningMatrix(3), SeparableWhiteningMatrices((3, 1))])
+def test_whitening_of_constant_directions_stays_finite(layer: keras.layers.Layer) -> None:
+    layer.build(None)
+    layer.initialize(tf.ones([10, *layer.mean.shape]))
     assert all(np.isfinite(w.numpy()).all() for w in layer.weights)

@@ -234,7 +234,7 @@ def test_an_export_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ConfigError, match="parts of at least one byte"):
         export(data_part_bytes=0)
     whitened = {"event_shape": [3], "preprocessing": {"whitening": "zca"}}
-    with pytest.raises(ConfigError, match="TF32 would round ZCA"):
+    with pytest.raises(ConfigError, match="TF32 would round the whitening"):
         export(
             dataclasses.replace(TINY["made"], config=whitened, conditioner_dtype="tensorfloat32")
         )

@@ -17,7 +17,7 @@ from zoo.bijectors.linear import LULinear, UnitTriangular
 from zoo.bijectors.mixture import MixtureQuantile
 from zoo.bijectors.multiscale import FactorOut, Unsqueeze
 from zoo.bijectors.planar import Planar
-from zoo.bijectors.preprocessing import PixelScaling, ZCAWhitening
+from zoo.bijectors.preprocessing import PixelScaling, SeparableWhitening, ZCAWhitening
 from zoo.bijectors.radial import Radial
 from zoo.bijectors.scalar import (
     Affine,
@@ -53,6 +53,7 @@ __all__ = [
     "RationalQuadratic",
     "Reverse",
     "ScalarMap",
+    "SeparableWhitening",
     "ShiftAndScale",
     "SplitCoupling",
     "Sylvester",

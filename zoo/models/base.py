@@ -22,7 +22,12 @@ from zoo.models.config import ModelConfig
 from zoo.models.fitting import MaximumLikelihood
 from zoo.models.inputs import EVALUATION_SEED
 from zoo.models.normalization import Fit, activation_norm_bijector
-from zoo.networks.normalization import AffineParameters, RunningMoments, WhiteningMatrix
+from zoo.networks.normalization import (
+    AffineParameters,
+    RunningMoments,
+    SeparableWhiteningMatrices,
+    WhiteningMatrix,
+)
 from zoo.ops.noise import hashed_uniform
 from zoo.ops.units import bits_per_dim_from_nats
 
@@ -122,6 +127,10 @@ class DensityModel(MaximumLikelihood):
             self.whitening = WhiteningMatrix(
                 self.config.event_size, dtype=self.dtype_policy, name="zca"
             )
+        elif kind == "separable":
+            self.whitening = SeparableWhiteningMatrices(
+                shape, dtype=self.dtype_policy, name="separable"
+            )
         if self.whitening is not None:
             self.whitening.build(None)
 
@@ -149,6 +158,16 @@ class DensityModel(MaximumLikelihood):
                     inverse_matrix=tf.convert_to_tensor(weights.inverse_matrix),
                     log_det=tf.convert_to_tensor(weights.log_det),
                     event_shape=shape,
+                )
+            )
+        elif preprocessing.whitening == "separable":
+            weights = self.whitening
+            chain.append(
+                bijectors.SeparableWhitening(
+                    mean=tf.convert_to_tensor(weights.mean),
+                    matrices=[tf.convert_to_tensor(w) for w in weights.matrices],
+                    inverse_matrices=[tf.convert_to_tensor(w) for w in weights.inverse_matrices],
+                    log_det=tf.convert_to_tensor(weights.log_det),
                 )
             )
         return chain

@@ -26,13 +26,14 @@ class Preprocessing:
     num_levels: grey levels of integer data, dequantised by uniform noise; 0 for real features.
     transform: `zoo.bijectors.preprocessing.PixelScaling`'s, for integer data; "none" for features.
     alpha: the logit's margin.
-    whitening: "standardise" (one mean and deviation a dimension) or "zca", fitted by `adapt`.
+    whitening: "standardise" (one mean and deviation a dimension), "zca" (a matrix of all
+    dimensions) or "separable" (a matrix an axis of the event), fitted by `adapt`.
     """
 
     num_levels: int = 0
     transform: Literal["none", "unit", "symmetric", "logit"] = "none"
     alpha: float = 0.05
-    whitening: Literal["none", "standardise", "zca"] = "none"
+    whitening: Literal["none", "standardise", "zca", "separable"] = "none"
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a combination that is no preprocessing."""
@@ -49,9 +50,9 @@ class Preprocessing:
             raise ConfigError(
                 f"transform must be none, unit, symmetric or logit; got {self.transform!r}."
             )
-        if self.whitening not in ("none", "standardise", "zca"):
+        if self.whitening not in ("none", "standardise", "zca", "separable"):
             raise ConfigError(
-                f"whitening must be none, standardise or zca; got {self.whitening!r}."
+                f"whitening must be none, standardise, zca or separable; got {self.whitening!r}."
             )
 
 

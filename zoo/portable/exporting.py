@@ -128,10 +128,10 @@ def described(variables: Sequence[Any]) -> list[dict[str, Any]]:
 
 def _check_precision(recipe: Recipe) -> None:
     whitening = recipe.config.get("preprocessing", {}).get("whitening")
-    if recipe.conditioner_dtype == "tensorfloat32" and whitening == "zca":
+    if recipe.conditioner_dtype == "tensorfloat32" and whitening in ("zca", "separable"):
         raise ConfigError(
-            "TF32 would round ZCA's matrix product, too, which is part of the density: set "
-            "conditioner_dtype to float32 or mixed_bfloat16."
+            "TF32 would round the whitening's matrix products, too, which are part of the density: "
+            "set conditioner_dtype to float32 or mixed_bfloat16."
         )
 
 
