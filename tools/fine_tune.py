@@ -2,7 +2,7 @@
 
     python tools/fine_tune.py realnvp_cifar --labels 3,5 --freeze '^coupling_[0-3]/' --out cats_dogs
     python tools/fine_tune.py nice_mnist --dataset fashion_mnist:3.0.1 --out fashion
-    python tools/fine_tune.py wavenet_digits --labels 4,9,14,19,24,29,34,39,44,49 --out speaker_4
+    python tools/fine_tune.py wavenet_four_speakers --labels 4,9,14,19,24,29,34,39,44,49 --out fifth
 
 The rows are those of the model's own dataset, or of another one of the same shape, by its TFDS name
 and version; `--labels` keeps some classes (of spoken digits 5 * digit + speaker). Training stops

@@ -95,13 +95,23 @@ MAF_CIFAR_PAPER = dataclasses.replace(
 )
 MAF_CIFAR = dataclasses.replace(
     MAF_CIFAR_PAPER,
-    optimizer=MAF_MNIST.optimizer,
+    config={
+        **MAF_CIFAR_PAPER.config,
+        # Neighbouring pixels are nearly equal, and 512 units have no room to copy 3,072 of them.
+        "preprocessing": {**MAF_CIFAR_PAPER.config["preprocessing"], "whitening": "separable"},
+        "hidden_units": [512, 512],
+        "normalization": "activation_norm",
+        "log_scale_limit": 2.0,
+    },
+    optimizer=Optimizer(learning_rate=1e-3, clip_norm=300.0, warmup_steps=200, schedule="cosine"),
     batch_size=200,
-    max_epochs=10,
+    max_epochs=16,
     patience=0,
+    validate_every=225,
+    validation_rows=2000,
     ema_decay=0.995,
     conditioner_dtype="mixed_bfloat16",
-    notes="A higher rate on a cosine and averaged weights: 10 epochs.",
+    notes="Whitened along rows, columns and colours; a cosine and averaged weights: 16 epochs.",
 )
 
 # Tables: rows stored in the paper's space.
@@ -253,8 +263,8 @@ ENTRIES = (
         name="maf_cifar",
         title="MAF(5) on CIFAR-10",
         recipe=MAF_CIFAR,
-        description="5 MADEs of 1024 x 2 units over 3,072 pixels, batch norm between them.",
-        limitations="Fast density, slow sampling. No published weights.",
+        description="5 MADEs of 512 x 2 units over 3,072 pixels, whitened along each axis.",
+        limitations="Fast density, slow sampling: 3,072 steps a layer.",
     ),
     _cifar_entry(
         name="maf_cifar_paper",
