@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -128,6 +129,7 @@ def test_fit_jobs_hand_over_the_dataset(
         for split, expected in rows.items():
             np.testing.assert_array_equal(stored[split], expected)
     assert "data" not in peers.described(job)
+    assert job["cores"] == len(os.sched_getaffinity(0))
 
 
 def test_results_of_a_job_replace_older_ones(peers: ModuleType, tmp_path: Path) -> None:
@@ -156,13 +158,14 @@ def test_the_table_marks_the_fastest_and_shows_errors(peers: ModuleType) -> None
             "two_standard_errors": 0.219,
             "steps": 1200,
             "seconds": 120.2,
+            "cores": 2,
         },
     ]
     text = peers.table(rows)
     assert "| maf | 43 | zoo | 20,000 | **7,000** | **9,000** |" in text
     assert "| maf | 43 | zuko | **30,000** | 6,000 | 700 |" in text
     assert "| maf | 43 | nflows | No module / named nflows |  |  |" in text
-    assert "| magic | maf | zoo | -4.86 ± 0.22 | 1,200 | 120 |" in text
+    assert "| magic | maf | zoo | -4.86 ± 0.22 | 1,200 | 120 | 2 |" in text
 
 
 def test_a_library_that_fails_leaves_its_error(

@@ -141,6 +141,7 @@ def fit_jobs(
             "batch": 256 if rows < 100_000 else 512,
             "rate": options.rate,
             "budget": options.budget,
+            "cores": len(os.sched_getaffinity(0)),
             "data": str(folder / "rows.npz"),
             "seed": 0,
         }
@@ -222,15 +223,16 @@ def table(results: Sequence[dict[str, Any]]) -> str:
         parts.append("\n".join(lines))
     fits = [result for result in results if result["task"] == "fit"]
     if fits:
-        lines = ["| dataset | model | library | test nats | steps | seconds |"]
-        lines.append("| --- | --- | --- | ---: | ---: | ---: |")
+        lines = ["| dataset | model | library | test nats | steps | seconds | cores |"]
+        lines.append("| --- | --- | --- | ---: | ---: | ---: | ---: |")
         for result in fits:
             heading = (result["dataset"], result["model"], result["library"])
             if "error" in result:
-                cells = [result["error"].replace("|", "/"), "", ""]
+                cells = [result["error"].replace("|", "/"), "", "", ""]
             else:
                 nats = f"{result['value']:.2f} ± {result['two_standard_errors']:.2f}"
-                cells = [nats, f"{result['steps']:,}", f"{result['seconds']:.0f}"]
+                times = (f"{result['steps']:,}", f"{result['seconds']:.0f}", f"{result['cores']}")
+                cells = [nats, *times]
             lines.append(f"| {' | '.join([*heading, *cells])} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
