@@ -21,13 +21,9 @@ from zoo.models import inputs
 from zoo.models.config import ModelConfig
 from zoo.models.fitting import MaximumLikelihood
 from zoo.models.inputs import EVALUATION_SEED
-from zoo.models.normalization import Fit, activation_norm_bijector
-from zoo.networks.normalization import (
-    AffineParameters,
-    RunningMoments,
-    SeparableWhiteningMatrices,
-    WhiteningMatrix,
-)
+from zoo.models.normalization import Fit
+from zoo.models.whitening import whitening_bijector, whitening_layer
+from zoo.networks.normalization import RunningMoments
 from zoo.ops.noise import hashed_uniform
 from zoo.ops.units import bits_per_dim_from_nats
 
@@ -73,7 +69,9 @@ class DensityModel(MaximumLikelihood):
         self.config = config
         self.conditioner_dtype = conditioner_dtype
         self._compiled_functions: dict[str, Any] = {}
-        self._create_preprocessing()
+        self.whitening: Any = whitening_layer(
+            self.config.preprocessing.whitening, self.config.event_shape, self.dtype_policy
+        )
         self._create_networks()
         self._create_training_state()
         self.built = True
@@ -112,28 +110,6 @@ class DensityModel(MaximumLikelihood):
         """What the dataset stores: "uint8" for grey levels, the model's dtype for features."""
         return "uint8" if self.config.preprocessing.num_levels else str(self.compute_dtype)
 
-    def _create_preprocessing(self) -> None:
-        self.whitening: Any = None
-        kind, shape = self.config.preprocessing.whitening, self.config.event_shape
-        if kind == "standardise":
-            self.whitening = AffineParameters(
-                shape,
-                trainable=False,
-                min_deviation=1e-6,
-                dtype=self.dtype_policy,
-                name="standardisation",
-            )
-        elif kind == "zca":
-            self.whitening = WhiteningMatrix(
-                self.config.event_size, dtype=self.dtype_policy, name="zca"
-            )
-        elif kind == "separable":
-            self.whitening = SeparableWhiteningMatrices(
-                shape, dtype=self.dtype_policy, name="separable"
-            )
-        if self.whitening is not None:
-            self.whitening.build(None)
-
     def _preprocessing(self) -> list[tfb.Bijector]:
         """Bijectors from data (first) to model space (last)."""
         preprocessing, shape = self.config.preprocessing, self.config.event_shape
@@ -147,29 +123,8 @@ class DensityModel(MaximumLikelihood):
                     event_ndims=len(shape),
                 )
             )
-        if preprocessing.whitening == "standardise":
-            chain.append(activation_norm_bijector(self.whitening, shape))
-        elif preprocessing.whitening == "zca":
-            weights = self.whitening
-            chain.append(
-                bijectors.ZCAWhitening(
-                    mean=tf.convert_to_tensor(weights.mean),
-                    matrix=tf.convert_to_tensor(weights.matrix),
-                    inverse_matrix=tf.convert_to_tensor(weights.inverse_matrix),
-                    log_det=tf.convert_to_tensor(weights.log_det),
-                    event_shape=shape,
-                )
-            )
-        elif preprocessing.whitening == "separable":
-            weights = self.whitening
-            chain.append(
-                bijectors.SeparableWhitening(
-                    mean=tf.convert_to_tensor(weights.mean),
-                    matrices=[tf.convert_to_tensor(w) for w in weights.matrices],
-                    inverse_matrices=[tf.convert_to_tensor(w) for w in weights.inverse_matrices],
-                    log_det=tf.convert_to_tensor(weights.log_det),
-                )
-            )
+        if self.whitening is not None:
+            chain.append(whitening_bijector(self.whitening, shape))
         return chain
 
     def get_config(self) -> dict[str, Any]:
@@ -393,8 +348,6 @@ class DensityModel(MaximumLikelihood):
             y = bijectors.inverse_and_log_det(tfb.Chain(members), y, len(self.config.event_shape))[
                 0
             ]
-        if isinstance(self.whitening, WhiteningMatrix):
-            y = tf.reshape(y, [-1, self.config.event_size])
         self.whitening.initialize(y)
 
     @property

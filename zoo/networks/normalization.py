@@ -174,8 +174,8 @@ class WhiteningMatrix(keras.layers.Layer):
         self.built = True
 
     def initialize(self, x: Any) -> None:
-        """Fits to the rows x [batch, D], in float64."""
-        mean, covariance = _moments(x)
+        """Fits to the rows x [batch, ...] of D numbers each, in float64."""
+        mean, covariance = _moments(tf.reshape(x, [-1, self.event_size]))
         matrix, inverse_matrix, log_det = _root_of_inverse(covariance, self.epsilon)
         for variable, value in (
             (self.mean, mean),
