@@ -126,6 +126,14 @@ class TestDensityTable:
         assert rows["maf_magic"][2:] == ["", "", "", "not run", ""]
         assert set(density_table.NAMES) <= set(rows)
 
+    def test_hours_count_those_of_the_weights_that_a_model_starts_from(self) -> None:
+        published = {
+            name: SimpleNamespace(run={"train_hours": hours})
+            for name, hours in (("maf_bsds300", 0.25), ("maf_bsds300_base", 0.5))
+        }
+        assert density_table.training_hours("maf_bsds300", published) == 0.75
+        assert density_table.training_hours("maf_bsds300_base", published) == 0.5
+
     def test_speeds_stand_side_by_side(self, tmp_path: Path) -> None:
         assert "Not measured" in density_table.speed_table(tmp_path)
         (tmp_path / "benchmarks").mkdir()

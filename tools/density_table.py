@@ -79,7 +79,7 @@ def density_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
             # Without a paper's figure, in the space that the peers are measured in.
             metric = entry.paper_metric or "log_prob"
             ours = figure(checkpoint.metrics["metrics"][metric])
-            minutes = f"{60.0 * checkpoint.run.get('train_hours', 0.0):.0f}"
+            minutes = f"{60.0 * training_hours(name, published):.0f}"
         cells = [
             dataset,
             f"`{name}`",
@@ -94,10 +94,19 @@ def density_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
     return "\n".join(lines) + (
         "\n\nNats, test split, ± two standard errors; `mnist` and `cifar10` in logit space, "
         "`magic` of the features as stored. "
-        "Minutes of training on one or both of two CPU cores. Peers had the same rows and a time "
+        "Minutes of training on one or both of two CPU cores, those of the weights that a model "
+        "starts from included. Peers had the same rows and a time "
         f"budget each (`tools/benchmark_peers.py --fit`). Records: {sources}. "
         "BSDS300's patches are drawn anew from the same photographs."
     )
+
+
+def training_hours(name: str, published: Mapping[str, Checkpoint]) -> float:
+    """Of a published model and of those whose weights it went on from."""
+    if name not in published:
+        return 0.0
+    own = float(published[name].run.get("train_hours", 0.0))
+    return own + training_hours(registry.get(name).recipe.start, published)
 
 
 def speed_table(root: Path) -> str:
