@@ -126,6 +126,26 @@ class TestDensityTable:
         assert rows["maf_magic"][2:] == ["", "", "", "not run", ""]
         assert set(density_table.NAMES) <= set(rows)
 
+    def test_the_voice_held_out_stands_before_and_after(self, tmp_path: Path) -> None:
+        assert "Not measured" in render_cards.held_out_table(tmp_path)
+        for number, file in enumerate(
+            (
+                "benchmarks/held_out_speaker/wavenet_four_speakers.json",
+                "checkpoints/wavenet_fifth_speaker/metrics.json",
+                "benchmarks/held_out_speaker/wavenet_digits.json",
+            )
+        ):
+            path = tmp_path / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            bits = {"value": 8.5 - number, "two_standard_errors": 0.25}
+            heard = {"value": 0.5 + 0.1 * number, "clips": 40}
+            path.write_text(json.dumps({"metrics": {"bits_per_sample": bits, "recognised": heard}}))
+        assert render_cards.held_out_table(tmp_path).splitlines()[2:] == [
+            "| `wavenet_four_speakers` | 8.50 ± 0.25 | 50% of 40 |",
+            "| `wavenet_fifth_speaker` | 7.50 ± 0.25 | 60% of 40 |",
+            "| `wavenet_digits` | 6.50 ± 0.25 | 70% of 40 |",
+        ]
+
     def test_hours_count_those_of_the_weights_that_a_model_starts_from(self) -> None:
         published = {
             name: SimpleNamespace(run={"train_hours": hours})

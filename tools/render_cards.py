@@ -176,6 +176,25 @@ def pictures(root: Path) -> str:
     return "\n\n".join(found) or "`make demo` draws them."
 
 
+def held_out_table(root: Path) -> str:
+    """The README's table of the speaker held out: before, after, and heard from the start."""
+    tuned = "wavenet_fifth_speaker"
+    before, joint = (
+        root / "benchmarks" / "held_out_speaker" / f"{name}.json"
+        for name in ("wavenet_four_speakers", "wavenet_digits")
+    )
+    after = root / "checkpoints" / tuned / METRICS_FILE
+    lines = ["| weights | bits a sample | clips recognised |", "| --- | ---: | ---: |"]
+    for name, path in ((before.stem, before), (tuned, after), (joint.stem, joint)):
+        values = read_optional(path).get("metrics")
+        if values is None:
+            return f"Not measured in this checkout: `zoo evaluate {tuned} --weights FOLDER`."
+        heard = values["recognised"]
+        bits = figure(values["bits_per_sample"])
+        lines.append(f"| `{name}` | {bits} | {heard['value']:.0%} of {heard['clips']} |")
+    return "\n".join(lines)
+
+
 def fill(text: str, block: str, content: str) -> str:
     """The text with `content` between `<!-- block:begin -->` and `<!-- block:end -->`."""
     begin, end = f"<!-- {block}:begin -->", f"<!-- {block}:end -->"
@@ -199,6 +218,7 @@ def render(root: Path) -> dict[Path, str]:
     text = fill(text, "density", density_table(checkpoints, root))
     text = fill(text, "peers", speed_table(root))
     text = fill(text, "inversion", inversion_table(root))
+    text = fill(text, "voices", held_out_table(root))
     files[readme] = fill(text, "pictures", pictures(root))
     return files
 
