@@ -102,13 +102,19 @@ def test_data_without_classes_refuses_labels():
         ({"test": "test[5:]"}, "test", "has no rows"),
         ({"feature": "audio"}, "test", "no feature 'audio'; it has image, label"),
         ({"context": "colour"}, "test", "no feature 'colour'"),
-        (
-            {"labels": (7, 8)},
-            "test",
-            "No row of zoo_tiny_images, test, has one of the labels [7, 8]",
-        ),
+        ({"labels": (1, 7, -1)}, "test", "1.0.0 has the labels 0..2; got [7, -1]"),
+        ({"labels": (2,), "test": "test[:1]"}, "test", "test, has one of the labels [2]"),
     ],
-    ids=["split", "empty split string", "TFDS split", "no rows", "feature", "context", "labels"],
+    ids=[
+        "split",
+        "empty split string",
+        "TFDS split",
+        "no rows",
+        "feature",
+        "context",
+        "labels",
+        "no such row",
+    ],
 )
 def test_what_is_not_there_is_named(tiny, tiny_dir, change, split, message):
     with pytest.raises(DataError, match=message.replace("[", r"\[")):

@@ -92,6 +92,9 @@ def test_labels_keep_digits_of_speakers() -> None:
     nobody = dataclasses.replace(SPOKEN_DIGIT, labels=(1,))
     with pytest.raises(DataError, match=r"no rows with one of the labels \[1\]"):
         spoken_digit.read_split(_Builder(), nobody, "recordings[5:]")
+    unknown = dataclasses.replace(SPOKEN_DIGIT, labels=(3, 50))
+    with pytest.raises(DataError, match=r"labels 0\.\.49, 5 \* digit \+ speaker; got \[50\]"):
+        spoken_digit.read_split(_Builder(), unknown, "recordings[5:]")
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ def stored_rows(builder: Any, dataset: Dataset, expression: str) -> Any:
 
     Of a dataset with `labels` those of the classes alone.
 
-    Raises DataError where the dataset has no such feature or split, or the split no rows.
+    Raises DataError where the dataset has no such feature, class or split, or the split no rows.
     """
     import tensorflow as tf
     import tensorflow_datasets as tfds
@@ -250,6 +250,12 @@ def stored_rows(builder: Any, dataset: Dataset, expression: str) -> Any:
                 f"{version} stores no feature {name!r}; "
                 f"it has {', '.join(sorted(builder.info.features))}."
             )
+    if dataset.labels:
+        # Of a label that is no class, as an integer of a table, no range is known.
+        classes = getattr(builder.info.features[label], "num_classes", None) or 2**31
+        unknown = [number for number in dataset.labels if number not in range(classes)]
+        if unknown:
+            raise DataError(f"{version} has the labels 0..{classes - 1}; got {unknown}.")
     try:
         rows = int(builder.info.splits[expression].num_examples)
     except (KeyError, ValueError, AssertionError) as error:

@@ -82,10 +82,16 @@ def read_split(builder: Any, dataset: Dataset, expression: str) -> tuple[np.ndar
     In stored order.
 
     returns: x int16 [rows, CLIP_SAMPLES] and labels int32 [rows].
-    Raises DataError for an expression that is no range, a file name of another form, samples that
-    are not 16-bit, or a split without rows.
+    Raises DataError for an unknown label, an expression that is no range, a file name of another
+    form, samples that are not 16-bit, or a split without rows.
     """
     recordings = _recordings(expression)
+    unknown = [n for n in dataset.labels if n not in range(DIGITS * len(SPEAKERS))]
+    if unknown:
+        raise DataError(
+            f"{dataset.name} has the labels 0..{DIGITS * len(SPEAKERS) - 1}, 5 * digit + speaker; "
+            f"got {unknown}."
+        )
     rows, labels = [], []
     for record in builder.as_dataset(split="train").as_numpy_iterator():
         name = Path(record["audio/filename"].decode()).name
