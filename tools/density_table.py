@@ -67,18 +67,20 @@ def density_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
     published = {checkpoint.name: checkpoint for checkpoint in checkpoints}
     peers = best_peers(read_optional(root / PEERS_FILE).get("results", []))
     lines = [
-        "| dataset | model | paper | record | peer here | this model | minutes |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| dataset | model | paper | record | peer here | this model | of 8 symmetries | minutes |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name in filter(registry.ENTRIES.__contains__, NAMES):
         entry, checkpoint = registry.get(name), published.get(name)
         dataset = entry.recipe.dataset.name
         record, peer = RECORDS.get(dataset), peers.get((dataset, entry.family))
-        ours, minutes = "not run", ""
+        ours, symmetrised, minutes = "not run", "", ""
         if checkpoint is not None and checkpoint.metrics:
             # Without a paper's figure, in the space that the peers are measured in.
             metric = entry.paper_metric or "log_prob"
             ours = figure(checkpoint.metrics["metrics"][metric])
+            if mixture := checkpoint.metrics["metrics"].get("log_prob_symmetrised"):
+                symmetrised = figure(mixture)
             minutes = f"{60.0 * training_hours(name, published):.0f}"
         cells = [
             dataset,
@@ -87,6 +89,7 @@ def density_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
             "" if record is None else f"{record.value:g}",
             "" if peer is None else f"{peer['library']} {figure(peer)}",
             ours,
+            symmetrised,
             minutes,
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -97,7 +100,9 @@ def density_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
         "Minutes of training on one or both of two CPU cores, those of the weights that a model "
         "starts from included. Peers had the same rows and a time "
         f"budget each (`tools/benchmark_peers.py --fit`). Records: {sources}. "
-        "BSDS300's patches are drawn anew from the same photographs."
+        "BSDS300's patches are drawn anew from the same photographs. Of 8 symmetries: the exact "
+        "density of the equal mixture of the model over the square's mirror images and quarter "
+        "turns (`zoo.symmetrised`); the papers' figures are of single flows."
     )
 
 

@@ -31,6 +31,7 @@ AUDIO_BENCHMARK = Path("benchmarks", "audio_cpu.json")
 UNITS = {
     "bits_per_dim": "bits/dim",
     "log_prob": "nats",
+    "log_prob_symmetrised": "nats, mixture over 8 symmetries",
     "log_prob_paper": "nats",
     "bits_per_sample": "bits a 16-bit sample",
     "bits_per_sample_mu_law": "bits a mu-law class",

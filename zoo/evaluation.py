@@ -7,6 +7,9 @@ Metrics, each with two standard errors of its mean over the rows:
     log_prob_paper   nats in the space in which the paper quotes them (`space` says which), higher
                      is better
     log_prob         nats of the data as stored; the figure of models of real features
+    log_prob_symmetrised
+                     the same of the mixture of the model over the eight symmetries of square
+                     patches: `zoo.symmetrised`
     reverse_kl, forward_kl
                      of models that were fitted to an energy: `zoo.energy_evaluation`
     bits_per_sample, bits_per_sample_mu_law, recognised
@@ -35,12 +38,13 @@ from zoo.energy_evaluation import DRAWS, ENERGY_METRICS, energy_metrics
 from zoo.errors import InvalidInputError
 from zoo.ops.units import bits_per_dim_from_nats
 from zoo.statistics import mean_with_error
+from zoo.symmetrised import symmetrised_log_prob
 from zoo.vae_evaluation import VAE_METRICS, vae_metrics
 
 __all__ = ["evaluate", "mean_with_error"]
 
 DENSITY_METRICS = ("bits_per_dim", "log_prob_paper", "log_prob")
-METRICS = (*DENSITY_METRICS, *ENERGY_METRICS, *AUDIO_METRICS, *VAE_METRICS)
+METRICS = (*DENSITY_METRICS, "log_prob_symmetrised", *ENERGY_METRICS, *AUDIO_METRICS, *VAE_METRICS)
 SLOW_ROWS = 100  # certified where a direction takes D network passes
 
 BATCH_NUMBERS = 2**17
@@ -155,7 +159,7 @@ def _density_metrics(
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Any]:
     """The named metrics on all rows, a batch at a time."""
-    log_probs, paper_log_dets = [], []
+    log_probs, paper_log_dets, symmetrised = [], [], []
     for start in range(0, rows.rows, batch_size):
         stop = min(start + batch_size, rows.rows)
         x = tf.constant(rows.x[start:stop])
@@ -164,6 +168,8 @@ def _density_metrics(
             context = tf.constant(rows.context[start:stop])
         log_probs.append(model.log_prob(x, context, seed=seed).numpy())
         paper_log_dets.append(model.paper_space_log_det(x, seed=seed).numpy())
+        if "log_prob_symmetrised" in names:
+            symmetrised.append(symmetrised_log_prob(model, x).numpy())
         if progress is not None:
             progress(stop, rows.rows)
     log_prob = np.concatenate(log_probs).astype(np.float64)
@@ -173,6 +179,8 @@ def _density_metrics(
         "log_prob_paper": log_prob_paper,
         "log_prob": log_prob,
     }
+    if symmetrised:
+        values["log_prob_symmetrised"] = np.concatenate(symmetrised).astype(np.float64)
     metrics = {metric: mean_with_error(values[metric]) for metric in names}
     if "log_prob_paper" in metrics:
         metrics["log_prob_paper"]["space"] = model.paper_space

@@ -16,7 +16,7 @@ from zoo.bijectors.elementwise import DiagonalAffine
 from zoo.bijectors.linear import LULinear, UnitTriangular
 from zoo.bijectors.mixture import MixtureQuantile
 from zoo.bijectors.preprocessing import PixelScaling, SeparableWhitening, ZCAWhitening
-from zoo.bijectors.scalar import Elementwise
+from zoo.bijectors.scalar import Affine, Chained, Elementwise
 from zoo.bijectors.spline import RationalQuadratic
 from zoo.ops.splines import spline_from_raw
 
@@ -246,6 +246,23 @@ def test_spline_is_tfps_and_the_identity_beyond_its_bound(rng: np.random.Generat
     z = tf.concat([1.5 * _normal(rng, 40, SIZE), 5.0 + tf.abs(_normal(rng, 2, SIZE))], 0)
     _assert_same(ours, theirs, z)
     assert_array_equal(ours.forward(z)[-2:], z[-2:])
+
+
+def test_chained_maps_are_tfps_chain(rng: np.random.Generator) -> None:
+    raw = _normal(rng, SIZE, 2 + 3 * 4 - 1)
+    affine, spline = raw[:, :2], raw[:, 2:]
+    log_scale = 1.5 * tf.tanh(affine[:, 1] / 1.5)
+    theirs = tfb.Chain(  # latent -> data: the last map's forward first
+        [
+            tfb.Shift(affine[:, 0]),
+            tfb.Scale(log_scale=log_scale),
+            tfb.Invert(_tfp_spline(spline, 4, 2.0)),
+        ]
+    )
+    chained = Chained((Affine(1.5), RationalQuadratic(4, 2.0)))
+    assert chained.num_parameters == raw.shape[-1]
+    z = tf.concat([_normal(rng, 40, SIZE), 5.0 + tf.abs(_normal(rng, 2, SIZE))], 0)
+    _assert_same(Elementwise(chained, raw), theirs, z)
 
 
 def test_raw_spline_parameters_fill_the_interval(rng: np.random.Generator) -> None:

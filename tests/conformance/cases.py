@@ -28,7 +28,7 @@ from zoo.bijectors.multiscale import FactorOut, Unsqueeze
 from zoo.bijectors.planar import Planar
 from zoo.bijectors.preprocessing import PixelScaling, SeparableWhitening, ZCAWhitening
 from zoo.bijectors.radial import Radial
-from zoo.bijectors.scalar import Affine, Elementwise
+from zoo.bijectors.scalar import Affine, Chained, Elementwise
 from zoo.bijectors.spline import RationalQuadratic
 from zoo.bijectors.sylvester import Sylvester, householder, orthogonal, triangular
 from zoo.ops.masks import checkerboard
@@ -366,6 +366,10 @@ BIJECTORS: dict[str, BijectorCase] = {
     "elementwise-spline": BijectorCase(
         build=functools.partial(_elementwise, RationalQuadratic(5, 1.5)), latent_shape=(5,)
     ),
+    "elementwise-chained": BijectorCase(
+        build=functools.partial(_elementwise, Chained((Affine(1.5), RationalQuadratic(4, 2.0)))),
+        latent_shape=(5,),
+    ),
     "elementwise-mixture": BijectorCase(
         build=functools.partial(_elementwise, MixtureQuantile(3, 3.0)), latent_shape=(5,)
     ),
@@ -670,6 +674,19 @@ MODELS: dict[str, ModelCase] = {
             "activation": "tanh",
         },
     ),
+    "nsf-affine": ModelCase(
+        family="nsf",
+        weight_scale=0.4,
+        config={
+            "event_shape": (4,),
+            "num_layers": 2,
+            "num_units": 9,
+            "num_blocks": 1,
+            "num_bins": 3,
+            "affine": True,
+            "activation": "tanh",
+        },
+    ),
     "nsf-image": ModelCase(
         family="nsf",
         config={
@@ -704,6 +721,7 @@ MODELS: dict[str, ModelCase] = {
             "num_layers": 2,
             "num_units": 6,
             "num_blocks": 1,
+            "affine": True,
             "activation": "tanh",
             "dropout": 0.2,
         },

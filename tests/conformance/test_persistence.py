@@ -49,6 +49,7 @@ NON_DEFAULT = {
     "num_units": 6,
     "num_bins": 5,
     "tail_bound": 1.75,
+    "affine": True,
     "vector": True,
 }
 # conditioner_stride 2 and three scales ask for multiples of 8; "normalization" differs in its

@@ -21,6 +21,7 @@ from zoo.bijectors.preprocessing import PixelScaling, SeparableWhitening, ZCAWhi
 from zoo.bijectors.radial import Radial
 from zoo.bijectors.scalar import (
     Affine,
+    Chained,
     Elementwise,
     Gated,
     Inverted,
@@ -34,6 +35,7 @@ __all__ = [
     "Affine",
     "AutoregressiveFlow",
     "BatchNorm",
+    "Chained",
     "CheckerboardCoupling",
     "DataDependentAffine",
     "DiagonalAffine",

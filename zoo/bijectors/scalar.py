@@ -9,6 +9,7 @@ describe is chosen here:
     `Gated`               2 raw numbers                           IAF
     `RationalQuadratic`   3 K - 1 raw numbers (`spline.py`)       neural spline flows
     `MixtureQuantile`     3 C raw numbers (`mixture.py`)          MADE and MAF with mixtures
+    `Chained`             those of its maps, one after another    splines of an affine map
 
 Each has
 
@@ -27,7 +28,7 @@ import tensorflow as tf
 from zoo.bijectors.base import OnePassBijector
 from zoo.ops.stable import soft_clip
 
-__all__ = ["Affine", "Elementwise", "Gated", "Inverted", "ScalarMap", "ShiftAndScale"]
+__all__ = ["Affine", "Chained", "Elementwise", "Gated", "Inverted", "ScalarMap", "ShiftAndScale"]
 
 
 class ScalarMap(Protocol):
@@ -134,6 +135,41 @@ class Inverted:
     def inverse(self, x: Any, parameters: Any) -> tuple[Any, Any]:
         """The map's forward."""
         return self.scalar_map.forward(x, parameters)
+
+
+@dataclass(frozen=True)
+class Chained:
+    """Maps of a coordinate one after another: inverse applies the first one first.
+
+    Every map has `num_parameters`.   parameters: [..., D, sum of them], the first map's first.
+    """
+
+    maps: tuple[Any, ...]
+
+    @property
+    def num_parameters(self) -> int:
+        """The maps' together."""
+        return sum(each.num_parameters for each in self.maps)
+
+    def _pairs(self, parameters: Any) -> list[tuple[Any, Any]]:
+        sizes = [each.num_parameters for each in self.maps]
+        return list(zip(self.maps, tf.split(parameters, sizes, -1), strict=True))
+
+    def forward(self, z: Any, parameters: Any) -> tuple[Any, Any]:
+        """The maps' forwards, the last map's first."""
+        log_det = tf.zeros_like(z)
+        for scalar_map, own in reversed(self._pairs(parameters)):
+            z, term = scalar_map.forward(z, own)
+            log_det += term
+        return z, log_det
+
+    def inverse(self, x: Any, parameters: Any) -> tuple[Any, Any]:
+        """The maps' inverses, the first map's first."""
+        log_det = tf.zeros_like(x)
+        for scalar_map, own in self._pairs(parameters):
+            x, term = scalar_map.inverse(x, own)
+            log_det += term
+        return x, log_det
 
 
 class Elementwise(OnePassBijector):

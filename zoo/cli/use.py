@@ -147,6 +147,13 @@ def score(
         int | None, typer.Option(help="Names the dequantisation noise; one fixed draw without.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows scored at a time.")] = 250,
+    symmetrised: Annotated[
+        bool,
+        typer.Option(
+            "--symmetrised",
+            help="For square patches: the mixture of the model over their 8 symmetries.",
+        ),
+    ] = False,
     show_all: Annotated[
         bool, typer.Option("--all", help=f"Show every row, not the first {SHOWN_ROWS} of a file.")
     ] = False,
@@ -169,7 +176,15 @@ def score(
     for path in files:
         rows, labels = read_rows(path, model.config, context)
         try:
-            nats = scores_of(model, rows, labels, seed=seed, batch_size=batch_size, label=str(path))
+            nats = scores_of(
+                model,
+                rows,
+                labels,
+                seed=seed,
+                batch_size=batch_size,
+                symmetrised=symmetrised,
+                label=str(path),
+            )
         except InvalidInputError as error:
             raise InvalidInputError(f"{path}: {error}") from error
         scored.append(_scores(path, nats, model.config.event_size))
@@ -258,21 +273,32 @@ def scores_of(
     *,
     seed: int | None = None,
     batch_size: int = 250,
+    symmetrised: bool = False,
     label: str,
 ) -> np.ndarray:
-    """log p of every row, [n] nats, a batch at a time under a progress bar named `label`."""
+    """log p of every row, [n] nats, a batch at a time under a progress bar named `label`.
+
+    symmetrised: of the mixture over the symmetries of square patches (`zoo.symmetrised`).
+    """
     import numpy as np
+
+    from zoo.symmetrised import symmetrised_log_prob
+
+    def nats_of(some: Any, some_labels: Any) -> np.ndarray:
+        if symmetrised:
+            return np.asarray(symmetrised_log_prob(model, some))
+        return np.asarray(model.log_prob(some, some_labels, seed=seed))
 
     starts = range(0, max(len(rows), 1) if rows.ndim else 1, batch_size)
     if len(starts) == 1:
-        return np.asarray(model.log_prob(rows, labels, seed=seed))
+        return nats_of(rows, labels)
     nats = []
     with progress_bar() as progress:
         task = progress.add_task(label, total=len(rows))
         for start in starts:
             chosen = slice(start, start + batch_size)
             some = None if labels is None else labels[chosen]
-            nats.append(np.asarray(model.log_prob(rows[chosen], some, seed=seed)))
+            nats.append(nats_of(rows[chosen], some))
             progress.update(task, advance=len(nats[-1]))
     return np.concatenate(nats)
 

@@ -40,12 +40,18 @@ from zoo.ops.splines import MIN_BIN
 
 __all__ = ["NSF", "NSFConfig", "NSFCoupling", "NSFCouplingConfig"]
 
+# Of the affine map: |log_scale| stays below it.
+_LOG_SCALE_LIMIT = 2.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class NSFConfig(ModelConfig):
     """Sizes of a neural spline flow; the defaults are the paper's for tables.
 
     num_bins, tail_bound: of the splines, on [-tail_bound, tail_bound] with linear tails.
+    affine: whether a coordinate is shifted and scaled before its spline, by two numbers more from
+        the same network. The paper's spline leaves values beyond tail_bound as they are; with it
+        they are moved as MAF moves them.
     """
 
     num_layers: int = 10
@@ -53,6 +59,7 @@ class NSFConfig(ModelConfig):
     num_blocks: int = 2
     num_bins: int = 8
     tail_bound: float = 3.0
+    affine: bool = False
     dropout: float = 0.0
     activation: str = "relu"
 
@@ -106,8 +113,11 @@ class _NeuralSplineFlow(DensityModel):
         """The splines of a step, conditioned."""
         raise NotImplementedError
 
-    def _spline(self) -> Any:
-        return bijectors.RationalQuadratic(self.config.num_bins, self.config.tail_bound)
+    def _scalar_map(self) -> Any:
+        spline = bijectors.RationalQuadratic(self.config.num_bins, self.config.tail_bound)
+        if not self.config.affine:
+            return spline
+        return bijectors.Chained((bijectors.Affine(_LOG_SCALE_LIMIT), spline))
 
     def _linear(self, index: int) -> tfb.Bijector:
         layer = self.linears[index]
@@ -142,7 +152,7 @@ class NSF(_NeuralSplineFlow):
             config.event_size,
             config.num_units,
             config.num_blocks,
-            3 * config.num_bins - 1,
+            self._scalar_map().num_parameters,
             dropout=config.dropout,
             context_size=config.context_size,
             activation=config.activation,
@@ -154,7 +164,7 @@ class NSF(_NeuralSplineFlow):
 
     def _step(self, index: int, context: Any, *, training: bool) -> tfb.Bijector:
         bound = self.networks[index].bind(context, training=training)
-        return bijectors.AutoregressiveFlow(bound, self._spline(), name=f"splines_{index}")
+        return bijectors.AutoregressiveFlow(bound, self._scalar_map(), name=f"splines_{index}")
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -176,7 +186,7 @@ class NSFCoupling(_NeuralSplineFlow):
         network = ResidualMLP(
             config.num_units,
             config.num_blocks,
-            moved * (3 * config.num_bins - 1),
+            moved * self._scalar_map().num_parameters,
             dropout=config.dropout,
             activation=config.activation,
             dtype=self.network_dtype,
@@ -196,7 +206,7 @@ class NSFCoupling(_NeuralSplineFlow):
         return bijectors.SplitCoupling(
             (self.config.event_size + 1) // 2,
             parameters,
-            self._spline(),
+            self._scalar_map(),
             condition_on_first=index % 2 == 0,
             name=f"splines_{index}",
         )

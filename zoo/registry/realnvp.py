@@ -7,7 +7,7 @@ import functools
 
 from zoo.recipes import Optimizer, Recipe
 from zoo.registry.entry import CIFAR10, MNIST, Entry
-from zoo.registry.maf import MAF_BSDS300, MAF_MAGIC, MAF_MNIST, PATCHES
+from zoo.registry.maf import MAF_BSDS300, MAF_MAGIC, MAF_MNIST, PATCH_METRICS, PATCHES
 
 __all__ = ["ENTRIES"]
 
@@ -206,7 +206,7 @@ ENTRIES = (
         recipe=REALNVP_BSDS300,
         description="10 couplings of 512 x 2 units on 8 x 8 patches of natural images.",
         limitations=PATCHES,
-        metrics=("log_prob",),
+        metrics=PATCH_METRICS,
         paper_metric="log_prob",
         paper_value=153.28,
         paper_source="arXiv:1705.07057, table 1 (nats), RealNVP(10); RealNVP(5) has 152.97",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import tensorflow as tf
 
+from zoo.ops import symmetries
 from zoo.ops.noise import hashed_draws
 
 __all__ = ["patch_symmetries", "shifted_images"]
@@ -31,23 +31,11 @@ def shifted_images(x: Any, limit: int, seed: Any) -> Any:
 def patch_symmetries(x: Any, seed: Any) -> Any:
     """Every row turned or mirrored at random, one of the square's eight symmetries.
 
-    x: floats [batch, side**2 - 1], square patches whose mean was subtracted and whose last pixel,
-        minus the sum of the others, was dropped (`zoo.data.bsds300`).   seed: int32 [2].
+    x: floats [batch, side**2 - 1], patches in the form of `zoo.ops.symmetries`.   seed: int32 [2].
     returns: the same shape and dtype, in the same form.
     """
-    size = x.shape[1] + 1
-    side = math.isqrt(size)
     uniform = hashed_draws(x, seed, tf.constant(0), 3)[:, :, None, None]  # [batch, 3, 1, 1]
-    patches = tf.concat([x, -tf.reduce_sum(x, -1, keepdims=True)], -1)
-    patches = tf.reshape(patches, [-1, side, side])
-    for i, turned in enumerate((tf.linalg.matrix_transpose, _upside_down, _mirrored)):
+    patches = symmetries.patches_of_rows(x)
+    for i, turned in enumerate(symmetries.GENERATORS):
         patches = tf.where(uniform[:, i] < 0.5, turned(patches), patches)
-    return tf.reshape(patches, [-1, size])[:, :-1]
-
-
-def _upside_down(patches: Any) -> Any:
-    return tf.reverse(patches, [1])
-
-
-def _mirrored(patches: Any) -> Any:
-    return tf.reverse(patches, [2])
+    return symmetries.rows_of_patches(patches)
