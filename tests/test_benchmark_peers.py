@@ -100,15 +100,17 @@ def test_rates_are_rows_over_the_median_call(worker: ModuleType) -> None:
     assert worker.rate(lambda: calls.append(1), 10, repeats=3, seconds=0.0) > 0.0
     assert len(calls) == 5  # one compiles, one calibrates, one a repeat
     job = {"seed": 0, "batch": 4, "size": 2, "sampled": 3, "repeats": 1, "seconds": 0.0}
-    result = worker.speed(Normal(), job)
-    assert set(result) == {"log_prob", "sample", "training_step"}
+    rates = ["log_prob", "sample", "training_step"]
+    assert set(worker.speed(Normal(), {**job, "rates": rates})) == set(rates)
+    assert set(worker.speed(Normal(), {**job, "rates": rates[:1]})) == {"log_prob"}
 
 
 def test_jobs_cover_every_library_size_and_model(peers: ModuleType, tmp_path: Path) -> None:
-    options = type("Options", (), {"repeats": 2, "seconds": 0.5, "rate": 1e-3, "budget": 9.0})
+    options = type("Options", (), {"repeats": 2, "seconds": 0.5, "rates": ["sample"]})
     jobs = peers.speed_jobs(["maf", "nsf"], [6, 784], ["zoo", "zuko"], options)
     assert len({(j["model"], j["size"], j["library"]) for j in jobs}) == len(jobs) == 8
     assert {(j["size"], j["units"], j["batch"]) for j in jobs} == {(6, 512, 1000), (784, 1024, 100)}
+    assert {(j["model"], j["hidden"]) for j in jobs} == {("maf", 2), ("nsf", 3)}
     with pytest.raises(DataError, match=r"No table 'mnist'.*bsds300.*magic"):
         peers.fit_jobs("mnist", ["maf"], ["zoo"], options, tmp_path)
 
@@ -149,6 +151,7 @@ def test_the_table_marks_the_fastest_and_shows_errors(peers: ModuleType) -> None
         {**speed, "library": "zoo", "log_prob": 2e4, "training_step": 7e3, "sample": 9e3},
         {**speed, "library": "zuko", "log_prob": 3e4, "training_step": 6e3, "sample": 7e2},
         {**speed, "library": "nflows", "error": "No module | named nflows"},
+        {**speed, "library": "flowjax", "log_prob": 1e4},  # the others were not asked for
         {
             "task": "fit",
             "dataset": "magic",
@@ -165,6 +168,7 @@ def test_the_table_marks_the_fastest_and_shows_errors(peers: ModuleType) -> None
     assert "| maf | 43 | zoo | 20,000 | **7,000** | **9,000** |" in text
     assert "| maf | 43 | zuko | **30,000** | 6,000 | 700 |" in text
     assert "| maf | 43 | nflows | No module / named nflows |  |  |" in text
+    assert "| maf | 43 | flowjax | 10,000 |  |  |" in text
     assert "| magic | maf | zoo | -4.86 ± 0.22 | 1,200 | 120 | 2 |" in text
 
 

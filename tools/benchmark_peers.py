@@ -7,9 +7,9 @@
 
 Every measurement is a process of its own (`tools/peer_worker.py`), in the environment of its
 library, one after the other: nothing else should run on the machine. The same sizes, batches and
-precision for all: D of 6, 43 and 784, 5 layers with two hidden layers of 512 units (1024 for 784),
-float32, batches of 1000 (100 for 784), standard normal rows. Weights are fresh, but zoo's, which
-are random: its sampling stops early where a flow is close to the identity.
+precision for all: D of 6, 43 and 784, 5 layers with two hidden layers (splines three) of 512 units
+(1024 for 784), float32, batches of 1000 (100 for 784), standard normal rows. Weights are fresh, but
+zoo's, which are random: its sampling stops early where a flow is close to the identity.
 
 Results are added to `benchmarks/peers_cpu.json`; a run replaces those of its own jobs. A library
 that fails has its error there in place of its figures.
@@ -36,6 +36,8 @@ WORKER = ROOT / "tools" / "peer_worker.py"
 LIBRARIES = ("zoo", "nflows", "normflows", "zuko", "flowjax")
 MODELS = ("maf", "nsf", "coupling")
 SIZES = (6, 43, 784)
+# Splines: a first layer and a residual block of two, or as many plain ones.
+HIDDEN = {"maf": 2, "nsf": 3, "coupling": 2}
 RATES = ("log_prob", "training_step", "sample")
 KEY = ("task", "dataset", "model", "size", "library")
 
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--libraries", default=",".join(LIBRARIES), help="names with commas")
     parser.add_argument("--models", default="maf", help=f"of {', '.join(MODELS)}, with commas")
     parser.add_argument("--sizes", default="6,43,784", help="numbers of coordinates, with commas")
+    parser.add_argument("--rates", default=",".join(RATES), help="what to time, with commas")
     parser.add_argument("--repeats", type=int, default=5, help="timings of which the median counts")
     parser.add_argument("--seconds", type=float, default=1.0, help="that each timing lasts")
     parser.add_argument("--fit", default="", metavar="DATASET", help="train on it instead")
@@ -58,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     libraries = _names(parser, options.libraries, LIBRARIES)
     models = _names(parser, options.models, MODELS)
+    options.rates = _names(parser, options.rates, RATES)
     if options.repeats < 1 or options.seconds < 0.0 or options.budget <= 0.0:
         parser.error("--repeats must be at least 1, --seconds 0 or more, --budget positive")
     results = read(options.out)
@@ -99,8 +103,10 @@ def speed_jobs(
             "size": size,
             "layers": 5,
             "units": 1024 if size > 100 else 512,
+            "hidden": HIDDEN[model],
             "batch": 100 if size > 100 else 1000,
             "sampled": 100 if size > 100 else 1000,
+            "rates": options.rates,
             "repeats": options.repeats,
             "seconds": options.seconds,
             "seed": 0,
@@ -138,6 +144,7 @@ def fit_jobs(
             "size": size,
             "layers": 5,
             "units": units,
+            "hidden": HIDDEN[model],
             "batch": 256 if rows < 100_000 else 512,
             "rate": options.rate,
             "budget": options.budget,
@@ -214,7 +221,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
                 r for r in speeds if (r["model"], r["size"]) == (result["model"], result["size"])
             ]
             cells = (
-                [_cell(result, name, max(r[name] for r in same if name in r)) for name in RATES]
+                [_cell(result, name, max(r.get(name, 0.0) for r in same)) for name in RATES]
                 if "error" not in result
                 else [result["error"].replace("|", "/"), "", ""]
             )
@@ -239,6 +246,8 @@ def table(results: Sequence[dict[str, Any]]) -> str:
 
 
 def _cell(result: dict[str, Any], name: str, best: float) -> str:
+    if name not in result:
+        return ""  # not timed
     text = f"{result[name]:,.0f}"
     return f"**{text}**" if result[name] == best else text
 

@@ -121,9 +121,9 @@ def speed_table(root: Path) -> str:
     if not text:
         return "Not measured in this checkout: `python tools/benchmark_peers.py`."
     return (
-        f"{text}\n\nRows a second on 2 CPU cores, float32: 5 layers with two hidden layers of 512 "
-        "units (1024 for D = 784), batches of 1000 (100), each library as its documentation shows "
-        "(`tools/benchmark_peers.py`)."
+        f"{text}\n\nRows a second on 2 CPU cores, float32: 5 layers with two hidden layers (nsf: "
+        "three) of 512 units (1024 for D = 784), batches of 1000 (100), each library as its "
+        "documentation shows (`tools/benchmark_peers.py`)."
     )
 
 

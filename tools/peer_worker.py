@@ -3,15 +3,18 @@
 It runs in the environment of the library that the job names and imports nothing else of the
 project: NumPy and that library are enough. A job is
 
-    {"library": "zuko", "model": "maf", "size": 43, "layers": 5, "units": 512, "seed": 0,
-     "task": "speed", "batch": 1000, "sampled": 1000, "repeats": 5, "seconds": 1.0}
+    {"library": "zuko", "model": "maf", "size": 43, "layers": 5, "units": 512, "hidden": 2,
+     "seed": 0, "task": "speed", "batch": 1000, "sampled": 1000, "repeats": 5, "seconds": 1.0,
+     "rates": ["log_prob", "sample", "training_step"]}
     {…, "task": "fit", "data": "rows.npz", "batch": 500, "rate": 1e-3, "budget": 600.0}
 
 and the answer {"log_prob": rows/s, "sample": rows/s, "training_step": rows/s} or {"value": nats,
 "two_standard_errors": nats, "steps": n, "epochs": n, "seconds": s}; the file of a fit has float32
 arrays train, validation and test [rows, D]. Models: "maf" (affine, autoregressive), "nsf"
-(rational-quadratic splines of 8 bins, autoregressive), "coupling" (affine couplings); two hidden
-layers of `units`; orders reversed, or permuted where a library does that itself.
+(rational-quadratic splines of 8 bins, autoregressive), "coupling" (affine couplings); networks of
+`hidden` hidden layers of `units`, in every library; orders reversed, or permuted where a library
+does that itself. Splines take 3 hidden layers: zoo and normflows know their networks as a first
+layer and residual blocks of two.
 
 Each library is used as its documentation shows: compiled where it compiles (flowjax, zoo), eager
 where it does not. Fits are Adam on a cosine over the budget, gradients clipped at 5, standardised
@@ -81,17 +84,25 @@ def _nflows(job: dict[str, Any]) -> tuple[Any, Callable[..., Any], Callable[...,
     from nflows import distributions, flows, transforms
     from nflows.nn import nets
 
-    size, units = job["size"], job["units"]
+    size, units, hidden = job["size"], job["units"], job["hidden"]
+
+    class Network(nets.MLP):
+        def forward(self, inputs: Any, context: Any = None) -> Any:
+            del context  # couplings pass one
+            return super().forward(inputs)
 
     def network(inputs: int, outputs: int) -> Any:
-        return nets.ResidualNet(inputs, outputs, hidden_features=units, num_blocks=1)
+        return Network([inputs], [outputs], [units] * hidden)
 
     steps: list[Any] = []
     for layer in range(job["layers"]):
         steps.append(transforms.ReversePermutation(features=size))
         if job["model"] == "maf":
             step = transforms.MaskedAffineAutoregressiveTransform(
-                features=size, hidden_features=units, num_blocks=2, use_residual_blocks=False
+                features=size,
+                hidden_features=units,
+                num_blocks=hidden - 1,
+                use_residual_blocks=False,
             )
         elif job["model"] == "nsf":
             step = transforms.MaskedPiecewiseRationalQuadraticAutoregressiveTransform(
@@ -100,7 +111,7 @@ def _nflows(job: dict[str, Any]) -> tuple[Any, Callable[..., Any], Callable[...,
                 num_bins=NUM_BINS,
                 tails="linear",
                 tail_bound=3.0,
-                num_blocks=2,
+                num_blocks=hidden - 1,
                 use_residual_blocks=False,
             )
         else:
@@ -115,24 +126,24 @@ def _normflows(job: dict[str, Any]) -> tuple[Any, Callable[..., Any], Callable[.
     import normflows as nf
     import torch
 
-    size, units = job["size"], job["units"]
+    size, units, hidden = job["size"], job["units"], job["hidden"]
 
     def build(*, swapped: bool) -> Any:
         steps: list[Any] = []
         for _ in range(job["layers"]):
             if job["model"] == "maf":
                 step = nf.flows.MaskedAffineAutoregressive(
-                    size, units, num_blocks=2, use_residual_blocks=False
+                    size, units, num_blocks=hidden - 1, use_residual_blocks=False
                 )
                 step = nf.flows.Reverse(step) if swapped else step
             elif job["model"] == "nsf":
                 step = nf.flows.AutoregressiveRationalQuadraticSpline(
-                    size, 2, units, num_bins=NUM_BINS, tail_bound=3.0
+                    size, (hidden - 1) // 2, units, num_bins=NUM_BINS, tail_bound=3.0
                 )
             else:
                 half = size // 2
                 step = nf.flows.AffineCouplingBlock(
-                    nf.nets.MLP([size - half, units, units, 2 * half], init_zeros=True)
+                    nf.nets.MLP([size - half, *[units] * hidden, 2 * half], init_zeros=True)
                 )
             steps += [step, nf.flows.Permute(size, mode="shuffle")]
         return nf.NormalizingFlow(nf.distributions.DiagGaussian(size, trainable=False), steps)
@@ -158,7 +169,7 @@ def _zuko(job: dict[str, Any]) -> tuple[Any, Callable[..., Any], Callable[..., A
     sizes = {
         "features": job["size"],
         "transforms": job["layers"],
-        "hidden_features": (job["units"],) * 2,
+        "hidden_features": (job["units"],) * job["hidden"],
     }
     if job["model"] == "maf":
         flow = zuko.flows.MAF(**sizes)
@@ -187,7 +198,7 @@ class Flowjax:
             "base_dist": Normal(jnp.zeros(job["size"])),
             "flow_layers": job["layers"],
             "nn_width": job["units"],
-            "nn_depth": 2,
+            "nn_depth": job["hidden"],
         }
         if job["model"] == "nsf":
             spline = bijections.RationalQuadraticSpline(knots=NUM_BINS, interval=3.0)
@@ -265,16 +276,17 @@ class Zoo:
 
         keras.utils.set_random_seed(job["seed"])
         size, layers, units = job["size"], job["layers"], job["units"]
+        hidden_units = (units,) * job["hidden"]
         config: dict[str, Any] = {"event_shape": (size,)}
         family = {"maf": "maf", "nsf": "nsf", "coupling": "realnvp"}[job["model"]]
         if family == "maf":
             norm = "activation_norm"
-            config |= {"num_layers": layers, "hidden_units": (units,) * 2, "normalization": norm}
+            config |= {"num_layers": layers, "hidden_units": hidden_units, "normalization": norm}
         elif family == "nsf":
-            config |= {"num_layers": layers, "num_units": units, "num_blocks": 1}
-            config |= {"num_bins": NUM_BINS}
+            config |= {"num_layers": layers, "num_units": units, "num_bins": NUM_BINS}
+            config |= {"num_blocks": (job["hidden"] - 1) // 2}
         else:
-            config |= {"num_couplings": layers, "hidden_units": (units,) * 2}
+            config |= {"num_couplings": layers, "hidden_units": hidden_units}
         self._tf = tf
         self._model = zoo.create(family, **config)
         if job["task"] == "speed":
@@ -352,15 +364,16 @@ def rate(call: Callable[[], Any], rows: int, *, repeats: int, seconds: float) ->
 
 
 def speed(flow: Any, job: dict[str, Any]) -> dict[str, float]:
-    """The three rates of a job, the training step's last: it changes the weights."""
+    """The job's rates, the training step's last: it changes the weights."""
     rng = np.random.default_rng(job["seed"])
     x = rng.normal(size=(job["batch"], job["size"])).astype(np.float32)
     timing = {"repeats": job["repeats"], "seconds": job["seconds"]}
-    return {
-        "log_prob": rate(lambda: flow.log_prob(x), len(x), **timing),
-        "sample": rate(lambda: flow.sample(job["sampled"]), job["sampled"], **timing),
-        "training_step": rate(lambda: flow.training_step(x, 1.0), len(x), **timing),
+    calls: dict[str, tuple[Callable[[], Any], int]] = {
+        "log_prob": (lambda: flow.log_prob(x), len(x)),
+        "sample": (lambda: flow.sample(job["sampled"]), job["sampled"]),
+        "training_step": (lambda: flow.training_step(x, 1.0), len(x)),
     }
+    return {name: rate(*calls[name], **timing) for name in calls if name in job["rates"]}
 
 
 def fit(flow: Any, job: dict[str, Any], clock: Callable[[], float] = time.monotonic) -> dict:
