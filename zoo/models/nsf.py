@@ -16,7 +16,8 @@ MAF (`zoo.models.maf`) is `nsf` with an affine map for the spline and a reversal
 Deviations: hidden degrees are sorted, not cyclic; the diagonal of U is exp of a weight, not
 softplus; the raw slopes are offset, so that a network that says 0 is the identity; raw numbers are
 not divided by sqrt(hidden units) but start at a tenth of the usual scale. Couplings condition on
-the first half and on the second in turn.
+the first half and on the second in turn. With `affine`, which the paper does not have, a coordinate
+is shifted and scaled before its spline: rows with heavy tails lie beyond any bound.
 """
 
 from __future__ import annotations
