@@ -185,7 +185,7 @@ MAF_BSDS300 = dataclasses.replace(
     MAF_BSDS300_BASE,
     start="maf_bsds300_base",
     optimizer=Optimizer(learning_rate=1e-3, clip_norm=100.0, warmup_steps=500, schedule="cosine"),
-    max_epochs=8,
+    max_epochs=16,
     notes="From the weights of maf_bsds300_base on, at a fifth of its rate.",
 )
 MAF_MOG_BSDS300 = dataclasses.replace(
