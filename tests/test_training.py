@@ -600,6 +600,28 @@ def test_steps_match_numpy(changes: dict[str, Any]) -> None:
         assert norm > 2.0 * recipe.optimizer.clip_norm  # the clipping was at work
 
 
+@pytest.mark.parametrize("clip_norm", [0.0, 10.0])
+def test_clipping_takes_gradients_whose_squares_overflow(clip_norm: float) -> None:
+    recipe = tiny_runs.RECIPES["maf"]
+    settings = Optimizer(learning_rate=0.01, clip_norm=clip_norm)
+    config = {"event_shape": [3], "hidden_units": [8], "normalization": "activation_norm"}
+    recipe = dataclasses.replace(recipe, config=config, optimizer=settings, ema_decay=0.0, l2=0.0)
+    model = build(recipe.family, recipe.config)
+    x = tiny_runs.load_arrays(recipe.dataset, "train").x[:32].copy()
+    model.adapt(x)
+    x[7] = 1e12  # a row that no model of these data expects
+    before = [v.numpy() for v in model.trainable_variables]
+    step = training.TrainingStep(model, recipe, TOTAL_STEPS)
+    norm = float(step(tf.constant(x), None, tf.constant(0))["gradient_norm"])
+    moved = [np.abs(v.numpy() - b).max() for v, b in zip(step.variables, before, strict=True)]
+    if clip_norm:
+        assert 1e19 < norm < math.inf
+        assert 0.005 < max(moved) < 0.02  # Adam's first step: about the rate
+    else:  # Adam's second moment would be infinite, and its weight stand still for ever
+        assert not math.isfinite(norm)
+        assert max(moved) == 0.0
+
+
 def test_averaged_weights_are_lent_and_returned() -> None:
     recipe = tiny_runs.RECIPES["maf"]
     model = build(recipe.family, recipe.config)
