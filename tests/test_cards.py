@@ -118,12 +118,16 @@ class TestDensityTable:
         rows = {
             cells[1].strip(" `"): [cell.strip() for cell in cells]
             for line in density_table.density_table([checkpoint], tmp_path).splitlines()
-            if len(cells := line.strip("|").split("|")) == 7
+            if len(cells := line.strip("|").split("|")) == 8
         }
-        value = read["metrics"]["log_prob"]["value"]
-        assert rows["made_bsds300"][2:] == ["148.85", "157.98", "", f"{value:.2f} ± 0.28", "33"]
-        assert rows["maf_bsds300"][2:] == ["155.69", "157.98", "zuko 154.50 ± 0.25", "not run", ""]
-        assert rows["maf_magic"][2:] == ["", "", "", "not run", ""]
+        ours, mixture = (
+            f"{read['metrics'][metric]['value']:.2f} ± 0.28"
+            for metric in ("log_prob", "log_prob_symmetrised")
+        )
+        assert rows["made_bsds300"][2:] == ["148.85", "157.98", "", ours, mixture, "33"]
+        peer = "zuko 154.50 ± 0.25"
+        assert rows["maf_bsds300"][2:] == ["155.69", "157.98", peer, "not run", "", ""]
+        assert rows["maf_magic"][2:] == ["", "", "", "not run", "", ""]
         assert set(density_table.NAMES) <= set(rows)
 
     def test_the_voice_held_out_stands_before_and_after(self, tmp_path: Path) -> None:

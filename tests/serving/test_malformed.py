@@ -83,7 +83,9 @@ def test_what_is_no_http_does_no_harm(
             raise
         except OSError:  # the server has hung up, which any of the three may be the first to see
             answer = b""
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
+    # Of the versions, the server reads 9.9 as its own: an answer, if it comes before the hang-up.
+    allowed = (b"HTTP/1.1 4", b"HTTP/1.1 200") if b"HTTP/9.9" in raw else b"HTTP/1.1 4"
+    assert answer == b"" or answer.startswith(allowed)
     assert_answers(running, session)
 
 
