@@ -83,10 +83,20 @@ def test_what_is_no_http_does_no_harm(
             raise
         except OSError:  # the server has hung up, which any of the three may be the first to see
             answer = b""
-    # Of the versions, the server reads 9.9 as its own: an answer, if it comes before the hang-up.
-    allowed = (b"HTTP/1.1 4", b"HTTP/1.1 200") if b"HTTP/9.9" in raw else b"HTTP/1.1 4"
-    assert answer == b"" or answer.startswith(allowed)
+    other_version = b"HTTP/9.9" in raw or b"HTTP/2.0" in raw
+    refusal = b"HTTP/1.1 505" if other_version else b"HTTP/1.1 4"
+    assert answer == b"" or answer.startswith(refusal)
     assert_answers(running, session)
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/models/adder"])
+def test_other_versions_of_http_are_named(path: str, running: Running) -> None:
+    host, port = running.addresses.rest.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=TIMEOUT) as client:
+        client.sendall(f"GET {path} HTTP/2.3\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 505")
+    assert b"HTTP/2.3 is not spoken here; use HTTP/1.1." in answer
 
 
 JSON = st.recursive(

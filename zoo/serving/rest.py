@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from zoo.serving import json_tensors, responses
@@ -27,7 +28,14 @@ from zoo.serving.pool import Pool
 from zoo.serving.repository import Repository
 from zoo.serving.status import RequestError, invalid
 
-__all__ = ["HTTP_STATUS", "error_response", "handle_failure", "handle_http_exception", "routes"]
+__all__ = [
+    "HTTP_STATUS",
+    "RefuseOtherVersions",
+    "error_response",
+    "handle_failure",
+    "handle_http_exception",
+    "routes",
+]
 
 HTTP_STATUS = {
     grpc.StatusCode.CANCELLED: 499,
@@ -48,6 +56,7 @@ HTTP_STATUS = {
     grpc.StatusCode.DATA_LOSS: 500,
 }
 TOO_LARGE = 413
+VERSION_NOT_SUPPORTED = 505
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 _INFERENCE = re.compile(_MODEL + r":(?P<method>classify|regress|predict)")
@@ -70,6 +79,22 @@ def routes(repository: Repository, pool: Pool, *, max_bytes: int) -> list[Route]
             return error_response(HTTP_STATUS[error.code], str(error))
 
     return [Route("/v1/{rest:path}", answer, methods=_METHODS)]
+
+
+class RefuseOtherVersions:
+    """Status 505 for a request of HTTP/2.0, 9.9, …, which the HTTP library reads as 1.1."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application's answer, or the refusal."""
+        version = scope.get("http_version", "1.1")
+        answer = self._app
+        if not version.startswith("1."):
+            message = f"HTTP/{version} is not spoken here; use HTTP/1.1."
+            answer = error_response(VERSION_NOT_SUPPORTED, message)
+        await answer(scope, receive, send)
 
 
 def error_response(status: int, message: str) -> JSONResponse:

@@ -11,6 +11,7 @@ import grpc
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 
 from zoo.errors import ServingError
 from zoo.serving import page, rest, rpc
@@ -124,6 +125,7 @@ def create_app(repository: Repository, pool: Pool, *, max_bytes: int) -> Starlet
             HTTPException: rest.handle_http_exception,
             Exception: rest.handle_failure,
         },
+        middleware=[Middleware(rest.RefuseOtherVersions)],
     )
 
 
