@@ -38,6 +38,7 @@ from zoo.models.base import DensityModel
 from zoo.models.config import ModelConfig, Preprocessing
 from zoo.models.normalization import Fit
 from zoo.models.steps import flattening, norm_layer, norm_step
+from zoo.networks.activations import Activation
 from zoo.networks.made import MADE
 
 __all__ = ["MAF", "AutoregressiveConfig", "MADEConfig", "MADEModel", "MAFConfig"]
@@ -48,7 +49,7 @@ class AutoregressiveConfig(ModelConfig):
     """Sizes of the MADE networks of an affine autoregressive flow."""
 
     hidden_units: tuple[int, ...] = (100, 100)
-    activation: str = "relu"
+    activation: Activation = "relu"
     log_scale_limit: float = 8.0
 
     def __post_init__(self) -> None:

@@ -34,6 +34,7 @@ from zoo.models.base import DensityModel
 from zoo.models.config import ModelConfig
 from zoo.models.normalization import Fit
 from zoo.models.steps import flattening
+from zoo.networks.activations import Activation
 from zoo.networks.linear import LUFactors
 from zoo.networks.made import ResidualMADE
 from zoo.networks.mlp import ResidualMLP
@@ -62,7 +63,7 @@ class NSFConfig(ModelConfig):
     tail_bound: float = 3.0
     affine: bool = False
     dropout: float = 0.0
-    activation: str = "relu"
+    activation: Activation = "relu"
 
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that cannot be built."""

@@ -33,6 +33,7 @@ from zoo.models.base import DensityModel
 from zoo.models.config import ModelConfig
 from zoo.models.normalization import Fit, activation_norm_bijector, batch_norm_bijector
 from zoo.models.steps import flattening
+from zoo.networks.activations import Activation
 from zoo.networks.mlp import MLP
 from zoo.networks.normalization import AffineParameters, RunningMoments
 from zoo.networks.resnet import ConvResNet
@@ -59,7 +60,7 @@ class RealNVPConfig(ModelConfig):
     weight_norm: bool = True
     conditioner_batch_norm: bool = False
     skip_connections: bool = False
-    activation: str = "relu"
+    activation: Activation = "relu"
     normalization: Literal["activation_norm", "batch_norm"] = "activation_norm"
     num_couplings: int = 6
     hidden_units: tuple[int, ...] = (256, 256)

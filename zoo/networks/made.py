@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.networks import blockwise
+from zoo.networks import activations, blockwise
 from zoo.ops.masks import hidden_degrees, made_mask
 
 __all__ = ["MADE", "BoundMADE", "MaskedDense", "ResidualMADE"]
@@ -177,7 +177,7 @@ class MADE(keras.layers.Layer):
         block of units is the same function over the blocks of its layers.
         """
         del training  # nothing is dropped
-        activation = keras.activations.get(self.activation)
+        activation = activations.activation(self.activation)
         for i in range(len(self.hidden)):
             x = activation(dense(i, x))
         return dense(len(self.hidden), x)
@@ -309,7 +309,7 @@ class ResidualMADE(MADE):
 
     def network(self, x: Any, dense: Callable[[int, Any], Any], *, training: bool = False) -> Any:
         """[..., D] -> [..., D * num_parameters]: see the class."""
-        activation = keras.activations.get(self.activation)
+        activation = activations.activation(self.activation)
         h = dense(0, x)
         for block in range(self.num_blocks):
             residual = activation(dense(1 + 2 * block, activation(h)))

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from zoo.networks import activations
+
 __all__ = ["MLP", "ResidualMLP"]
 
 
@@ -36,7 +38,7 @@ class MLP(keras.layers.Layer):
         self.hidden = [
             keras.layers.Dense(
                 units,
-                activation=activation,
+                activation=activations.activation(activation),
                 kernel_initializer=initializer,
                 dtype=self.dtype_policy,
                 name=f"hidden_{i}",
@@ -138,7 +140,7 @@ class ResidualMLP(keras.layers.Layer):
 
     def call(self, x: Any, training: bool = False) -> Any:  # noqa: FBT001, FBT002 (Keras' own signature)
         """[..., in] -> [..., output_size], in the dtype of x."""
-        activation = keras.activations.get(self.activation)
+        activation = activations.activation(self.activation)
         h = self.stem(tf.cast(x, self.compute_dtype))
         for i, (first, second) in enumerate(self.blocks):
             residual = activation(first(activation(h)))

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from zoo.networks import activations
+
 __all__ = ["ConvResNet", "WeightNormConv2D"]
 
 
@@ -160,7 +162,7 @@ class ConvResNet(keras.layers.Layer):
 
     def call(self, x: Any, training: bool = False) -> Any:  # noqa: FBT001, FBT002 (Keras' own signature)
         """[batch, h, w, in] -> [batch, h, w, out_channels]."""
-        activation = keras.activations.get(self.activation)
+        activation = activations.activation(self.activation)
         if self.stride > 1:
             x = tf.nn.space_to_depth(x, self.stride)
         h = self.stem(tf.concat([x, -x], -1))
