@@ -142,7 +142,15 @@ def _bsds300(family: str, *, max_epochs: int, **sizes: int) -> Recipe:
     )
 
 
-NSF_BSDS300 = _bsds300("nsf", max_epochs=24, num_layers=6, num_units=256, num_blocks=2)
+NSF_BSDS300_BASE = _bsds300("nsf", max_epochs=24, num_layers=6, num_units=256, num_blocks=2)
+NSF_BSDS300 = dataclasses.replace(
+    NSF_BSDS300_BASE,
+    config={**NSF_BSDS300_BASE.config, "activation": "swish4"},
+    start="nsf_bsds300_base",
+    optimizer=dataclasses.replace(NSF_BSDS300_BASE.optimizer, learning_rate=2.5e-3),
+    max_epochs=26,
+    notes="From the weights of nsf_bsds300_base on, with a smooth activation for its ReLU.",
+)
 NSF_COUPLING_BSDS300 = _bsds300(
     "nsf_coupling", max_epochs=34, num_layers=10, num_units=128, num_blocks=2
 )
@@ -212,6 +220,16 @@ ENTRIES = (
     *(
         _table_entry(recipe, TABLES[-1], limitations=PATCHES)
         for recipe in (NSF_BSDS300, NSF_COUPLING_BSDS300)
+    ),
+    dataclasses.replace(
+        _table_entry(
+            NSF_BSDS300_BASE,
+            TABLES[-1],
+            suffix="_base",
+            about=", its first 24 epochs",
+            limitations="nsf_bsds300 is the model to use.",
+        ),
+        description="Where nsf_bsds300 starts: the same model with ReLU.",
     ),
     *(
         _table_entry(
