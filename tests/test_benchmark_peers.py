@@ -6,6 +6,8 @@ import importlib.util
 import json
 import os
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -210,7 +212,9 @@ def test_a_job_of_our_own_runs_in_a_process(
     [
         (["--libraries", "zoo,pyro"], "no pyro; there are zoo, nflows"),
         (["--models", "glow"], "no glow; there are maf"),
-        (["--repeats", "0"], "--repeats must be at least 1"),
+        (["--repeats", "0"], "--repeats and --rounds must be at least 1"),
+        (["--rounds", "0"], "--repeats and --rounds must be at least 1"),
+        (["--rounds", "2", "--fit", "magic"], "--rounds is of speeds alone"),
         (["--budget", "0"], "--budget positive"),
     ],
 )
@@ -221,3 +225,40 @@ def test_bad_options_end_the_tool(
         peers.main(arguments)
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_faster_of_two_ways_is_found_once(worker: ModuleType) -> None:
+    calls: list[str] = []
+
+    def way(name: str, seconds: float) -> Callable[[int], int]:
+        def call(x: int) -> int:
+            calls.append(name)
+            time.sleep(seconds)
+            return x + len(name)
+
+        return call
+
+    chosen = worker.faster([way("slow", 0.05), way("quick", 0.0)])
+    assert [chosen(1), chosen(2), chosen(3)] == [6, 7, 8]
+    assert calls == ["slow", "slow", "quick", "quick", "quick", "quick", "quick"]
+
+
+def test_rates_of_rounds_are_medians(
+    peers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+
+    rates = iter([300.0, 900.0, 400.0])
+
+    def run(python: Path, job: dict[str, Any], *, timeout: float) -> dict[str, Any]:
+        order.append(job["library"])
+        return {"log_prob": next(rates)} if job["library"] == "zoo" else {"error": "no memory"}
+
+    monkeypatch.setattr(peers, "run", run)
+    out = tmp_path / "peers.json"
+    peers.main(["--libraries", "zoo,zuko", "--sizes", "3", "--rates", "log_prob",
+                "--rounds", "3", "--out", str(out)])  # fmt: skip
+    ours, theirs = json.loads(out.read_text())["results"]
+    assert order == ["zoo", "zuko"] * 3  # in turn
+    assert (ours["log_prob"], ours["rounds"]) == (400.0, 3)
+    assert theirs["error"] == "no memory"

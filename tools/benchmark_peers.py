@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -52,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rates", default=",".join(RATES), help="what to time, with commas")
     parser.add_argument("--repeats", type=int, default=5, help="timings of which the median counts")
     parser.add_argument("--seconds", type=float, default=1.0, help="that each timing lasts")
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="of the speed jobs in turn; rates are their medians"
+    )
     parser.add_argument("--fit", default="", metavar="DATASET", help="train on it instead")
     parser.add_argument("--budget", type=float, default=120.0, help="seconds of training")
     parser.add_argument("--rate", type=float, default=1e-3, help="Adam's, of every library")
@@ -62,8 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     libraries = _names(parser, options.libraries, LIBRARIES)
     models = _names(parser, options.models, MODELS)
     options.rates = _names(parser, options.rates, RATES)
-    if options.repeats < 1 or options.seconds < 0.0 or options.budget <= 0.0:
-        parser.error("--repeats must be at least 1, --seconds 0 or more, --budget positive")
+    if min(options.repeats, options.rounds) < 1 or options.seconds < 0.0 or options.budget <= 0.0:
+        parser.error(
+            "--repeats and --rounds must be at least 1, --seconds 0 or more, --budget positive"
+        )
+    if options.fit and options.rounds > 1:
+        parser.error("--rounds is of speeds alone")
     results = read(options.out)
     if options.table:
         print(table(results))
@@ -74,11 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             sizes = [int(size) for size in options.sizes.split(",")]
             jobs = speed_jobs(models, sizes, libraries, options)
-        for job in jobs:
+        answers: list[list[dict[str, Any]]] = [[] for _ in jobs]
+        for job, earlier in list(zip(jobs, answers, strict=True)) * options.rounds:
             python = Path(sys.executable) if job["library"] == "zoo" else options.python
             print(f"{job['library']}: {job['model']}, D = {job['size']}", file=sys.stderr)
-            answer = run(python, job, timeout=options.timeout)
-            results = merged(results, {**described(job), **answer})
+            earlier.append(run(python, job, timeout=options.timeout))
+            results = merged(results, {**described(job), **median(earlier)})
             write(options.out, results)
     print(table(results))
 
@@ -179,6 +188,19 @@ def run(python: Path, job: dict[str, Any], *, timeout: float) -> dict[str, Any]:
     if done.returncode != 0 or not lines:
         return {"error": lines[-1] if lines else f"exit code {done.returncode}"}
     return json.loads(lines[-1])
+
+
+def median(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The last answer with the median of every rate over all, or the first that is an error.
+
+    A machine whose speed wavers from minute to minute treats jobs alike that take turns.
+    """
+    failed = [answer for answer in answers if "error" in answer]
+    if failed or len(answers) == 1:
+        return (failed or answers)[0]
+    last = answers[-1]
+    rates = {n: statistics.median(a[n] for a in answers) for n in RATES if n in last}
+    return {**last, **rates, "rounds": len(answers)}
 
 
 def described(job: dict[str, Any]) -> dict[str, Any]:
