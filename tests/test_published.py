@@ -20,6 +20,13 @@ def test_every_pinned_name_has_an_entry_and_a_sound_pin() -> None:
             assert file["size"] > 0
 
 
+@pytest.mark.parametrize("name", list(registry.ENTRIES))
+def test_an_entry_says_that_it_has_no_weights_where_it_has_none(name: str) -> None:
+    entry = registry.ENTRIES[name]
+    says = "No published weights" in f"{entry.description} {entry.limitations}"
+    assert says == (name not in registry.pins())
+
+
 @pytest.mark.parametrize("name", zoo.list_models(pretrained=True))
 def test_published_models_load_and_score_rows(name: str, require_checkpoint) -> None:
     folder = require_checkpoint(name)

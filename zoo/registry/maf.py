@@ -265,7 +265,7 @@ ENTRIES = (
         recipe=MAF_COND_MNIST,
         paper_value=-1302.9,
         description="maf_mnist with the digit at the first hidden layer of every MADE.",
-        limitations="Fast density, slow sampling. No published weights.",
+        limitations="Fast density, slow sampling: the inverse needs many network passes.",
     ),
     _mnist_entry(
         name="maf_mog_mnist",
@@ -273,7 +273,7 @@ ENTRIES = (
         recipe=MAF_MOG_MNIST,
         paper_value=-1100.3,
         description="maf_mnist whose base is a MADE with mixtures of 10 Gaussians.",
-        limitations="Fast density, slow sampling. No published weights.",
+        limitations="Fast density, slow sampling: the inverse needs many network passes.",
     ),
     _cifar_entry(
         name="maf_cifar",
