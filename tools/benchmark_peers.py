@@ -9,7 +9,9 @@ Every measurement is a process of its own (`tools/peer_worker.py`), in the envir
 library, one after the other: nothing else should run on the machine. The same sizes, batches and
 precision for all: D of 6, 43 and 784, 5 layers with two hidden layers (splines three) of 512 units
 (1024 for 784), float32, batches of 1000 (100 for 784), standard normal rows. Weights are fresh, but
-zoo's, which are random: its sampling stops early where a flow is close to the identity.
+zoo's, which are random: its sampling stops early where a flow is close to the identity. Zoo's
+functions are compiled by XLA or are TensorFlow's graph, whichever a trial finds faster. Where the
+machine's speed wavers, `--rounds 5` lets the libraries take turns and keeps the medians.
 
 Results are added to `benchmarks/peers_cpu.json`; a run replaces those of its own jobs. A library
 that fails has its error there in place of its figures.

@@ -16,9 +16,10 @@ arrays train, validation and test [rows, D]. Models: "maf" (affine, autoregressi
 does that itself. Splines take 3 hidden layers: zoo and normflows know their networks as a first
 layer and residual blocks of two.
 
-Each library is used as its documentation shows: compiled where it compiles (flowjax, zoo), eager
-where it does not. Fits are Adam on a cosine over the budget, gradients clipped at 5, standardised
-by train, the weights of the best validation kept; figures are in nats of the stored rows.
+Each library is used as its documentation shows: compiled where it compiles (flowjax; zoo, by XLA or
+as a graph, `faster`), eager where it does not. Fits are Adam on a cosine over the budget, gradients
+clipped at 5, standardised by train, the weights of the best validation kept; figures are in nats of
+the stored rows.
 """
 
 from __future__ import annotations
