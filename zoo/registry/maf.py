@@ -59,7 +59,7 @@ MAF_MAGIC = Recipe(
         "preprocessing": {"whitening": "standardise"},
         "num_layers": 5,
         "hidden_units": [128, 128],
-        "activation": "relu",
+        "activation": "silu",
         "normalization": "activation_norm",
     },
     dataset=MAGIC,
