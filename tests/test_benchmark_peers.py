@@ -240,14 +240,13 @@ def test_the_faster_of_two_ways_is_found_once(worker: ModuleType) -> None:
 
     chosen = worker.faster([way("slow", 0.05), way("quick", 0.0)])
     assert [chosen(1), chosen(2), chosen(3)] == [6, 7, 8]
-    assert calls == ["slow", "slow", "quick", "quick", "quick", "quick", "quick"]
+    assert calls == ["slow"] * 4 + ["quick"] * 4 + ["quick"] * 3
 
 
 def test_rates_of_rounds_are_medians(
     peers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-
     rates = iter([300.0, 900.0, 400.0])
 
     def run(python: Path, job: dict[str, Any], *, timeout: float) -> dict[str, Any]:
