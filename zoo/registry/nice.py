@@ -102,7 +102,7 @@ ENTRIES = (
         name="nice_mnist_paper",
         title="NICE on MNIST, the paper's recipe",
         recipe=NICE_MNIST_PAPER,
-        description=("1500 epochs of plain Adam, as published. No published weights."),
+        description="1500 epochs of plain Adam, as published. No published weights.",
         limitations="About 17 hours on two CPU cores.",
     ),
     _entry(
