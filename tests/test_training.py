@@ -36,7 +36,8 @@ from zoo.errors import (
 )
 from zoo.models import build
 from zoo.recipes import Optimizer, Recipe
-from zoo.training.run import Run, _assign_leading
+from zoo.training.run import Run
+from zoo.training.start import assign_shared
 from zoo.training.state import STATE_VERSION
 
 DRIVER = Path(tiny_runs.__file__)
@@ -741,7 +742,7 @@ def test_a_start_may_have_an_output_layer_of_another_size() -> None:
     )
     source.typical_durations.assign([0, 1, 2, 2, 1, 0])
     fresh = [w.numpy() for w in model.output_layer.weights]
-    _assign_leading(model, source)
+    assign_shared(model, source)
     own = len(source.trainable_weights) - 2
     assert [w.path for w in model.trainable_weights[own:]] == [
         "output/kernel",
@@ -756,5 +757,24 @@ def test_a_start_may_have_an_output_layer_of_another_size() -> None:
         np.testing.assert_array_equal(before, weight)
     np.testing.assert_array_equal(model.typical_durations, source.typical_durations)
     wider = models.create("wavenet", **config | {"output": "mu_law", "skip_channels": 5})
-    with pytest.raises(TrainingError, match="cannot start from"):
-        _assign_leading(wider, source)
+    with pytest.raises(TrainingError, match=r"it lacks \d+ of its \d+ weights, stack.skip_kernel "):
+        assign_shared(wider, source)
+
+
+@pytest.mark.parametrize("family", ["nsf", "nsf_coupling"])
+def test_a_deeper_model_starts_where_a_shallower_one_ended(family: str) -> None:
+    config = {"event_shape": (4,), "num_units": 6, "num_blocks": 1}
+    source = models.create(family, **config, num_layers=2)
+    random = np.random.default_rng(0)
+    for weight in source.trainable_weights:
+        weight.assign(random.normal(scale=0.3, size=weight.shape))
+    model = models.create(family, **config, num_layers=3)
+    assign_shared(model, source)
+    x = random.normal(size=(16, 4)).astype(np.float32)
+    for weight in model.networks[2].trainable_weights:  # all it adds
+        weight.assign(tf.zeros_like(weight))
+    np.testing.assert_allclose(model.log_prob(x), source.log_prob(x), rtol=1e-4, atol=1e-4)
+    with pytest.raises(
+        TrainingError, match=r"it lacks 10 of its 32 weights, linear_3/factors \[4, 4\]"
+    ):
+        assign_shared(source, model)

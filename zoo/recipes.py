@@ -123,9 +123,9 @@ class Recipe:
     behind them. It costs a density at most log(2 (2 n + 1)**2) nats of its best, and it sees more.
     `patch_symmetries`: in training every row, a square patch less its mean and last pixel, is
     turned or mirrored at random.
-    `start`: a registered model from whose published weights the run starts. They are the first of
-    the recipe's own, with the same names and shapes; those behind them are fresh, and so is an
-    output layer of another size.
+    `start`: a registered model from whose published weights the run starts. The recipe's own of the
+    same names and shapes take their values; further layers are fresh, and so is an output layer of
+    another size.
     `annealing_steps` of a VAE: the weight beta of its KL divergence ("kl"), or of log p(x, z)
     ("joint", from 0.01; arXiv:1505.05770, Eq. 20), rises linearly to 1 over so many steps. An
     `energy` is annealed likewise, "joint".

@@ -32,6 +32,7 @@ from zoo.recipes import Recipe, to_dict
 from zoo.training.records import TrainingResult, write_history, write_record
 from zoo.training.showcase import Showcase
 from zoo.training.signals import StopRequests
+from zoo.training.start import assign_shared, origin
 from zoo.training.state import STATE_FILE, load_latest, save_state
 from zoo.training.step import TrainingStep
 
@@ -120,39 +121,6 @@ def build_model(recipe: Recipe, name: str) -> Any:
     return model
 
 
-def _assign_leading(model: Any, source: Any) -> None:
-    """Gives the model's first trainable weights the values of the source's, in order.
-
-    The source's output layer may be of another size: the model's stays fresh then. Weights that
-    are not trained, and have one name and shape in both, are taken as well.
-    Raises TrainingError where others differ in name or shape, or the model has fewer.
-    """
-    trained, pairs = source.trainable_weights, []
-    for target, value in zip(model.trainable_weights, trained, strict=False):
-        if (target.path, target.shape) != (value.path, value.shape):
-            break
-        pairs.append((target, value))
-    if not pairs or any(not w.path.startswith("output/") for w in trained[len(pairs) :]):
-        raise TrainingError(
-            f"{model.name} cannot start from {source.name}: of its {len(trained)} weights "
-            f"{len(pairs)} are the model's first ones."
-        )
-    measured = {(w.name, w.shape): w for w in source.non_trainable_weights}
-    for target in model.non_trainable_weights:
-        if (target.name, target.shape) in measured:
-            pairs.append((target, measured[target.name, target.shape]))
-    for target, value in pairs:
-        target.assign(value)
-
-
-def _origin(initial_weights: str | os.PathLike[str], start: str) -> dict[str, str] | None:
-    """What a run starts from: its folder's name and the weights' SHA-256; None for nothing."""
-    if not initial_weights and not start:
-        return None
-    weights = Path(initial_weights or loading.resolve(start) / checkpointing.WEIGHTS_FILE)
-    return {"name": weights.absolute().parent.name, "sha256": checkpointing.sha256_of(weights)}
-
-
 class Run:
     """One run: model, step, data, and the counters that are saved with them."""
 
@@ -209,7 +177,7 @@ class Run:
             "nats_sum": 0.0,
             "nats_count": 0,
             "hardware": [],
-            "started_from": _origin(initial_weights, recipe.start),
+            "started_from": origin(initial_weights, recipe.start),
         }
         self.history: list[dict[str, Any]] = []
         if resume:
@@ -260,7 +228,7 @@ class Run:
             rows = self.train_rows.take(self.recipe.initialization_rows or self.train_rows.rows)
             self.model._fit(rows.x, rows.context, "all")
         if self.recipe.start:
-            _assign_leading(self.model, loading.load(self.recipe.start))
+            assign_shared(self.model, loading.load(self.recipe.start))
         if self.recipe.distillation is not None:
             self.model._objective.initialize(self.model)
 
