@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -108,11 +108,16 @@ def test_rates_are_rows_over_the_median_call(worker: ModuleType) -> None:
 
 
 def test_jobs_cover_every_library_size_and_model(peers: ModuleType, tmp_path: Path) -> None:
-    options = type("Options", (), {"repeats": 2, "seconds": 0.5, "rates": ["sample"]})
+    choices = {"repeats": 2, "seconds": 0.5, "rates": ["sample"], "sampled": 0}
+    options = SimpleNamespace(**choices)
     jobs = peers.speed_jobs(["maf", "nsf"], [6, 784], ["zoo", "zuko"], options)
     assert len({(j["model"], j["size"], j["library"]) for j in jobs}) == len(jobs) == 8
     assert {(j["size"], j["units"], j["batch"]) for j in jobs} == {(6, 512, 1000), (784, 1024, 100)}
     assert {(j["model"], j["hidden"]) for j in jobs} == {("maf", 2), ("nsf", 3)}
+    assert all(job["sampled"] == job["batch"] for job in jobs)
+    options.sampled = 4
+    jobs = peers.speed_jobs(["nsf"], [784], ["zoo"], options)
+    assert [(job["sampled"], job["batch"]) for job in jobs] == [(4, 100)]
     with pytest.raises(DataError, match=r"No table 'mnist'.*bsds300.*magic"):
         peers.fit_jobs("mnist", ["maf"], ["zoo"], options, tmp_path)
 
@@ -152,6 +157,7 @@ def test_the_table_marks_the_fastest_and_shows_errors(peers: ModuleType) -> None
     rows = [
         {**speed, "library": "zoo", "log_prob": 2e4, "training_step": 7e3, "sample": 9e3},
         {**speed, "library": "zuko", "log_prob": 3e4, "training_step": 6e3, "sample": 7e2},
+        {**speed, "library": "normflows", "batch": 100, "sampled": 4, "sample": 0.271},
         {**speed, "library": "nflows", "error": "No module | named nflows"},
         {**speed, "library": "flowjax", "log_prob": 1e4},  # the others were not asked for
         {
@@ -171,6 +177,7 @@ def test_the_table_marks_the_fastest_and_shows_errors(peers: ModuleType) -> None
     assert "| maf | 43 | zuko | **30,000** | 6,000 | 700 |" in text
     assert "| maf | 43 | nflows | No module / named nflows |  |  |" in text
     assert "| maf | 43 | flowjax | 10,000 |  |  |" in text
+    assert "| maf | 43 | normflows |  |  | 0.27 (4 a call) |" in text
     assert "| magic | maf | zoo | -4.86 ± 0.22 | 1,200 | 120 | 2 |" in text
 
 
@@ -214,6 +221,7 @@ def test_a_job_of_our_own_runs_in_a_process(
         (["--models", "glow"], "no glow; there are maf"),
         (["--repeats", "0"], "--repeats and --rounds must be at least 1"),
         (["--rounds", "0"], "--repeats and --rounds must be at least 1"),
+        (["--sampled", "-1"], "--sampled must be 0 or more; got -1"),
         (["--rounds", "2", "--fit", "magic"], "--rounds is of speeds alone"),
         (["--budget", "0"], "--budget positive"),
     ],

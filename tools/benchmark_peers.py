@@ -11,7 +11,9 @@ precision for all: D of 6, 43 and 784, 5 layers with two hidden layers (splines 
 (1024 for 784), float32, batches of 1000 (100 for 784), standard normal rows. Weights are fresh, but
 zoo's, which are random: its sampling stops early where a flow is close to the identity. Zoo's
 functions are compiled by XLA or are TensorFlow's graph, whichever a trial finds faster. Where the
-machine's speed wavers, `--rounds 5` lets the libraries take turns and keeps the medians.
+machine's speed wavers, `--rounds 5` lets the libraries take turns and keeps the medians. A call
+draws as many rows as a batch has, or `--sampled`: splines of 784 columns need minutes for 100 where
+every column takes a pass through the networks.
 
 Results are added to `benchmarks/peers_cpu.json`; a run replaces those of its own jobs. A library
 that fails has its error there in place of its figures.
@@ -58,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--rounds", type=int, default=1, help="of the speed jobs in turn; rates are their medians"
     )
+    parser.add_argument(
+        "--sampled", type=int, default=0, help="rows that a call draws; 0: as many as a batch has"
+    )
     parser.add_argument("--fit", default="", metavar="DATASET", help="train on it instead")
     parser.add_argument("--budget", type=float, default=120.0, help="seconds of training")
     parser.add_argument("--rate", type=float, default=1e-3, help="Adam's, of every library")
@@ -72,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(
             "--repeats and --rounds must be at least 1, --seconds 0 or more, --budget positive"
         )
+    if options.sampled < 0:
+        parser.error(f"--sampled must be 0 or more; got {options.sampled}")
     if options.fit and options.rounds > 1:
         parser.error("--rounds is of speeds alone")
     results = read(options.out)
@@ -115,8 +122,8 @@ def speed_jobs(
             "layers": 5,
             "units": 1024 if size > 100 else 512,
             "hidden": HIDDEN[model],
-            "batch": 100 if size > 100 else 1000,
-            "sampled": 100 if size > 100 else 1000,
+            "batch": (batch := 100 if size > 100 else 1000),
+            "sampled": options.sampled or batch,
             "rates": options.rates,
             "repeats": options.repeats,
             "seconds": options.seconds,
@@ -272,7 +279,9 @@ def table(results: Sequence[dict[str, Any]]) -> str:
 def _cell(result: dict[str, Any], name: str, best: float) -> str:
     if name not in result:
         return ""  # not timed
-    text = f"{result[name]:,.0f}"
+    text = f"{result[name]:,.0f}" if result[name] >= 10.0 else f"{result[name]:.2g}"
+    if name == "sample" and result.get("sampled") != result.get("batch"):
+        text += f" ({result['sampled']} a call)"
     return f"**{text}**" if result[name] == best else text
 
 
