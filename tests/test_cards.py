@@ -20,6 +20,7 @@ import yaml
 
 import zoo
 from zoo import checkpointing, cli, figures, recipes, registry
+from zoo.data import sample_names
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -484,3 +485,9 @@ class TestCheck:
     def test_a_folder_without_a_config(self, project: Path, capsys) -> None:
         (project / "checkpoints" / "tiny_images" / "config.json").unlink()
         assert "config.json is missing" in check(project, capsys)[0]
+
+
+def test_the_rows_that_cards_score_are_in_the_package() -> None:
+    cards = (ROOT / "MODEL_CARDS.md").read_text(encoding="utf-8")
+    assert set(re.findall(r'= samples\("(\w+)"\)', cards)) <= set(sample_names())
+    assert "rows = model.sample(16, seed=1)" in cards  # of datasets that it lacks

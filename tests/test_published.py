@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import checkpointing, golden, loading, registry
+from zoo import checkpointing, golden, loading, recipes, registry
 from zoo.data import sample_labels
 
 
@@ -32,6 +32,8 @@ def test_published_models_load_and_score_rows(name: str, require_checkpoint) -> 
     folder = require_checkpoint(name)
     assert loading.resolve(name) == folder
     assert checkpointing.verify_sha256sums(folder)
+    recipe = recipes.from_dict(checkpointing.read_json(folder / "recipe.json"))
+    assert recipe == registry.get(name).recipe  # `zoo train` of the name gives these weights
     model = zoo.load(name)
     info = zoo.info(name)
     assert info.num_parameters == model.count_params()

@@ -12,6 +12,7 @@ import pytest
 from zoo import models, recipes, registry
 from zoo.errors import ConfigError
 from zoo.recipes import Dataset, Optimizer, Recipe
+from zoo.training.start import assign_shared
 
 RECIPE = Recipe(
     family="maf",
@@ -250,3 +251,13 @@ def test_registered_recipe_builds_its_model(name: str) -> None:
     )
     parameters = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     assert parameters > (100 if recipe.energy else 10_000)
+
+
+@pytest.mark.parametrize("name", [name for name in BUILT if registry.get(name).recipe.start])
+def test_a_start_has_the_layers_of_its_recipe(name: str) -> None:
+    recipe = registry.get(name).recipe
+    start = registry.get(recipe.start).recipe
+    assign_shared(
+        models.build(recipe.family, recipe.config, name=name),
+        models.build(start.family, start.config, name=recipe.start),
+    )

@@ -472,6 +472,15 @@ def test_nan_in_the_data_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         training.train(recipe, tmp_path)
 
 
+def test_a_model_without_bijectors_blames_its_networks() -> None:
+    recipe = tiny_families.RECIPES["wavenet"]
+    model = build(recipe.family, recipe.config)
+    run = SimpleNamespace(model=model, recipe=recipe)
+    message = Run._culprit(run, 3, math.inf, math.nan, *tiny_families.rows(recipe))
+    assert message.startswith("Step 3: loss inf nats, gradient norm nan; ")
+    assert "comes from the networks. " in message
+
+
 # One step against NumPy.
 
 
@@ -771,6 +780,12 @@ def test_a_deeper_model_starts_where_a_shallower_one_ended(family: str) -> None:
     model = models.create(family, **config, num_layers=3)
     assign_shared(model, source)
     x = random.normal(size=(16, 4)).astype(np.float32)
+    for frozen in (False, True):
+        other = models.create(family, **config, num_layers=3)
+        if frozen:
+            other.freeze("^(linear_0|linear_1)/")
+        assign_shared(other, source)
+        np.testing.assert_array_equal(other.linears[1].factors, source.linears[1].factors)
     for weight in model.networks[2].trainable_weights:  # all it adds
         weight.assign(tf.zeros_like(weight))
     np.testing.assert_allclose(model.log_prob(x), source.log_prob(x), rtol=1e-4, atol=1e-4)

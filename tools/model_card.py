@@ -12,6 +12,7 @@ from typing import Any
 
 from zoo import checkpointing, recipes, registry
 from zoo.console import figure
+from zoo.data.samples import sample_names
 
 __all__ = [
     "Checkpoint",
@@ -230,12 +231,16 @@ def _use(checkpoint: Checkpoint) -> str:
     conditional = bool(checkpoint.config["config"].get("context_size"))
     context = ", context=labels" if conditional else ""
     count = "len(rows)" if conditional else "16"
+    stored = dataset in sample_names()
+    labels_too = "sample_labels, " if conditional else ""
     lines = [
         "import zoo",
-        f"from zoo.data import {'sample_labels, ' if conditional else ''}samples",
+        *([f"from zoo.data import {labels_too}samples"] if stored else []),
         "",
         f'model = zoo.load("{entry.name}")',
-        f'rows = samples("{dataset}")  # real test rows, in the package',
+        f'rows = samples("{dataset}")  # real test rows, in the package'
+        if stored
+        else "rows = model.sample(16, seed=1)  # or your own, as the dataset stores them",
         *([f'labels = sample_labels("{dataset}")'] if conditional else []),
         f"model.{scored}(rows{context})  # [batch], {unit}",
     ]

@@ -19,10 +19,17 @@ __all__ = ["p_values"]
 def p_values(log_prob: np.ndarray, reference_log_prob: np.ndarray) -> np.ndarray:
     """p of each of the rows' log-densities [n] among those of the reference rows [m]: float64 [n].
 
+    A log-density that is NaN, of values which overflow on their way to the latents, counts as -inf.
+    p is 1 / (1 + m) at least: level < 1 / (1 + m) flags nothing.
+
     Raises InvalidInputError without reference rows.
     """
     if len(reference_log_prob) == 0:
         raise InvalidInputError("Expected at least one reference row; got none.")
-    ordered = np.sort(np.asarray(reference_log_prob, np.float64))
-    below = np.searchsorted(ordered, np.asarray(log_prob, np.float64), side="right")
+    nats, reference = (
+        np.where(np.isnan(values), -np.inf, np.asarray(values, np.float64))
+        for values in (log_prob, reference_log_prob)
+    )
+    ordered = np.sort(reference)
+    below = np.searchsorted(ordered, nats, side="right")
     return (1.0 + below) / (1.0 + len(ordered))

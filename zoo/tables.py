@@ -13,9 +13,10 @@ from zoo.errors import InvalidInputError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["read_csv", "write_csv"]
+__all__ = ["is_missing", "read_cells", "read_csv", "write_csv"]
 
 MISSING = ("", "nan", "na", "?")
+LARGEST = 3.4028234e38  # of float32
 
 
 def read_csv(
@@ -23,14 +24,34 @@ def read_csv(
 ) -> tuple[np.ndarray, list[str]]:
     """(float32 rows [n, columns], header) of a CSV file; missing cells are NaN.
 
-    A first line that is no row of numbers is the header; without one it is x0, x1 and so on.
+    A first line without a number is the header; without one it is x0, x1 and so on.
     Missing is a cell that is empty, "nan", "NA" or "?".
 
     Raises InvalidInputError for no rows, another number of columns, a cell that is no finite
-    number, and a missing one unless `allow_missing`.
+    float32, and a missing one unless `allow_missing`.
     """
     import numpy as np
 
+    lines, header = read_cells(path, columns)
+    rows = np.empty([len(lines), columns], np.float32)
+    for number, line in enumerate(lines):
+        for column, cell in enumerate(line):
+            missing = is_missing(cell)
+            value = math.nan if missing else _number(cell)
+            if (missing and not allow_missing) or (not missing and not abs(value) <= LARGEST):
+                raise InvalidInputError(
+                    f"Expected a number in row {number}, column {header[column]} of {path}; got "
+                    f"{cell!r}."
+                )
+            rows[number, column] = value
+    return rows, header
+
+
+def read_cells(path: Path, columns: int) -> tuple[list[list[str]], list[str]]:
+    """(the cells of every row as they stand, header): what `read_csv` reads.
+
+    Raises InvalidInputError for no rows and for another number of columns.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             lines = [line for line in csv.reader(stream) if any(cell.strip() for cell in line)]
@@ -39,42 +60,41 @@ def read_csv(
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidInputError(f"{path} cannot be read as .csv ({error}).") from error
     header = [f"x{index}" for index in range(columns)]
-    if lines and not all(_is_number(cell) for cell in lines[0]):
-        header, lines = lines[0], lines[1:]
+    first = lines[0] if lines else []
+    if all(math.isnan(_number(cell)) for cell in first) and not all(map(is_missing, first)):
+        header, lines = first, lines[1:]
     if not lines or len(header) != columns:
         raise InvalidInputError(
             f"Expected rows of {columns} numbers in {path}; it has {len(lines)} rows of "
             f"{len(header)}."
         )
-    rows = np.empty([len(lines), columns], np.float32)
     for number, line in enumerate(lines):
         if len(line) != columns:
             raise InvalidInputError(
                 f"Expected {columns} numbers in row {number} of {path}; it has {len(line)}."
             )
-        for column, cell in enumerate(line):
-            missing = cell.strip().lower() in MISSING
-            if not _is_number(cell) or (missing and not allow_missing):
-                raise InvalidInputError(
-                    f"Expected a number in row {number}, column {header[column]} of {path}; got "
-                    f"{cell!r}."
-                )
-            rows[number, column] = math.nan if missing else float(cell)
-    return rows, header
+    return lines, header
 
 
-def _is_number(cell: str) -> bool:
-    if cell.strip().lower() in MISSING:
-        return True
+def is_missing(cell: str) -> bool:
+    """Whether a cell says that its value is not known."""
+    return cell.strip().lower() in MISSING
+
+
+def _number(cell: str) -> float:
+    """The cell's number; NaN where it is none."""
     try:
-        return math.isfinite(float(cell))
+        return float(cell)
     except ValueError:
-        return False
+        return math.nan
 
 
 def write_csv(path: Path | None, rows: np.ndarray, header: list[str] | None = None) -> None:
-    """One line a row, its event flattened; under x0, x1, … without a header.  None: to stdout."""
-    flat = rows.reshape([len(rows), -1])
+    """One line a row, its event flattened; under x0, x1, … without a header.  None: to stdout.
+
+    Numbers have the fewest digits that read back as the same ones; texts stay as they are.
+    """
+    flat = rows.reshape([len(rows), -1]).astype(str)
     lines = [header or [f"x{index}" for index in range(flat.shape[1])], *flat.tolist()]
     if path is None:
         csv.writer(sys.stdout, lineterminator="\n").writerows(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 import pytest
@@ -179,11 +180,16 @@ def test_what_fit_refuses() -> None:
         ("realnvp", {"event_shape": (6, 6, 1), "conditioner_stride": 2}, "multiples of 4"),
         ("realnvp", {"event_shape": (1,)}, "at least 2 dimensions"),
         ("realnvp", {"event_shape": (4,), "normalization": "none"}, "normalization must be"),
+        ("realnvp", {"event_shape": (4,), "num_couplings": 0}, "at least 1; .*num_couplings"),
+        ("realnvp", {"event_shape": (4, 4, 1), "num_scales": 0}, "at least 1; .*'num_scales': 0"),
+        ("realnvp", {"event_shape": (4, 4, 1), "filters": 0}, "at least 1; .*'filters': 0"),
+        ("realnvp", {"event_shape": (4, 4, 1), "num_blocks": -1}, "at least 0; .*'num_blocks': -1"),
         ("maf", {"event_shape": (4,), "num_layers": 0}, "num_layers must be at least 1"),
         ("maf", {"event_shape": (4,), "normalization": "layer_norm"}, "normalization must be"),
         ("maf", {"event_shape": (4,), "context_size": -1}, "context_size must be 0 or more"),
         ("made", {"event_shape": (4,), "hidden_units": ()}, "at least one layer"),
         ("made", {"event_shape": (4,), "log_scale_limit": 0.0}, "must be positive"),
+        ("made", {"event_shape": (4,), "log_scale_limit": math.nan}, "finite; got nan"),
         ("maf", {"event_shape": (4,), "preprocessing": {"num_levels": 256}}, "Integer data need"),
         (
             "maf",

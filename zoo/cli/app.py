@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -137,8 +138,16 @@ def loaded(name: str) -> DensityModel:
 
 
 def print_json(value: Any) -> None:
-    """The value as indented JSON on stdout."""
-    print(json.dumps(value, indent=2, default=str))
+    """The value as indented JSON on stdout; NaN and infinities, which JSON lacks, are null."""
+    print(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def complain(message: str) -> None:

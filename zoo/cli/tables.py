@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo.cli.app import EXIT_CODES, AsJson, Context, Name, app, loaded, print_json
+from zoo.cli.app import EXIT_CODES, AsJson, Context, Name, app, complain, loaded, print_json
 from zoo.cli.use import read_rows, scores_of
 from zoo.console import columns, waiting
 from zoo.errors import DataError, InvalidInputError
@@ -50,6 +50,12 @@ def anomalies(
     normal, normal_labels = _reference(name, reference, model, context)
     nats = scores_of(model, rows, labels, label=str(file))
     p = p_values(nats, scores_of(model, normal, normal_labels, label="reference"))
+    least = 1.0 / (1 + len(normal))
+    if level < least:
+        complain(
+            f"{len(normal)} reference rows give no p below {least:.3g}, and --level is {level:g}: "
+            "no row can be an anomaly. Give more of them (--reference), or a higher --level."
+        )
     found = np.flatnonzero(p <= level)
     found = found[np.argsort(p[found], kind="stable")]
     if as_json:
@@ -79,11 +85,15 @@ def _reference(name: str, path: Path | None, model: Any, context: int | None) ->
     """The reference rows and their labels."""
     if path is not None:
         return read_rows(path, model.config, context)
-    from zoo import registry
+    from zoo import checkpointing, loading, recipes, registry
     from zoo.data import sample_labels, samples
 
     try:
-        dataset = registry.get(name).recipe.dataset.name
+        if loading.is_folder(name):
+            stored = checkpointing.read_json(Path(name) / checkpointing.RECIPE_FILE)
+            dataset = recipes.from_dict(stored).dataset.name
+        else:
+            dataset = registry.get(name).recipe.dataset.name
         labels = sample_labels(dataset) if model.config.context_size else None
         rows = samples(dataset)
     except (DataError, ValueError) as error:
@@ -118,7 +128,7 @@ def impute(
     import numpy as np
 
     from zoo.imputation import impute as imputed
-    from zoo.tables import read_csv, write_csv
+    from zoo.tables import is_missing, read_cells, read_csv, write_csv
 
     for path in (file, out):
         if path.suffix.lower() != ".csv":
@@ -128,6 +138,12 @@ def impute(
     labels = None if context is None else np.full(len(rows), context)
     with waiting(f"drawing {int(np.isnan(rows).sum())} values from {name}"):
         filled = imputed(model, rows, context=labels, num_steps=steps, seed=seed)
+    cells, _ = read_cells(file, model.config.event_size)
+    drawn = filled.astype(str).tolist()
+    whole = [
+        [new if is_missing(old) else old for old, new in zip(*pair, strict=True)]
+        for pair in zip(cells, drawn, strict=True)
+    ]
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_csv(out, filled, header)
+    write_csv(out, np.array(whole), header)
     print(out)

@@ -279,10 +279,18 @@ def scores_of(
     """log p of every row, [n] nats, a batch at a time under a progress bar named `label`.
 
     symmetrised: of the mixture over the symmetries of square patches (`zoo.symmetrised`).
+    Raises InvalidInputError, which begins with the label.
     """
     import numpy as np
 
     from zoo.symmetrised import symmetrised_log_prob
+
+    if labels is not None and symmetrised:
+        raise InvalidInputError(f"{label}: patches have no labels: leave out --context.")
+    if labels is not None and len(labels) != len(rows):
+        raise InvalidInputError(
+            f"{label}: expected one label a row: {len(rows)}; got {len(labels)}."
+        )
 
     def nats_of(some: Any, some_labels: Any) -> np.ndarray:
         if symmetrised:

@@ -26,6 +26,7 @@ normalization may be "activation_norm" (data-dependent start, no running moments
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -60,8 +61,10 @@ class AutoregressiveConfig(ModelConfig):
         super().__post_init__()
         if not self.hidden_units:
             raise ConfigError("hidden_units must hold at least one layer.")
-        if self.log_scale_limit <= 0.0:
-            raise ConfigError(f"log_scale_limit must be positive; got {self.log_scale_limit}.")
+        if not 0.0 < self.log_scale_limit < math.inf:
+            raise ConfigError(
+                f"log_scale_limit must be positive and finite; got {self.log_scale_limit}."
+            )
 
     @classmethod
     def image_preprocessing(cls) -> Preprocessing:

@@ -22,6 +22,7 @@ is shifted and scaled before its spline: rows with heavy tails lie beyond any bo
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -73,9 +74,11 @@ class NSFConfig(ModelConfig):
         if min(sizes.values()) < 1:
             raise ConfigError(f"A neural spline flow needs sizes of at least 1; got {sizes}.")
         if not 2 <= self.num_bins < 1.0 / MIN_BIN:
-            raise ConfigError(f"num_bins must be at least 2; got {self.num_bins}.")
-        if not self.tail_bound > 0.0:
-            raise ConfigError(f"tail_bound must be positive; got {self.tail_bound}.")
+            raise ConfigError(
+                f"num_bins must be at least 2 and below {1.0 / MIN_BIN:g}; got {self.num_bins}."
+            )
+        if not 0.0 < self.tail_bound < math.inf:
+            raise ConfigError(f"tail_bound must be positive and finite; got {self.tail_bound}.")
         if not 0.0 <= self.dropout < 1.0:
             raise ConfigError(f"dropout must be in [0, 1); got {self.dropout}.")
 

@@ -87,10 +87,16 @@ class RealNVPConfig(ModelConfig):
             )
         if self.event_size < 2:
             raise ConfigError("RealNVP needs at least 2 dimensions to couple.")
+        needed = ("num_scales", "num_final", "filters") if self.is_image else ("num_couplings",)
+        optional = ("num_checkerboard", "num_channelwise", "num_blocks")
+        for names, least in ((needed, 1), (optional, 0)):
+            sizes = {name: getattr(self, name) for name in names}
+            if min(sizes.values()) < least:
+                raise ConfigError(f"RealNVP needs sizes of at least {least}; got {sizes}.")
         if self.is_image:
             squares = 2 ** (self.num_scales - 1 + (self.conditioner_stride == 2))
             height, width, _ = self.event_shape
-            if self.num_scales < 1 or height % squares or width % squares:
+            if height % squares or width % squares:
                 raise ConfigError(
                     f"Height and width must be multiples of {squares} for "
                     f"num_scales={self.num_scales} and "

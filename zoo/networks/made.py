@@ -267,7 +267,7 @@ class BoundMADE:
 class ResidualMADE(MADE):
     """A MADE of `num_blocks` pre-activation residual blocks of `num_units` units.
 
-        h = W x + b;   h += W act(drop(W act(h) + b)) + b, num_blocks times;   out = W act(h) + b
+        h = W x + b;   h += W drop(act(W act(h) + b)) + b, num_blocks times;   out = W act(h) + b
 
     All hidden units have the same degrees, so that a sum of two of them keeps its own.
     Nash & Durkan 2019, arXiv:1904.05626, Sec. 4.1; the conditioner of autoregressive neural spline

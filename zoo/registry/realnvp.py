@@ -7,7 +7,7 @@ import functools
 
 from zoo.recipes import Optimizer, Recipe
 from zoo.registry.entry import CIFAR10, MNIST, Entry
-from zoo.registry.maf import MAF_BSDS300, MAF_MAGIC, MAF_MNIST, PATCH_METRICS, PATCHES
+from zoo.registry.maf import MAF_BSDS300_BASE, MAF_MAGIC, MAF_MNIST, PATCH_METRICS, PATCHES
 
 __all__ = ["ENTRIES"]
 
@@ -120,7 +120,7 @@ REALNVP_VEC_MNIST = dataclasses.replace(
 )
 
 REALNVP_BSDS300 = dataclasses.replace(
-    MAF_BSDS300,
+    MAF_BSDS300_BASE,
     family="realnvp",
     config={
         "event_shape": [63],

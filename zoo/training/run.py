@@ -24,6 +24,7 @@ from zoo.errors import (
     NonFiniteLossError,
     TrainingError,
 )
+from zoo.lazy import tfb
 from zoo.losses import negative_log_likelihood
 from zoo.models import build
 from zoo.ops.noise import binarized
@@ -410,7 +411,11 @@ class Run:
         model, x = self.model, tf.constant(x)
         context = None if context is None else tf.constant(context)
         value = model._dequantised(x, tf.constant([self.recipe.seed, step]))
-        members = model._chain(training=True, context=model._encoded_context(context)).bijectors
+        try:
+            chain = model._chain(training=True, context=model._encoded_context(context))
+        except NotImplementedError:  # of other parts than bijectors
+            chain = tfb.Chain([])
+        members = chain.bijectors
         finite = bool(np.isfinite(value.numpy()).all())
         culprit = "the data"
         for member in members:
@@ -420,7 +425,7 @@ class Run:
             finite = bool(np.isfinite(value.numpy()).all())
             culprit = f"bijector {member.name!r}"
         if finite:
-            overflow = "the latents' density or a log-determinant"
+            overflow = "the latents' density or a log-determinant" if members else "the networks"
             culprit = "the gradient" if math.isfinite(nats) else overflow
         return (
             f"Step {step}: loss {nats:.6g} nats, gradient norm {norm:.6g}; the first value "

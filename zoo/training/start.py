@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,13 @@ from zoo.errors import TrainingError
 __all__ = ["assign_shared", "origin"]
 
 
-def _named(weights: Sequence[Any]) -> dict[tuple[Any, ...], Any]:
-    """The weights by path and shape; those with both in common are numbered."""
+def _named(model: Any) -> dict[tuple[Any, ...], Any]:
+    """The model's weights by path and shape; those with both in common are numbered."""
     named: dict[tuple[Any, ...], Any] = {}
     seen: Counter[tuple[Any, ...]] = Counter()
-    for weight in weights:
+    for weight in model.weights:
         # The path of a weight that is of no layer begins with its model's name.
-        key = (weight.path if weight.trainable else weight.name, weight.shape)
+        key = (weight.path.removeprefix(f"{model.name}/"), weight.shape)
         named[*key, seen[key]] = weight
         seen[key] += 1
     return named
@@ -33,18 +32,17 @@ def assign_shared(model: Any, source: Any) -> None:
     Raises TrainingError where the model lacks a trained weight of the source that is not of its
     output layer.
     """
-    own, values = _named(model.trainable_weights), _named(source.trainable_weights)
-    lacking = [k for k in values if k not in own and not k[0].startswith("output/")]
+    own, values = _named(model), _named(source)
+    trained = [key for key, weight in values.items() if weight.trainable]
+    lacking = [key for key in trained if key not in own and not key[0].startswith("output/")]
     if lacking:
         path, shape, _ = lacking[0]
         raise TrainingError(
             f"{model.name} cannot start from {source.name}: it lacks {len(lacking)} of its "
-            f"{len(values)} weights, {path} {list(shape)} the first."
+            f"{len(trained)} weights, {path} {list(shape)} the first."
         )
-    own |= _named(model.non_trainable_weights)
-    for key, value in (values | _named(source.non_trainable_weights)).items():
-        if key in own:
-            own[key].assign(value)
+    for key in own.keys() & values.keys():
+        own[key].assign(values[key])
 
 
 def origin(initial_weights: str | os.PathLike[str], start: str) -> dict[str, str] | None:
