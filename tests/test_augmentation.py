@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from zoo.ops.noise import hashed_draws
 from zoo.training.augmentation import patch_symmetries, shifted_images
 
 
@@ -34,6 +35,16 @@ def test_half_of_the_images_are_moved_and_nothing_wraps_around(limit: int) -> No
     assert (other != moved).any()
     compiled = tf.function(shifted_images, jit_compile=True, autograph=False)
     assert compiled(tf.constant(x[:64]), limit, tf.constant([3, 4])).shape == (64, 5, 6, 2)
+
+
+def test_what_moves_an_image_says_nothing_of_a_posterior_draw() -> None:
+    """A VAE draws by the same seed, from the first of a row's numbers on."""
+    x = np.random.default_rng(1).integers(1, 256, (4000, 5, 6, 1)).astype("uint8")
+    seed = tf.constant([3, 4])
+    still = (shifted_images(tf.constant(x), 2, seed).numpy() == x).all((1, 2, 3))
+    first = hashed_draws(tf.constant(x), seed, tf.constant(0), 3).numpy()[still]
+    assert len(first) > 1500
+    assert np.abs(first.mean(0) - 0.5).max() < 4.5 / np.sqrt(12 * len(first))
 
 
 def test_patches_are_turned_and_mirrored_in_all_eight_ways(rng: np.random.Generator) -> None:

@@ -491,3 +491,17 @@ def test_the_rows_that_cards_score_are_in_the_package() -> None:
     cards = (ROOT / "MODEL_CARDS.md").read_text(encoding="utf-8")
     assert set(re.findall(r'= samples\("(\w+)"\)', cards)) <= set(sample_names())
     assert "rows = model.sample(16, seed=1)" in cards  # of datasets that it lacks
+
+
+def test_released_weights_are_replaced_by_a_new_version_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = load_tool("publish")
+    monkeypatch.setattr(registry, "pins", lambda: {"nice_mnist": {"version": 3}})
+    own = ROOT / "checkpoints" / "nice_mnist"
+    assert publish.version_of("nice_mnist", own, None) == 3  # evaluated again
+    assert publish.version_of("nice_mnist", tmp_path, 4) == 4
+    assert publish.version_of("new", tmp_path, None) == 1
+    for given in (None, 3):
+        with pytest.raises(ValueError, match=r"nice_mnist 3 is released: give .* --version 4"):
+            publish.version_of("nice_mnist", tmp_path, given)

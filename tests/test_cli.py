@@ -289,6 +289,15 @@ class TestScore:
     def score(self, *args: object) -> list[dict]:
         return json.loads(run_ok("score", *args, "--json"))["files"]
 
+    def test_scalars_are_no_rows(self, images: np.ndarray) -> None:
+        np.savez("d.npz", x=images, context=7)
+        text = refused(2, "score", "tiny_images", "d.npz")
+        assert f"d.npz: expected one label a row: {len(images)}; got shape []" in text
+        np.save("d.npy", np.uint8(3))
+        for options in ((), ("--context", 1)):
+            text = refused(2, "score", "tiny_images", "d.npy", *options)
+            assert "d.npy: Expected x of shape [batch, 4, 4, 1]; got []" in text
+
     def test_npy_npz_and_png_in_batches(self, images: np.ndarray) -> None:
         np.save("a.npy", images)
         np.save("one.npy", images[0])
@@ -451,6 +460,9 @@ class TestTrain:
         assert "no published weights" in refused(
             1, "train", "tiny_recipe", "--from", "tiny_recipe", "--out", "third"
         )
+        assert "--from: no folder runs/typo" in refused(
+            2, "train", "tiny_recipe", "--from", "runs/typo", "--out", "third"
+        )
 
     def test_a_step_goes_out_and_its_run_comes_back(self, data, images: np.ndarray) -> None:
         pytest.importorskip("jax", reason="the extra 'portable' is not installed")
@@ -579,6 +591,23 @@ class TestEvaluate:
         assert "bfloat16 conditioners: " in text
         assert "uniform noise (64): " in text
 
+    def test_models_without_a_bijector_are_not_certified(self, data, monkeypatch) -> None:
+        monkeypatch.setattr("zoo.models.nice.NICE.bijector", property(_no_bijector), raising=False)
+        text = run_ok("evaluate", "tiny_images", "--certify")
+        assert "not certified: no bijector between data and latents" in text
+
+    def test_a_figure_that_is_no_number(self, data, monkeypatch) -> None:
+        metrics = {"bits_per_dim": {"value": math.nan}}
+        monkeypatch.setattr("zoo.evaluation._density_metrics", lambda *_, **__: metrics)
+        text = refused(1, "evaluate", "tiny_images", "--out", "m.json")
+        assert "bits_per_dim of tiny_images on mnist is nan" in text
+        assert not Path("m.json").exists()
+
+    def test_a_seed_out_of_range(self, data) -> None:
+        result = run("evaluate", "tiny_images", "--seed", -1)
+        assert result.exit_code == 2
+        assert "-1 is not in the range 0<=x<=2147483647" in result.stderr
+
     def test_json_split_and_limit(self, data) -> None:
         options = ("--split", "validation", "--limit", 3, "--json")
         result = json.loads(run_ok("evaluate", "tiny_images", *options))
@@ -595,6 +624,10 @@ class TestEvaluate:
         monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
         assert "mnist 3.0.1 is not prepared" in refused(2, "evaluate", "tiny_images")
         assert "got 'tset'" in refused(2, "evaluate", "tiny_images", "--split", "tset")
+
+
+def _no_bijector(_: Any) -> None:
+    raise AttributeError
 
 
 class TestExport:
@@ -651,6 +684,18 @@ class TestExport:
             ("tiny_images", 1, False),
             ("tiny_labels", 3, False),
         ]
+
+    def test_all_leaves_versions_that_exist(self, exported, tmp_path) -> None:
+        run_ok("export", "tiny_images", "--path", tmp_path)
+        printed = run_ok("export", "--all", "--path", tmp_path)
+        assert f"{tmp_path / 'tiny_images' / '1'} exists; --overwrite replaces it" in printed
+        assert [call[0] for call in exported] == ["tiny_images", "tiny_features", "tiny_labels"]
+        run_ok("export", "--all", "--path", tmp_path, "--overwrite")
+        assert len(exported) == 6
+
+    def test_nothing_exported_leaves_nothing(self, exported, tmp_path) -> None:
+        refused(2, "export", "broken", "--path", tmp_path)
+        assert list(tmp_path.glob("*.config")) == []
 
     def test_a_name_or_all(self, exported) -> None:
         assert "--all" in refused(2, "export")
@@ -711,6 +756,15 @@ class TestVerify:
         result = run("verify")
         assert result.exit_code == 1
         assert "tiny_images, golden failed: largest error" in result.stdout
+
+    def test_an_answer_that_is_no_number_fails(self) -> None:
+        for errors in ({"x": 0.1, "z": math.nan}, {"z": math.nan, "x": 3.0}):
+            found = verification._judged(errors, "largest error")
+            assert found == {
+                "status": "failed",
+                "detail": "largest error nan of the tolerance, in z",
+            }
+        assert verification._judged({"x": 1.0}, "")["status"] == "ok"
 
     def test_figures_and_export_come_again(self, published, data, monkeypatch) -> None:
         folder = published / "tiny_images"

@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -162,6 +163,24 @@ class TestRefusals:
             zoo.load(tmp_path / "absent")
         with pytest.raises(MissingCheckpointError, match=r"config\.json is missing"):
             zoo.load(str(tmp_path / "absent"))
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            (None, "name is a name, a path or an address; got None"),
+            (Path(__file__), "is a file: give its folder, or zoo.load"),
+            ("https://[bad/x", "is no address: Invalid IPv6 URL"),
+        ],
+    )
+    def test_what_is_no_name(self, name: Any, message: str) -> None:
+        with pytest.raises(InvalidInputError, match=message):
+            zoo.load(name, sha256="0" * 64)
+
+    def test_a_folder_at_home(
+        self, published: Path, trained, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HOME", str(published.parent))
+        assert zoo.load(f"~/{published.name}").config == trained.config
 
     def test_an_unknown_family_gets_close_matches(self) -> None:
         with pytest.raises(UnknownModelError, match=r"'nise'.*'nice'"):

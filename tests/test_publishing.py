@@ -76,6 +76,12 @@ class TestPublish:
     def test_the_call_it_shows_loads_it(self, to: Path) -> None:
         assert zoo.load(NAME).config == eval(str(publishing.publish(NAME, to))).config
 
+    def test_a_folder_with_a_registered_name(self, monkeypatch, tmp_path: Path) -> None:
+        monkeypatch.chdir(tmp_path)
+        published = publishing.publish(NAME, NAME)
+        assert published.address == f"./{NAME}"
+        assert zoo.load(NAME).config == eval(str(published)).config
+
     def test_the_hashes_are_those_of_sha256sum(self, to: Path) -> None:
         published = publishing.publish(NAME, to)
         subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=to, check=True)

@@ -181,6 +181,12 @@ def test_from_dict_needs_a_dataset() -> None:
 # The registered ones.
 
 
+def test_seeds_fit_in_31_bits() -> None:
+    assert recipes.override(RECIPE, ["seed=2147483647"]).seed == 2**31 - 1
+    with pytest.raises(ConfigError, match=r"seed must be below 2\*\*31; got 2147483648"):
+        recipes.override(RECIPE, ["seed=2147483648"])
+
+
 @pytest.mark.parametrize("name", registry.ENTRIES)
 def test_registered_recipe_survives_json(name: str) -> None:
     recipe = registry.get(name).recipe

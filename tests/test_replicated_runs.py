@@ -129,6 +129,26 @@ def test_batch_norm_is_known_to_need_the_other_replicas(family: str) -> None:
     assert has_collectives(build(recipe.family, recipe.config))
 
 
+def test_free_bits_are_of_the_global_batch(two_replicas: Any) -> None:
+    """The divergences of the replicas are 1 and 5, of the batch 3: under 3.5 all of it is free."""
+    model = models.create(
+        "vae", event_shape=(4, 4, 1), latent_size=2, free_bits=3.5, dtype="float32"
+    )
+    assert has_collectives(model)
+    assert not has_collectives(models.create("vae", event_shape=(4, 4, 1), latent_size=2))
+
+    def loss(divergence: Any) -> Any:
+        model._terms = lambda x, seed: (0.0, 0.0, -divergence)
+        return model._loss_nats(None, None, None, training=True)
+
+    whole = loss(tf.constant([1.0, 1.0, 5.0, 5.0]))
+    assert_array_equal(whole, 3.5)
+    parts = distribution.shards(two_replicas, np.array([1.0, 1.0, 5.0, 5.0], np.float32))
+    found = two_replicas.run(tf.function(loss), args=(parts,))
+    for part in two_replicas.experimental_local_results(found):
+        assert_array_equal(part, 3.5)
+
+
 def lowbias32(x: int) -> int:
     """Wellons' hash, in Python's integers."""
     x ^= x >> 16

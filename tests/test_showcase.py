@@ -32,7 +32,7 @@ def model(shape: tuple[int, ...], dtype: str, clock: Clock, **more: Any) -> Any:
         return np.full((count, *shape), 100, dtype)
 
     config = SimpleNamespace(event_shape=shape, context_size=0, sample_rate=8000)
-    config.__dict__.update({k: v for k, v in more.items() if k == "context_size"})
+    config.__dict__.update({k: v for k, v in more.items() if k != "slow_direction"})
     slow = more.get("slow_direction", "none")
     return SimpleNamespace(config=config, data_dtype=dtype, slow_direction=slow, sample=sample)
 
@@ -82,11 +82,16 @@ def test_clips_are_heard(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "dtype", "slow"),
-    [((5,), "float32", "none"), ((4, 4, 1), "uint8", "sampling"), ((4, 4, 2), "uint8", "none")],
+    ("shape", "dtype", "more"),
+    [
+        ((5,), "float32", {}),
+        ((4, 4, 1), "uint8", {"slow_direction": "sampling"}),
+        ((4, 4, 2), "uint8", {}),
+        ((400,), "int16", {"mel_bins": 4}),  # needs a spectrogram
+    ],
 )
-def test_what_has_no_picture_is_not_drawn(shape: Any, dtype: str, slow: str) -> None:
+def test_what_has_no_picture_is_not_drawn(shape: Any, dtype: str, more: dict[str, Any]) -> None:
     clock = Clock()
-    showcase = Showcase(model(shape, dtype, clock, slow_direction=slow), clock)
+    showcase = Showcase(model(shape, dtype, clock, **more), clock)
     clock.now += 1000.0
     assert not showcase.show(1)

@@ -185,7 +185,7 @@ def test_too_few_reference_rows_are_complained_of(published: None) -> None:
 def test_labels_are_one_a_row(published: None) -> None:
     x = zoo.load("tiny_labels").sample(3, seed=0, context=1).numpy()
     np.savez("x.npz", x=x, context=np.zeros(4, np.int32))
-    assert "x.npz: expected one label a row: 3; got 4" in run(
+    assert "x.npz: expected one label a row: 3; got shape [4]" in run(
         "score", "tiny_labels", "x.npz", code=2
     )
     assert "x.npz: patches have no labels" in run(

@@ -27,6 +27,7 @@ import zoo
 from zoo import models, training
 from zoo.data import pipeline, sources
 from zoo.errors import (
+    ConfigError,
     DataError,
     FormatError,
     InvalidInputError,
@@ -36,7 +37,7 @@ from zoo.errors import (
 )
 from zoo.models import build
 from zoo.recipes import Optimizer, Recipe
-from zoo.training.run import Run
+from zoo.training.run import Run, build_model
 from zoo.training.start import assign_shared
 from zoo.training.state import STATE_VERSION
 
@@ -475,10 +476,37 @@ def test_nan_in_the_data_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_model_without_bijectors_blames_its_networks() -> None:
     recipe = tiny_families.RECIPES["wavenet"]
     model = build(recipe.family, recipe.config)
-    run = SimpleNamespace(model=model, recipe=recipe)
+    run = SimpleNamespace(model=model, recipe=recipe, _report=Run._report)
     message = Run._culprit(run, 3, math.inf, math.nan, *tiny_families.rows(recipe))
     assert message.startswith("Step 3: loss inf nats, gradient norm nan; ")
     assert "comes from the networks. " in message
+
+
+def test_an_objective_that_fails_is_named() -> None:
+    recipe = tiny_families.RECIPES["nice"]
+    model = build(recipe.family, recipe.config)
+    model.learn_from(tiny_families.teacher)
+    run = SimpleNamespace(model=model, recipe=recipe, _report=Run._report)
+    message = Run._culprit(run, 3, math.nan, math.nan, *tiny_families.rows(recipe))
+    assert "comes from the objective function. " in message
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "message"),
+    [
+        ("maf", {"shift_pixels": 1}, "for images"),
+        ("maf", {"horizontal_flips": True}, "for images"),
+        ("nice", {"patch_symmetries": True}, "rows of side"),
+    ],
+)
+def test_augmentation_of_other_events_is_refused(
+    family: str, changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    recipe = tiny_runs.RECIPES[family]
+    shape = {"maf": (3,), "nice": (4, 4, 1)}[family]
+    recipe = dataclasses.replace(recipe, config=recipe.config | {"event_shape": shape}, **changes)
+    with pytest.raises(ConfigError, match=message):
+        build_model(recipe, "tiny")
 
 
 # One step against NumPy.

@@ -16,7 +16,7 @@ from zoo.data import sources
 from zoo.errors import ConfigError, TrainingError
 from zoo.ops.noise import binarized
 from zoo.recipes import Optimizer, Recipe
-from zoo.training.run import Run
+from zoo.training.run import Run, build_model
 from zoo.training.step import TrainingStep
 
 CONFIG = {
@@ -116,6 +116,12 @@ def test_warm_up_and_binarisation_of_a_model_without_them_are_refused(tmp_path: 
         recipe = dataclasses.replace(tiny_runs.RECIPES["nice"], **changes)
         with pytest.raises(ConfigError, match="nice"):
             training.train(recipe, tmp_path / next(iter(changes)), name="nice")
+
+
+def test_a_vae_has_no_energy() -> None:
+    recipe = dataclasses.replace(RECIPE, energy="u1", dynamic_binarization=False)
+    with pytest.raises(ConfigError, match="fitted by a flow; tiny is a VAE"):
+        build_model(recipe, "tiny")
 
 
 def test_figures_of_a_vae(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,9 +30,27 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("run", type=Path)
     parser.add_argument("--storage", choices=("float32", "float16"), default="float16")
-    parser.add_argument("--version", type=int, default=1)
+    parser.add_argument(
+        "--version", type=int, help="of the weights; without, the one that is pinned, or 1"
+    )
     options = parser.parse_args()
-    publish(options.name, options.run, storage=options.storage, version=options.version)
+    try:
+        version = version_of(options.name, options.run, options.version)
+    except ValueError as error:
+        parser.error(str(error))
+    publish(options.name, options.run, storage=options.storage, version=version)
+
+
+def version_of(name: str, run: Path, given: int | None) -> int:
+    """The version to pin. Raises ValueError where a run would replace a released one."""
+    from zoo import registry
+
+    pinned = registry.pins().get(name, {}).get("version", 0)
+    if run.resolve() == ROOT / "checkpoints" / name:
+        return given or pinned or 1
+    if pinned and (given or 0) <= pinned:
+        raise ValueError(f"{name} {pinned} is released: give these weights --version {pinned + 1}")
+    return given or 1
 
 
 def publish(name: str, run: Path, *, storage: str, version: int) -> None:

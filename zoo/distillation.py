@@ -34,10 +34,18 @@ class DistillationLoss:
 
     settings: the terms and their weights.   teacher: a `WaveNet` of 16-bit samples.
     features: the classifier of the perceptual term; the package's without.
-    Raises ConfigError where the closed form is asked for of other than Gaussians.
+    Raises ConfigError where the closed form is asked for of other than Gaussians, for teachers that
+    are no WaveNets, and for a contrastive term of a teacher without two labels.
     """
 
     def __init__(self, settings: Distillation, teacher: Any, *, features: Any = None) -> None:
+        if not hasattr(teacher, "parameters_of_floats"):
+            raise ConfigError(f"A teacher must be a WaveNet; {teacher.name} is none.")
+        if settings.contrastive and teacher.config.context_size < 2:
+            raise ConfigError(
+                f"The contrastive term needs a teacher of several labels; {teacher.name} has "
+                f"{teacher.config.context_size}. Set distillation.contrastive to 0."
+            )
         self.settings = settings
         self.teacher = teacher
         teacher.trainable = False

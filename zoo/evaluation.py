@@ -22,6 +22,7 @@ A lower bits_per_dim is better. Noise is named by (seed, row): the same seed giv
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -35,7 +36,7 @@ from zoo import certification, checkpointing, loading, registry
 from zoo.audio_evaluation import AUDIO_METRICS, CLIPS_A_LABEL, audio_metrics
 from zoo.data import sources
 from zoo.energy_evaluation import DRAWS, ENERGY_METRICS, energy_metrics
-from zoo.errors import InvalidInputError
+from zoo.errors import CheckpointError, InvalidInputError
 from zoo.ops.units import bits_per_dim_from_nats
 from zoo.statistics import mean_with_error
 from zoo.symmetrised import symmetrised_log_prob
@@ -135,6 +136,12 @@ def evaluate(
         "hardware": f"{os.cpu_count()} CPU cores",
         "wall_seconds": round(time.monotonic() - started, 1),
     }
+    for metric, value in metrics.items():
+        if not math.isfinite(value["value"]):
+            raise CheckpointError(
+                f"{metric} of {name} on {dataset.name} is {value['value']}: under these weights "
+                "some rows have no finite score."
+            )
     if certify and model.data_dtype != "int16" and hasattr(model, "bijector"):
         count = rows.rows if model.slow_direction == "none" else SLOW_ROWS
         certified = rows.take(min(count, rows.rows))

@@ -225,7 +225,7 @@ def load(
     Raises:
         UnknownModelError: No such name; close ones are named.
         InvalidInputError: An address of an unknown kind or without sha256, a malformed sha256, or
-            one that does not apply.
+            one that does not apply; the path of a file; a name that is no text.
         MissingCheckpointError: The model has no published weights, or its files are nowhere.
         MissingExtraError: The library for this kind of address is not installed.
         IntegrityError: A file is not the pinned one.
@@ -233,6 +233,8 @@ def load(
         WeightsMismatchError: Weights or a config of another shape.
         OfflineError: A download is needed, and is forbidden or not possible.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise InvalidInputError(f"name is a name, a path or an address; got {name!r}.")
     if remotes.is_address(name):
         folder = addresses.resolve(str(name), revision=revision, sha256=sha256)
         return _build(folder, weights=weights)
@@ -269,6 +271,11 @@ def _fresh(entry: Any) -> DensityModel:
 def _load_folder(
     folder: Path, *, weights: bool | str | os.PathLike[str], sha256: str
 ) -> DensityModel:
+    folder = folder.expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInputError(
+            f"{folder} is a file: give its folder, or zoo.load(NAME, weights=FILE)."
+        )
     if sha256:
         addresses.verify(folder, addresses.checked_sha256(sha256))
     checkpointing.verify_sha256sums(folder)

@@ -203,7 +203,9 @@ def _to_folder(source: _Source, place: Path, *, overwrite: bool) -> Publication:
         stage.mkdir()
         digest = _stage(source, stage)
         _move(stage, target, digest, overwrite=overwrite)
-    return Publication(address=str(place), sha256=digest)
+    # A path to `zoo.load`, were it a registered name.
+    address = str(place) if os.sep in str(place) else os.path.join(os.curdir, place)
+    return Publication(address=address, sha256=digest)
 
 
 def _move(stage: Path, target: Path, digest: str, *, overwrite: bool) -> None:

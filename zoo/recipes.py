@@ -179,6 +179,8 @@ class Recipe:
                 "seed",
             ),
         )
+        if self.seed >= 2**31:
+            raise ConfigError(f"seed must be below 2**31; got {self.seed}.")
         if self.batch_size < 1 or self.max_epochs < 1 or self.ema_decay >= 1.0:
             raise ConfigError(
                 "A recipe needs batch_size >= 1, max_epochs >= 1 and ema_decay in [0, 1); got "

@@ -9,6 +9,7 @@ export     the exported SavedModel scores the golden rows as the model does
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -114,9 +115,13 @@ def _golden(subject: _Subject) -> Result:
     expected = golden.read(loading.resolve(subject.name))
     if not expected:
         return {"status": "skipped", "detail": f"the checkpoint has no {golden.GOLDEN_FILE}"}
-    errors = golden.differences(subject.loaded(), expected)
-    worst = max(errors, key=lambda key: errors[key])
-    text = f"largest error {errors[worst]:.2g} of the tolerance, in {worst}"
+    return _judged(golden.differences(subject.loaded(), expected), "largest error")
+
+
+def _judged(errors: dict[str, float], what: str) -> Result:
+    """Failed where an error, in units of its tolerance, is above 1 or NaN."""
+    worst = max(errors, key=lambda key: math.inf if math.isnan(errors[key]) else errors[key])
+    text = f"{what} {errors[worst]:.2g} of the tolerance, in {worst}"
     return {"status": "ok" if errors[worst] <= 1.0 else "failed", "detail": text}
 
 
@@ -129,9 +134,7 @@ def _metrics(subject: _Subject) -> Result:
     for metric, value in stored["metrics"].items():
         tolerance = METRIC_TOLERANCE * value.get("two_standard_errors", 0.0) or 1e-6
         errors[metric] = abs(found["metrics"][metric]["value"] - value["value"]) / tolerance
-    worst = max(errors, key=lambda key: errors[key])
-    text = f"largest change {errors[worst]:.2g} of the tolerance, in {worst}"
-    return {"status": "ok" if errors[worst] <= 1.0 else "failed", "detail": text}
+    return _judged(errors, "largest change")
 
 
 def _export(subject: _Subject) -> Result:

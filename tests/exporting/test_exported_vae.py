@@ -70,6 +70,7 @@ def answers(models: dict[str, Any], tmp_path_factory: Any) -> dict[str, Any]:
         requests["sample:row"] = {key: value[1:2] for key, value in requests["sample"].items()}
         requests["log_prob:row"] = {"x": batch["x"][1:2]}
         jobs[name] = (exporting.export(model, root), requests)
+    assert manifest.read(root / "iaf" / "1")["dequantisation"] is None
     described = manifest.read(root / "iaf" / "1")["signatures"]
     assert set(described) >= {"log_prob", "elbo", "encode", "decode", "reconstruct", "sample"}
     return served.answers(root, jobs)

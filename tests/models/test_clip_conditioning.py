@@ -74,6 +74,32 @@ def test_labels_alone_mean_clips_of_typical_length(model) -> None:
     assert (model.sample(3, seed=1, context=labels).numpy() != other.numpy()).any()
 
 
+def test_lengths_of_some_labels_leave_the_others(model) -> None:
+    model.adapt(clips(), np.stack([LABELS // 2, LABELS % 2], -1))  # factors, as in `sample`
+    assert_array_equal(model.typical_durations, [0, 1, 1, 1, 1, 3])
+    model.measure_durations(clips()[:3], np.array([5, 5, 5], np.int32))
+    assert_array_equal(model.typical_durations, [0, 1, 1, 1, 1, 0])
+    for context in (None, LABELS[:2], LABELS + 9):
+        with pytest.raises(InvalidInputError):
+            model.adapt(clips(), context)
+
+
+def test_fit_knows_the_length_of_each_clip(model) -> None:
+    x, rows = clips(), model.clip_context(clips(), LABELS)
+    if model.family == "parallel_wavenet":
+        model.learn_from(lambda m, x, context, seed: tf.cast(context[:, 1], tf.float64))
+        expected = CLASSES.mean()
+    else:
+        expected = -np.mean(model.log_prob(x, rows))
+    model.compile()
+    for context in (LABELS, rows[:, :2], rows):
+        loss = model.test_step((x, context))["loss"]
+        model.reset_metrics()
+        assert_allclose(loss, expected, rtol=1e-6)
+    loss = model.test_step((x, rows * [1, 1, 0]))["loss"]  # as they are given
+    assert abs(loss - expected) > 1e-3
+
+
 def test_the_typical_lengths_are_saved_with_the_weights(model, tmp_path) -> None:
     model.adapt(clips(), LABELS)
     model.save(tmp_path / "model.keras")

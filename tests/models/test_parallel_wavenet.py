@@ -305,6 +305,11 @@ def test_what_cannot_be_distilled_is_named() -> None:
     options = Distillation(teacher="none", divergence="gaussian")
     with pytest.raises(ConfigError, match="output='gaussian'"):
         DistillationLoss(options, teacher("logistic_mixture"))
+    with pytest.raises(ConfigError, match="A teacher must be a WaveNet; nice"):
+        DistillationLoss(options, models.create("nice", event_shape=(4,), name="nice"))
+    silent = models.create("wavenet", event_shape=(SIZE,), layers_per_stack=2, num_stacks=1)
+    with pytest.raises(ConfigError, match="contrastive term needs a teacher of several labels"):
+        DistillationLoss(Distillation(teacher="none", contrastive=0.3), silent)
     with pytest.raises(ConfigError, match="base='normal'"):
         DistillationLoss(options, teacher())(student(), clips(), tf.constant(LABELS), SEED)
     with pytest.raises(InvalidInputError, match="mu-law"):

@@ -231,6 +231,8 @@ def test_an_export_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     with pytest.raises(ExportError, match="cuda, rocm, tpu, cpu; got gpu"):
         export(platforms=["gpu"])
+    with pytest.raises(ExportError, match="set bucket_size to 0"):
+        export(dataclasses.replace(TINY["made"], bucket_size=8))
     with pytest.raises(ConfigError, match="parts of at least one byte"):
         export(data_part_bytes=0)
     whitened = {"event_shape": [3], "preprocessing": {"whitening": "zca"}}

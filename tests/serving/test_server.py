@@ -23,6 +23,8 @@ from typer.testing import CliRunner, Result
 from zoo import cli, exporting
 from zoo.errors import ServingError
 from zoo.serving import repository
+from zoo.serving.pool import Pool
+from zoo.serving.rpc import create_server
 from zoo.serving.server import Addresses, Server
 
 TIMEOUT = 30
@@ -75,6 +77,21 @@ class TestServer:
             flag = "--" + option.replace("_", "-")
             with pytest.raises(ServingError, match=f"port {number}: .* with {flag}; 0 takes any"):
                 asyncio.run(server.serve(fail))
+
+    def test_ports_of_another_server(self, adder: Path) -> None:
+        models = repository_of(adder)
+
+        async def second() -> None:
+            first = create_server(models, Pool(1), max_bytes=1000)
+            port = first.add_insecure_port("127.0.0.1:0")
+            await first.start()
+            try:
+                await Server(models, port=0, grpc_port=port).serve(fail)
+            finally:
+                await first.stop(None)
+
+        with pytest.raises(ServingError, match=r"port .* with --grpc-port"):
+            asyncio.run(second())
 
     def test_an_address_of_another_machine(self, adder: Path) -> None:
         server = Server(repository_of(adder), host="192.0.2.1", port=0)  # reserved for texts

@@ -55,16 +55,22 @@ def export(
     import_tensorflow()
     from zoo import exporting
 
+    folder = path if format == "savedmodel" else path / format
+    any_written = False
     try:
         for one in names:
             number = version or registry.pins().get(one, {}).get("version", 1)
+            if every and not overwrite and (folder / one / str(number)).exists():
+                print(f"{folder / one / str(number)} exists; --overwrite replaces it")
+                continue
             with waiting(f"exporting {one}"):
                 written = exporting.export(
                     one, str(path), version=number, format=format, overwrite=overwrite
                 )
+            any_written = True
             print(written)
     finally:
-        if format == "savedmodel" and path.is_dir():
+        if format == "savedmodel" and any_written:
             exporting.write_deployment(path)  # the server's configuration is of what lies there
 
 

@@ -184,7 +184,12 @@ def _weights_file(start: str) -> Path | str:
     """The `.weights.h5` of a registered name, a checkpoint folder or a path; "" for none."""
     if not start or start.endswith(".weights.h5"):
         return start
-    folder = Path(start) if Path(start).is_dir() else loading.resolve(start)
+    if not loading.is_folder(start):
+        return loading.resolve(start) / checkpointing.WEIGHTS_FILE
+    folder = Path(start).expanduser()
+    if not folder.is_dir():
+        raise InvalidInputError(f"--from: no folder {folder}.")
+    checkpointing.verify_sha256sums(folder)
     return folder / checkpointing.WEIGHTS_FILE
 
 
@@ -230,7 +235,9 @@ def evaluate(
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Only the first rows; 0 for all.")] = 0,
     batch_size: Annotated[int, typer.Option(min=0, help="Rows at a time; 0: by their size.")] = 0,
-    seed: Annotated[int, typer.Option(help="Names the dequantisation noise.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Names the dequantisation noise.")
+    ] = 0,
     certify: Annotated[
         bool,
         typer.Option("--certify", help="Also measure invertibility, log-dets and other data."),
@@ -269,8 +276,11 @@ def evaluate(
         for metric, value in result["metrics"].items()
     ]
     print(columns(lines, right={1}, indent="  "))
-    for dtype in ("float32", "bfloat16") if certify else ():
-        found = result["certificate"][dtype]
+    certificate = result.get("certificate", {})
+    if certify and not certificate:
+        print("  not certified: no bijector between data and latents")
+    for dtype in ("float32", "bfloat16") if certificate else ():
+        found = certificate[dtype]
         print(
             f"  {dtype} conditioners: max |x - g(f(x))| {found['invertibility']:g}, "
             f"max |sum of both log-dets| {found['log_det']:g}"

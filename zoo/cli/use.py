@@ -175,18 +175,15 @@ def score(
         )
     for path in files:
         rows, labels = read_rows(path, model.config, context)
-        try:
-            nats = scores_of(
-                model,
-                rows,
-                labels,
-                seed=seed,
-                batch_size=batch_size,
-                symmetrised=symmetrised,
-                label=str(path),
-            )
-        except InvalidInputError as error:
-            raise InvalidInputError(f"{path}: {error}") from error
+        nats = scores_of(
+            model,
+            rows,
+            labels,
+            seed=seed,
+            batch_size=batch_size,
+            symmetrised=symmetrised,
+            label=str(path),
+        )
         scored.append(_scores(path, nats, model.config.event_size))
     if as_json:
         print_json({"name": name, "files": scored})
@@ -226,7 +223,9 @@ def read_rows(path: Path, config: Any, context: int | None = None) -> tuple[Any,
 
 
 def _stored_rows(path: Path, config: Any) -> tuple[Any, Any]:
+    import tokenize
     import zipfile
+    import zlib
 
     import numpy as np
 
@@ -257,7 +256,9 @@ def _stored_rows(path: Path, config: Any) -> tuple[Any, Any]:
                 content = content[key]
     except FileNotFoundError as error:
         raise InvalidInputError(f"No file {path}.") from error
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError) as error:
+    except (
+        OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, tokenize.TokenError
+    ) as error:  # fmt: skip
         if isinstance(error, InvalidInputError):
             raise
         raise InvalidInputError(f"{path} cannot be read as {suffix} ({error}).") from error
@@ -287,15 +288,18 @@ def scores_of(
 
     if labels is not None and symmetrised:
         raise InvalidInputError(f"{label}: patches have no labels: leave out --context.")
-    if labels is not None and len(labels) != len(rows):
+    if labels is not None and rows.ndim and np.shape(labels)[:1] != (len(rows),):
         raise InvalidInputError(
-            f"{label}: expected one label a row: {len(rows)}; got {len(labels)}."
+            f"{label}: expected one label a row: {len(rows)}; got shape {list(np.shape(labels))}."
         )
 
     def nats_of(some: Any, some_labels: Any) -> np.ndarray:
-        if symmetrised:
-            return np.asarray(symmetrised_log_prob(model, some))
-        return np.asarray(model.log_prob(some, some_labels, seed=seed))
+        try:
+            if symmetrised:
+                return np.asarray(symmetrised_log_prob(model, some))
+            return np.asarray(model.log_prob(some, some_labels, seed=seed))
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{label}: {error}") from error
 
     starts = range(0, max(len(rows), 1) if rows.ndim else 1, batch_size)
     if len(starts) == 1:

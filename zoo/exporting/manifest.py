@@ -15,7 +15,8 @@ format; UTF-8, an object with
     context_size       number of classes of the label `context`; 0 for an unconditional model
     temperature        {"minimum": 0.0, "maximum": number}, the range that `sample` accepts;
                        null for a model whose signatures have no temperature
-    dequantisation     the policy for the noise on grey levels, a sentence; null for features
+    dequantisation     the policy for the noise on grey levels, a sentence; null for features and
+                       for VAEs
     default_signature  the signature that `serving_default` is another name of
     software           {"zoo": version, "tensorflow": version, "keras": version}
     signatures         name -> signature, the default one first; `serving_default` is not repeated
@@ -93,7 +94,7 @@ def manifest(
         "media": _media(model),
         "context_size": config.context_size,
         "temperature": _range(temperatures[0]) if temperatures else None,
-        "dequantisation": _DEQUANTISATION if config.preprocessing.num_levels else None,
+        "dequantisation": _dequantisation(model),
         "default_signature": next(iter(signatures)),
         "software": {
             "zoo": zoo.__version__,
@@ -102,6 +103,12 @@ def manifest(
         },
         "signatures": {key: _signature(value) for key, value in signatures.items()},
     }
+
+
+def _dequantisation(model: DensityModel) -> str | None:
+    """None of features, and of VAEs, which give levels probabilities of their own."""
+    levels = model.config.preprocessing.num_levels
+    return _DEQUANTISATION if levels and not hasattr(model, "elbo") else None
 
 
 def write(folder: Path, values: Mapping[str, Any]) -> Path:

@@ -128,14 +128,48 @@ class LabelledClips(DensityModel):
     def _encoded_context(self, context: Any) -> Any:
         return context
 
+    def _rows(self, data: Any) -> tuple[Any, Any]:
+        """Labels alone are those of the clips that `fit` and `evaluate` get, of their own lengths.
+
+        As in `zoo train`; typical ones are for what is yet to be said.
+        """
+        x, given = inputs.unpacked(data, conditional=bool(self.config.context_size))
+        x, context = self._checked_data(x), self._checked_context(given, rows=None)
+        if not self.config.num_durations:
+            return x, context
+        given = inputs.as_tensor(given, "context", None)
+        if given.shape.rank == 2 and given.shape[1] == len(self.config.context_factors) + 1:
+            return x, context
+        return x, self._with_durations(x, context[:, 0])
+
     def _fit(self, x: Any, context: Any, fit: Any) -> None:
-        """Sets the durations that are typical of each label; no other weight is set from data."""
+        """Sets the durations that are typical of each label; no other weight is set from data.
+
+        Of labels without rows: those of all rows.
+        """
         if fit != "all" or self.typical_durations is None:
             return
-        config = self.config
-        classes = self.clip_context(self._checked_data(x), context)[:, -1]
-        labels = np.asarray(context)
-        typical = np.full(config.context_size, np.median(classes))
+        classes = self._durations_of(x, context)[1]
+        self.typical_durations.assign(
+            np.full(self.config.context_size, np.floor(np.median(classes)))
+        )
+        self.measure_durations(x, context)
+
+    def measure_durations(self, x: Any, context: Any) -> None:
+        """Sets the typical durations of the labels that the rows have, and of no others.
+
+        x: int16 [batch, T].   context: labels [batch], or factors.   Without durations: nothing.
+        """
+        if self.typical_durations is None:
+            return
+        labels, classes = self._durations_of(x, context)
+        typical = self.typical_durations.numpy()
         for label in np.unique(labels):
-            typical[label] = np.median(classes[labels == label])
-        self.typical_durations.assign(np.floor(typical))
+            typical[label] = np.floor(np.median(classes[labels == label]))
+        self.typical_durations.assign(typical)
+
+    def _durations_of(self, x: Any, context: Any) -> tuple[np.ndarray, np.ndarray]:
+        """(labels, duration classes of the clips), [batch] each."""
+        x = self._checked_data(x)
+        labels = self._checked_context(context, rows=x.shape[0])[:, 0]
+        return labels.numpy(), self._with_durations(x, labels).numpy()[:, 1]

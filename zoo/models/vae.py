@@ -36,6 +36,7 @@ from zoo.models.likelihoods import likelihood_of
 from zoo.models.normalization import Fit
 from zoo.models.signatures import Signature
 from zoo.networks import gated
+from zoo.networks.normalization import replica_mean
 from zoo.ops.noise import counter_uniform, hashed_draws
 from zoo.ops.stable import soft_clip
 from zoo.ops.units import bits_per_dim_from_nats
@@ -280,7 +281,7 @@ class VAE(DensityModel):
             return -(beta * (likelihood + prior) + entropy)
         divergence = -(prior + entropy)
         if self.config.free_bits:
-            spent = tf.reduce_mean(divergence) > self.config.free_bits
+            spent = replica_mean(tf.reduce_mean(divergence)) > self.config.free_bits
             divergence = tf.where(spent, divergence, self.config.free_bits)
         return beta * divergence - likelihood
 

@@ -8,7 +8,21 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-__all__ = ["AffineParameters", "RunningMoments", "SeparableWhiteningMatrices", "WhiteningMatrix"]
+__all__ = [
+    "AffineParameters",
+    "RunningMoments",
+    "SeparableWhiteningMatrices",
+    "WhiteningMatrix",
+    "replica_mean",
+]
+
+
+def replica_mean(value: Any) -> Any:
+    """The mean of a tensor over a strategy's replicas; of one, the tensor itself."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -126,12 +140,10 @@ class RunningMoments(keras.layers.Layer):
     def _moments(self, x: Any) -> tuple[Any, Any]:
         axes = list(range(x.shape.rank - 1))
         mean, variance = tf.nn.moments(x, axes)
-        context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
-            square = context.all_reduce(tf.distribute.ReduceOp.MEAN, variance + tf.square(mean))
-            mean = context.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
-            variance = square - tf.square(mean)
-        return mean, variance
+        whole = replica_mean(mean)
+        if whole is not mean:
+            variance = replica_mean(variance + tf.square(mean)) - tf.square(whole)
+        return whole, variance
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""

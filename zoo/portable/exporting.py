@@ -69,7 +69,8 @@ def export_step(
         The folder.
 
     Raises:
-        ExportError: The folder is not empty, JAX is absent, or the step cannot be lowered.
+        ExportError: The folder is not empty, JAX is absent, the recipe cuts clips
+            (`bucket_size`), or the step cannot be lowered.
         ConfigError: A precision that the recipe's preprocessing cannot do with, or sizes below one.
         DataError, TrainingError, MissingCheckpointError: As for `zoo.training.train`.
     """
@@ -82,6 +83,10 @@ def export_step(
             f"{data_part_bytes} and {reference_steps}."
         )
     _check_precision(recipe)
+    if recipe.bucket_size:
+        raise ExportError(
+            "An exported step takes batches of one shape, whole clips: set bucket_size to 0."
+        )
     if importlib.util.find_spec("jax") is None:
         raise ExportError("Exporting a step needs JAX: pip install 'density-zoo[portable]'.")
     run = Run(recipe, Path(run_folder), name, resume=resume, initial_weights=initial_weights)

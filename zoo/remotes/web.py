@@ -22,7 +22,10 @@ class Web:
     @classmethod
     def parse(cls, scheme: str, location: str) -> Web:
         """The folder at scheme://location."""
-        parts = urllib.parse.urlsplit(f"{scheme}://{location}")
+        try:
+            parts = urllib.parse.urlsplit(f"{scheme}://{location}")
+        except ValueError as error:
+            raise InvalidInputError(f"{scheme}://{location} is no address: {error}.") from error
         if parts.username is not None:  # not repeated here: it may hold a password
             raise InvalidInputError(
                 f"The address of {parts.hostname} holds a user name. Put it into ~/.netrc, where "

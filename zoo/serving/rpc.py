@@ -35,7 +35,12 @@ Response = TypeVar("Response")
 
 def create_server(repository: Repository, pool: Pool, *, max_bytes: int) -> grpc.aio.Server:
     """A server with both services; inside a running event loop. max_bytes: of a request."""
-    server = grpc.aio.server(options=[("grpc.max_receive_message_length", max_bytes)])
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", max_bytes),
+            ("grpc.so_reuseport", 0),  # another server's port is taken, not shared
+        ]
+    )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         _PredictionService(repository, pool), server
     )

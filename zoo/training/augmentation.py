@@ -19,7 +19,8 @@ def shifted_images(x: Any, limit: int, seed: Any) -> Any:
     returns: the same shape and dtype.
     """
     height, width = x.shape[1:3]
-    uniform = hashed_draws(x, seed, tf.constant(0), 3)  # [batch, 3]
+    # Far from the first draws, which a VAE's posterior takes by the same seed.
+    uniform = hashed_draws(x, seed, tf.constant(1 << 30), 3)  # [batch, 3]
     offsets = tf.cast(uniform[:, 1:] * (2.0 * limit + 1.0), tf.int32)  # 0..2 limit
     offsets = tf.where(uniform[:, :1] < 0.5, limit, offsets)  # into the padded image
     padded = tf.pad(x, [[0, 0], [limit, limit], [limit, limit], [0, 0]])

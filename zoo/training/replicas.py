@@ -164,6 +164,8 @@ def _only_first(value: np.ndarray, first: bool) -> Any:  # noqa: FBT001
 
 def has_collectives(model: Any) -> bool:
     """Whether the model's forward pass in training averages over the global batch."""
+    if getattr(model.config, "free_bits", 0.0):
+        return True
     layers = (RunningMoments, keras.layers.BatchNormalization)
     return any(isinstance(layer, layers) for layer in model._flatten_layers())
 

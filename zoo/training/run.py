@@ -108,10 +108,18 @@ def build_model(recipe: Recipe, name: str) -> Any:
             "dynamic_binarization is for VAEs, annealing_steps for them and for energies; "
             f"{name} is of the family {recipe.family}."
         )
+    _check_augmentation(recipe, name)
+    if recipe.energy and hasattr(model, "elbo"):
+        raise ConfigError(f"An energy is fitted by a flow; {name} is a VAE.")
     if recipe.distillation is not None:
         from zoo.distillation import DistillationLoss  # with the teacher's weights
 
         teacher = loading.load(recipe.distillation.teacher)
+        durations = [getattr(m.config, "num_durations", 0) for m in (teacher, model)]
+        if durations[0] != durations[1]:
+            raise ConfigError(
+                f"num_durations of {teacher.name} and {name} must be the same; got {durations}."
+            )
         model.learn_from(DistillationLoss(recipe.distillation, teacher))
     if recipe.energy:
         from zoo.variational import ReverseKL
@@ -120,6 +128,20 @@ def build_model(recipe: Recipe, name: str) -> Any:
     if recipe.frozen:
         model.freeze(recipe.frozen)
     return model
+
+
+def _check_augmentation(recipe: Recipe, name: str) -> None:
+    shape = tuple(recipe.config["event_shape"])
+    if (recipe.horizontal_flips or recipe.shift_pixels) and len(shape) != 3:
+        raise ConfigError(
+            f"horizontal_flips and shift_pixels are for images [h, w, c]; {name} has {shape}."
+        )
+    if recipe.patch_symmetries and (
+        len(shape) != 1 or math.isqrt(shape[0] + 1) ** 2 != shape[0] + 1
+    ):
+        raise ConfigError(
+            f"patch_symmetries is for rows of side**2 - 1 pixels; {name} has {shape}."
+        )
 
 
 class Run:
@@ -178,7 +200,7 @@ class Run:
             "nats_sum": 0.0,
             "nats_count": 0,
             "hardware": [],
-            "started_from": origin(initial_weights, recipe.start),
+            "started_from": None if resume else origin(initial_weights, recipe.start),
         }
         self.history: list[dict[str, Any]] = []
         if resume:
@@ -230,7 +252,9 @@ class Run:
             self.model._fit(rows.x, rows.context, "all")
         if self.recipe.start:
             assign_shared(self.model, loading.load(self.recipe.start))
-        if self.recipe.distillation is not None:
+            if hasattr(self.model, "measure_durations"):
+                self.model.measure_durations(self.train_rows.x, self.train_rows.context)
+        elif self.recipe.distillation is not None:
             self.model._objective.initialize(self.model)
 
     # Validation, as every runner of this recipe does it.
@@ -409,6 +433,10 @@ class Run:
     def _culprit(self, step: int, nats: float, norm: float, x: Any, context: Any) -> str:
         """Names the first bijector, on the way from data to latent, whose output is not finite."""
         model, x = self.model, tf.constant(x)
+        if model._objective is not None:  # which has not seen x pass through the flow
+            return self._report(
+                step, nats, norm, f"the objective {type(model._objective).__name__}"
+            )
         context = None if context is None else tf.constant(context)
         value = model._dequantised(x, tf.constant([self.recipe.seed, step]))
         try:
@@ -427,6 +455,10 @@ class Run:
         if finite:
             overflow = "the latents' density or a log-determinant" if members else "the networks"
             culprit = "the gradient" if math.isfinite(nats) else overflow
+        return self._report(step, nats, norm, culprit)
+
+    @staticmethod
+    def _report(step: int, nats: float, norm: float, culprit: str) -> str:
         return (
             f"Step {step}: loss {nats:.6g} nats, gradient norm {norm:.6g}; the first value "
             f"that is not finite comes from {culprit}. The last saved state is sound: lower "

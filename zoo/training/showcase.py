@@ -23,15 +23,15 @@ class Showcase:
 
     The first ones a minute after the start; later ones so that drawing takes no more than a
     fiftieth of the time. Draws by one seed, so that pictures of two moments compare, and touches
-    nothing of the training's. Rows of features, and images whose sampling takes a network pass a
-    dimension, are not drawn.
+    nothing of the training's. Rows of features, images whose sampling takes a network pass a
+    dimension, and clips that need a spectrogram are not drawn.
     """
 
     def __init__(self, model: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self.model, self.clock = model, clock
         self.due = clock() + FIRST_SECONDS
         shape = tuple(model.config.event_shape)
-        self.audio = model.data_dtype == "int16"
+        self.audio = model.data_dtype == "int16" and not getattr(model.config, "mel_bins", 0)
         images = len(shape) == 3 and shape[-1] in (1, 3) and model.data_dtype == "uint8"
         self.drawn = self.audio or (images and model.slow_direction != "sampling")
 

@@ -125,7 +125,7 @@ class TrainingStep:
         recipe = self.recipe
         seed = tf.stack([tf.constant(recipe.seed, tf.int32), step])
         for i, generator in enumerate(self.seeds_drawn_from_step):
-            state = tf.stack([step, tf.constant(1000 * recipe.seed + i, tf.int32)])
+            state = tf.stack([step, tf.constant((1000 * recipe.seed + i) % 2**31, tf.int32)])
             generator.state.assign(self._generator_state(state, generator.state.dtype))
         if recipe.horizontal_flips:
             x = tf.where(self._uniform(x, seed) < 0.5, tf.reverse(x, [2]), x)
