@@ -355,6 +355,20 @@ def test_impute_fills_the_empty_cells_alone(published: None) -> None:
                 assert new == old, (row, column)
 
 
+def test_impute_says_which_chains_stand_still(
+    published: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warned(model, rows, **options):
+        warnings.warn("The chains of 1 rows stand still.", stacklevel=2)
+        return np.ones_like(rows)
+
+    monkeypatch.setattr("zoo.imputation.impute", warned)
+    Path("in.csv").write_text("1,,3,4,5\n")
+    result = CliRunner().invoke(cli.app, ["impute", "tiny_features", "in.csv", "-o", "out.csv"])
+    assert result.stderr == "zoo: The chains of 1 rows stand still.\n"
+    assert Path("out.csv").read_text() == "x0,x1,x2,x3,x4\n1,1.0,3,4,5\n"
+
+
 def test_impute_takes_tables_alone(published: None) -> None:
     assert "Expected a .csv file" in run("impute", "tiny_features", "x.npy", "-o", "y.csv", code=2)
     Path("x.csv").write_text("1,2,3,4,\n")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["is_missing", "read_cells", "read_csv", "write_csv"]
 
 MISSING = ("", "nan", "na", "?")
-LARGEST = 3.4028234e38  # of float32
+LARGEST = 3.4028235e38  # of float32
 
 
 def read_csv(

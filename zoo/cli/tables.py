@@ -125,6 +125,8 @@ def impute(
     Each row's missing values are one draw from their joint conditional density. Observed cells are
     written as they were read.
     """
+    import warnings
+
     import numpy as np
 
     from zoo.imputation import impute as imputed
@@ -136,8 +138,12 @@ def impute(
     model = loaded(name)
     rows, header = read_csv(file, model.config.event_size, allow_missing=True)
     labels = None if context is None else np.full(len(rows), context)
-    with waiting(f"drawing {int(np.isnan(rows).sum())} values from {name}"):
-        filled = imputed(model, rows, context=labels, num_steps=steps, seed=seed)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        with waiting(f"drawing {int(np.isnan(rows).sum())} values from {name}"):
+            filled = imputed(model, rows, context=labels, num_steps=steps, seed=seed)
+    for warning in told:
+        complain(str(warning.message))
     cells, _ = read_cells(file, model.config.event_size)
     drawn = filled.astype(str).tolist()
     whole = [
