@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 import zoo
 from zoo import certification, golden
+from zoo.console import error_text
 
 
 @pytest.fixture
@@ -92,3 +95,12 @@ def test_a_damaged_golden_file_is_refused(model, tmp_path) -> None:
     with pytest.raises(zoo.ZooError, match=r"golden\.npz cannot be read"):
         golden.read(tmp_path)
     assert golden.read(tmp_path / "nowhere") == {}
+
+
+def test_an_error_that_is_not_finite_is_none() -> None:
+    assert [certification._stored(e) for e in (0.012345, math.nan, math.inf)] == [
+        0.0123,
+        None,
+        None,
+    ]
+    assert [error_text(e) for e in (0.0123, None)] == ["0.0123", "not finite"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo import checkpointing, recipes, registry
-from zoo.console import figure
+from zoo.console import error_text, figure
 from zoo.data.samples import sample_names
 
 __all__ = [
@@ -383,7 +383,9 @@ def _certificate(checkpoint: Checkpoint) -> str:
     ]
     for dtype in ("float32", "bfloat16"):
         found = certificate[dtype]
-        lines.append(f"| {dtype} | {found['invertibility']:g} | {found['log_det']:g} |")
+        lines.append(
+            f"| {dtype} | {error_text(found['invertibility'])} | {error_text(found['log_det'])} |"
+        )
     return (
         "## Certificate\n\n" + "\n".join(lines) + "\n\n"
         f"{certificate['rows']:,} rows of the {checkpoint.metrics['split']} split; f maps data "

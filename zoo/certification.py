@@ -31,6 +31,7 @@ def certificate(
 ) -> dict[str, Any]:
     """{"rows": n, "float32": {"invertibility": …, "log_det": …}, "bfloat16": {…}}.
 
+    An error is None where a row overflows on its way.
     x: [n, *event_shape] as the dataset stores them.   context: labels [n], or None.
     """
     result: dict[str, Any] = {"rows": len(x)}
@@ -45,11 +46,13 @@ def certificate(
             labels = None if context is None else tf.constant(context[part], tf.int32)
             errors.append([float(error) for error in round_trip(tf.constant(x[part]), labels)])
         invertibility, log_det = np.max(errors, axis=0)
-        result[name] = {
-            "invertibility": float(f"{invertibility:.3g}"),
-            "log_det": float(f"{log_det:.3g}"),
-        }
+        result[name] = {"invertibility": _stored(invertibility), "log_det": _stored(log_det)}
     return result
+
+
+def _stored(error: float) -> float | None:
+    """Three digits of it; None where a row has overflown, which JSON has no number for."""
+    return float(f"{error:.3g}") if np.isfinite(error) else None
 
 
 def _round_trip(model: Any) -> Callable[[Any, Any], tuple[Any, Any]]:

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["columns", "figure", "import_tensorflow", "interactive", "progress_bar", "waiting"]
+__all__ = [
+    "columns",
+    "error_text",
+    "figure",
+    "import_tensorflow",
+    "interactive",
+    "progress_bar",
+    "waiting",
+]
 
 
 def columns(
@@ -28,6 +36,11 @@ def columns(
         ]
         rows.append((indent + "  ".join(cells)).rstrip())
     return "\n".join(rows)
+
+
+def error_text(value: float | None) -> str:
+    """A certificate's error; None is one that is not finite."""
+    return "not finite" if value is None else f"{value:g}"
 
 
 def figure(metric: Mapping[str, Any]) -> str:

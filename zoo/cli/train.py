@@ -21,7 +21,15 @@ from zoo.cli.app import (
     app,
     print_json,
 )
-from zoo.console import columns, figure, import_tensorflow, interactive, progress_bar, waiting
+from zoo.console import (
+    columns,
+    error_text,
+    figure,
+    import_tensorflow,
+    interactive,
+    progress_bar,
+    waiting,
+)
 from zoo.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -282,8 +290,8 @@ def evaluate(
     for dtype in ("float32", "bfloat16") if certificate else ():
         found = certificate[dtype]
         print(
-            f"  {dtype} conditioners: max |x - g(f(x))| {found['invertibility']:g}, "
-            f"max |sum of both log-dets| {found['log_det']:g}"
+            f"  {dtype} conditioners: max |x - g(f(x))| {error_text(found['invertibility'])}, "
+            f"max |sum of both log-dets| {error_text(found['log_det'])}"
         )
     for other, bits in result.get("other_data", {}).items():
         print(f"  {other}: {bits:g} bits/dim")

@@ -143,7 +143,7 @@ def _bsds300(family: str, *, max_epochs: int, **sizes: int) -> Recipe:
 
 
 NSF_BSDS300_BASE = _bsds300("nsf", max_epochs=24, num_layers=6, num_units=256, num_blocks=2)
-NSF_BSDS300 = dataclasses.replace(
+NSF_BSDS300_SMALL = dataclasses.replace(
     NSF_BSDS300_BASE,
     config={**NSF_BSDS300_BASE.config, "activation": "swish4"},
     start="nsf_bsds300_base",
@@ -151,6 +151,15 @@ NSF_BSDS300 = dataclasses.replace(
     max_epochs=26,
     notes="From the weights of nsf_bsds300_base on, with a smooth activation for its ReLU.",
 )
+NSF_BSDS300 = dataclasses.replace(
+    NSF_BSDS300_SMALL,
+    config={**NSF_BSDS300_SMALL.config, "num_blocks": 3},
+    start="nsf_bsds300_small",
+    optimizer=dataclasses.replace(NSF_BSDS300_BASE.optimizer, learning_rate=2e-3),
+    max_epochs=19,
+    notes="From the weights of nsf_bsds300_small on, with a third block in every network.",
+)
+
 NSF_COUPLING_BSDS300 = _bsds300(
     "nsf_coupling", max_epochs=34, num_layers=10, num_units=128, num_blocks=2
 )
@@ -221,15 +230,31 @@ ENTRIES = (
         _table_entry(recipe, TABLES[-1], limitations=PATCHES)
         for recipe in (NSF_BSDS300, NSF_COUPLING_BSDS300)
     ),
-    dataclasses.replace(
-        _table_entry(
-            NSF_BSDS300_BASE,
-            TABLES[-1],
-            suffix="_base",
-            about=", its first 24 epochs",
-            limitations="nsf_bsds300 is the model to use.",
-        ),
-        description="Where nsf_bsds300 starts: the same model with ReLU.",
+    *(
+        dataclasses.replace(
+            _table_entry(
+                recipe,
+                TABLES[-1],
+                suffix=suffix,
+                about=about,
+                limitations=f"{recipe.family}_bsds300 is the model to use.",
+            ),
+            description=description,
+        )
+        for recipe, suffix, about, description in (
+            (
+                NSF_BSDS300_BASE,
+                "_base",
+                ", its first 24 epochs",
+                "Where nsf_bsds300_small starts: the same model with ReLU.",
+            ),
+            (
+                NSF_BSDS300_SMALL,
+                "_small",
+                ", two blocks a network",
+                "Where nsf_bsds300 starts: it has a block less in every network.",
+            ),
+        )
     ),
     *(
         _table_entry(
