@@ -23,6 +23,7 @@ from zoo import checkpointing, cli, figures, recipes, registry
 from zoo.data import sample_names
 
 ROOT = Path(__file__).resolve().parent.parent
+DTYPES = ("float32", "bfloat16")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -505,3 +506,14 @@ def test_released_weights_are_replaced_by_a_new_version_alone(
     for given in (None, 3):
         with pytest.raises(ValueError, match=r"nice_mnist 3 is released: give .* --version 4"):
             publish.version_of("nice_mnist", tmp_path, given)
+
+
+def test_a_flow_that_overflows_is_not_published() -> None:
+    publish = load_tool("publish")
+    sound = {"rows": 3, **{d: {"invertibility": 1e-5, "log_det": 1e-4} for d in DTYPES}}
+    for metrics in ({}, {"certificate": sound}):
+        publish.check_certificate("nice_mnist", metrics)
+    for dtype in DTYPES:
+        spoilt = sound | {dtype: {"invertibility": 1e-5, "log_det": None}}
+        with pytest.raises(ValueError, match=f"nice_mnist is not to be published: {dtype} errors"):
+            publish.check_certificate("nice_mnist", {"certificate": spoilt})

@@ -798,6 +798,15 @@ def test_a_start_may_have_an_output_layer_of_another_size() -> None:
         assign_shared(wider, source)
 
 
+def test_a_start_of_nothing_but_another_output_is_refused() -> None:
+    source, model = (keras.Sequential(name=name) for name in ("source", "model"))
+    for some, units in ((source, 2), (model, 3)):
+        some.add(keras.layers.Dense(units, name="output"))
+        some.build((None, 4))
+    with pytest.raises(TrainingError, match=r"lacks 2 of its 2 weights, output/kernel \[4, 2\]"):
+        assign_shared(model, source)
+
+
 @pytest.mark.parametrize("family", ["nsf", "nsf_coupling"])
 def test_a_deeper_model_starts_where_a_shallower_one_ended(family: str) -> None:
     config = {"event_shape": (4,), "num_units": 6, "num_blocks": 1}

@@ -76,6 +76,7 @@ def publish(name: str, run: Path, *, storage: str, version: int) -> None:
         (folder / stale).unlink(missing_ok=True)
     pin(name, folder, version)
     metrics = evaluation.evaluate(name, certify=True, out=folder / "metrics.json")
+    check_certificate(name, metrics)
     golden.write(folder, golden.golden(loading.load(name), entry.recipe.dataset.name))
     print(json.dumps(metrics["metrics"], indent=2))
     subprocess.run(sampling_command(entry, folder), check=True)
@@ -83,6 +84,14 @@ def publish(name: str, run: Path, *, storage: str, version: int) -> None:
     pin(name, folder, version)
     served = deployment.models_config(sorted(registry.pins()))
     checkpointing.write_text_atomic(ROOT / "export" / "models.config", served)
+
+
+def check_certificate(name: str, metrics: dict[str, Any]) -> None:
+    """Raises ValueError for a flow with rows that overflow between data and latents."""
+    certificate = metrics.get("certificate", {})
+    for dtype in ("float32", "bfloat16") if certificate else ():
+        if None in certificate[dtype].values():
+            raise ValueError(f"{name} is not to be published: {dtype} errors {certificate[dtype]}")
 
 
 def sampling_command(entry: Any, folder: Path) -> list[str]:

@@ -30,11 +30,13 @@ def assign_shared(model: Any, source: Any) -> None:
 
     What only the model has stays fresh: further layers, an output layer of another size.
     Raises TrainingError where the model lacks a trained weight of the source that is not of its
-    output layer.
+    output layer, or all of them.
     """
     own, values = _named(model), _named(source)
     trained = [key for key, weight in values.items() if weight.trainable]
     lacking = [key for key in trained if key not in own and not key[0].startswith("output/")]
+    if not lacking and not own.keys() & set(trained):  # outputs alone, of another size
+        lacking = trained
     if lacking:
         path, shape, _ = lacking[0]
         raise TrainingError(
