@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import requests
 import tiny_exports
@@ -96,3 +102,99 @@ def test_no_other_file_is_served(path: str, running: Running) -> None:
         response = session.send(request, timeout=TIMEOUT)
     assert response.status_code == 404
     assert "error" in response.json()
+
+
+_STUBS = """
+const vm = require("node:vm"), fs = require("node:fs");
+const node = () => ({ children: [], append(...more) { this.children.push(...more); },
+  replaceChildren(...more) { this.children = more; }, querySelectorAll: () => [], checked: false });
+const elements = {};
+let pixels = [], written = null, bytes = null;
+const context = {
+  fillRect() {}, drawImage() {}, putImageData(image) { written = Array.from(image.data); },
+  createImageData: (w, h) => ({ data: new Uint8ClampedArray(4 * w * h) }),
+  getImageData: () => ({ data: Uint8ClampedArray.from(pixels) }),
+};
+const sandbox = {
+  document: {
+    getElementById: (id) => (elements[id] ??= { ...node(), addEventListener() {} }),
+    createElement: () => ({ ...node(), getContext: () => context }),
+  },
+  Blob: class { constructor([view]) { bytes = Array.from(new Uint8Array(view.buffer)); } },
+  URL: { createObjectURL: () => "blob:", revokeObjectURL() {} },
+  createImageBitmap: async () => ({}), fetch: async () => { throw new Error("no server"); },
+  DataView, ArrayBuffer, Uint8Array,
+};
+vm.createContext(sandbox);
+vm.runInContext(fs.readFileSync(process.argv[1], "utf8"), sandbox);
+const told = JSON.parse(process.argv[2]);
+pixels = told.pixels ?? [];
+const { showRows, readImage, highestOf } = sandbox;
+(async () => {
+  if (told.rows) showRows(elements.samples ??= node(), told.rows, told.model);
+  const highest = highestOf(told.model, "serving_default", "inputs");
+  const read = told.pixels ? await readImage({ name: "x" }, told.shape, highest) : null;
+  console.log(JSON.stringify({ written, bytes, read }));
+})();
+"""
+
+
+def run_script(**told: Any) -> dict[str, Any]:
+    """What page.js draws, plays and reads, in Node with a stand-in for the document."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node is not installed")
+    script = files("zoo.serving") / "web" / "page.js"
+    command = [node, "-e", _STUBS, str(script), json.dumps(told)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True)
+    return json.loads(done.stdout)
+
+
+def described(kind: str, dtype: str, maximum: int | None) -> dict[str, Any]:
+    """As `zoo.serving.page.describe` describes a model of rows of that dtype."""
+    x = {"x": {"dtype": dtype}}
+    told = {"x": {"dtype": dtype, "maximum": maximum}}
+    return {
+        "signatures": {"serving_default": {"inputs": x, "outputs": {}}, "sample": {"outputs": x}},
+        "manifest": {
+            "default_signature": "log_prob",
+            "signatures": {"log_prob": {"inputs": told}, "sample": {"outputs": told}},
+        },
+        "media": {"kind": kind, "sample_rate": 8000},
+    }
+
+
+@pytest.mark.parametrize(
+    ("dtype", "samples", "expected"),
+    [
+        ("int16", [-12000, -3, 0, 500, 32767, -32768], [-12000, -3, 0, 500, 32767, -32768]),
+        ("float32", [-1.0, 0.5, 1.5], [-32767, 16384, 32767]),
+    ],
+)
+def test_clips_are_played_as_they_are(
+    dtype: str, samples: list[float], expected: list[int]
+) -> None:
+    played = run_script(model=described("audio", dtype, None), rows=[samples])["bytes"]
+    assert np.frombuffer(bytes(played)[44:], np.int16).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("highest", "image", "shown"),
+    [(255, [0, 7, 255], [0, 7, 255]), (1, [0, 1, 1], [0, 255, 255]), (3, [0, 1, 3], [0, 85, 255])],
+)
+def test_images_are_drawn_from_black_to_white(
+    highest: int, image: list[int], shown: list[int]
+) -> None:
+    rows = [[[[value] for value in image]]]
+    written = run_script(model=described("image", "uint8", highest), rows=rows)["written"]
+    assert np.reshape(written, [-1, 4]).tolist() == [[v, v, v, 255] for v in shown]
+
+
+@pytest.mark.parametrize(
+    ("highest", "expected"), [(255, [0, 100, 200, 255]), (1, [0, 0, 1, 1]), (3, [0, 1, 3, 3])]
+)
+def test_pictures_are_read_as_the_model_s_levels(highest: int, expected: list[int]) -> None:
+    pixels = [value for grey in (0, 100, 200, 255) for value in (grey, grey, grey, 255)]
+    model = described("image", "uint8", highest)
+    read = run_script(model=model, pixels=pixels, shape=[1, 4, 1])["read"]
+    assert [value for (value,) in read[0]] == expected

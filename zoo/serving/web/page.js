@@ -51,22 +51,23 @@ async function attempt(button, status, work) {
 
 // --- pictures, sounds, numbers
 
-/** Draws rows x columns x channels of 0..255 on a canvas of that size. */
-function drawImage(image) {
+/** Draws rows x columns x channels of 0..highest on a canvas of that size. */
+function drawImage(image, highest) {
   const [height, width, channels] = [image.length, image[0].length, image[0][0].length];
   const canvas = make("canvas", { width, height });
   const context = canvas.getContext("2d");
   const data = context.createImageData(width, height);
   image.flat().forEach((pixel, i) => {
-    const [r, g, b] = channels === 1 ? [pixel[0], pixel[0], pixel[0]] : pixel;
-    data.data.set([r, g, b, 255], 4 * i);
+    const grey = pixel.map((value) => (255 * value) / highest);
+    const [r, g, b] = channels === 1 ? [grey[0], grey[0], grey[0]] : grey;
+    data.data.set([r, g, b, 255], 4 * i); // rounds
   });
   context.putImageData(data, 0, 0);
   return canvas;
 }
 
-/** A player of samples in -1..1: a 16-bit mono WAV file. */
-function makePlayer(samples, rate) {
+/** A player of samples in -highest..highest: a 16-bit mono WAV file. */
+function makePlayer(samples, rate, highest) {
   const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
   const text = (at, s) => [...s].forEach((c, i) => view.setUint8(at + i, c.charCodeAt(0)));
   text(0, "RIFF");
@@ -82,7 +83,8 @@ function makePlayer(samples, rate) {
   text(36, "data");
   view.setUint32(40, 2 * samples.length, true);
   samples.forEach((value, i) => {
-    view.setInt16(44 + 2 * i, Math.round(32767 * Math.max(-1, Math.min(1, value))), true);
+    const level = Math.round((32767 * value) / highest);
+    view.setInt16(44 + 2 * i, Math.max(-32768, Math.min(32767, level)), true);
   });
   const url = URL.createObjectURL(new Blob([view], { type: "audio/wav" }));
   return make("audio", { controls: true, src: url });
@@ -97,12 +99,21 @@ function makeTable(rows) {
   return make("table", {}, make("tbody", {}, ...lines));
 }
 
-function showRows(target, rows, media) {
+/** The largest value of x: the manifest's, where it has one, else that of the dtype. */
+function highestOf(model, signature, side) {
+  const told = toldOf(model, signature)[side]?.x?.maximum;
+  const { dtype } = model.signatures[signature][side].x ?? {};
+  return told ?? { uint8: 255, int16: 32767 }[dtype] ?? (model.media.kind === "audio" ? 1 : 255);
+}
+
+function showRows(target, rows, model) {
   target.querySelectorAll("audio").forEach((player) => URL.revokeObjectURL(player.src));
-  if (media.kind === "image") target.replaceChildren(...rows.map(drawImage));
-  else if (media.kind === "audio") {
-    const rate = media.sample_rate ?? 16000;
-    target.replaceChildren(...rows.map((row) => makePlayer(row.flat(Infinity), rate)));
+  const highest = highestOf(model, "sample", "outputs");
+  if (model.media.kind === "image") {
+    target.replaceChildren(...rows.map((row) => drawImage(row, highest)));
+  } else if (model.media.kind === "audio") {
+    const rate = model.media.sample_rate ?? 16000;
+    target.replaceChildren(...rows.map((row) => makePlayer(row.flat(Infinity), rate, highest)));
   } else target.replaceChildren(makeTable(rows));
 }
 
@@ -125,7 +136,7 @@ async function sample() {
   const model = shown;
   const count = element("rows").valueAsNumber;
   const outputs = await predict(model, "sample", columns(model, "sample", count, SAMPLED));
-  showRows(element("samples"), outputs.x ?? Object.values(outputs)[0], model.media);
+  showRows(element("samples"), outputs.x ?? Object.values(outputs)[0], model);
 }
 
 /** Scores one row of data and shows every output of the default signature. */
@@ -145,8 +156,8 @@ async function score(row, ...picture) {
   element("scored").replaceChildren(...picture, list);
 }
 
-/** A picture file as the model's height x width x channels of 0..255. */
-async function readImage(file, [height, width, channels]) {
+/** A picture file as the model's height x width x channels of 0..highest. */
+async function readImage(file, [height, width, channels], highest) {
   const bitmap = await createImageBitmap(file).catch(() => {
     throw new Error(`${file.name} is no image that this browser can read.`);
   });
@@ -155,7 +166,10 @@ async function readImage(file, [height, width, channels]) {
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, width, height);
   const { data } = context.getImageData(0, 0, width, height);
-  const level = (value) => (element("invert").checked ? 255 - value : value);
+  const level = (value) => {
+    const grey = element("invert").checked ? 255 - value : value;
+    return Math.floor((grey * (highest + 1)) / 256);
+  };
   const pixel = (i) => {
     const [r, g, b] = data.slice(4 * i, 4 * i + 3);
     if (channels === 3) return [level(r), level(g), level(b)];
@@ -168,8 +182,9 @@ async function readImage(file, [height, width, channels]) {
 function scoreFile(file) {
   if (!file) return;
   attempt(null, element("score-status"), async () => {
-    const image = await readImage(file, eventShape(shown));
-    await score(image, drawImage(image));
+    const highest = highestOf(shown, "serving_default", "inputs");
+    const image = await readImage(file, eventShape(shown), highest);
+    await score(image, drawImage(image, highest));
   });
 }
 
