@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
+import shutil
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ import tiny_checkpoints
 from typer.testing import CliRunner
 
 import zoo
-from zoo import cli
+from zoo import cli, registry
 from zoo.anomalies import p_values
 from zoo.errors import InvalidInputError
 from zoo.imputation import impute
@@ -61,11 +64,12 @@ def test_tables_round_trip_with_their_header(tmp_path: Path, rng: np.random.Gene
 
 def test_missing_cells_are_nan_where_they_may_be(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    path.write_text("1,,3\nNA,?,nan\n\n4,5,6\n")
+    path.write_text("1,,3\nNA,?,nan\n\n, ,\n4,5,6\n")  # a blank line, a row of empty cells
     rows, header = read_csv(path, 3, allow_missing=True)
     assert header == ["x0", "x1", "x2"]
+    missing = [math.nan] * 3
     np.testing.assert_array_equal(
-        rows, np.array([[1, math.nan, 3], [math.nan] * 3, [4, 5, 6]], np.float32)
+        rows, np.array([[1, math.nan, 3], missing, missing, [4, 5, 6]], np.float32)
     )
     with pytest.raises(InvalidInputError, match=r"a number in row 0, column x1 .*got ''"):
         read_csv(path, 3)
@@ -166,6 +170,35 @@ def test_a_folder_is_compared_with_the_rows_of_its_own_dataset(
     np.save("x.npy", np.zeros((2, 5), np.float32))
     printed = run("anomalies", master[0] / "tiny_features", "x.npy", code=2)
     assert "The package's rows of magic have shape [10]" in printed
+    shutil.copytree(master[0] / "tiny_features", "tuned")
+    Path("tuned/recipe.json").unlink()  # a model of no recipe, as `save_checkpoint` writes it
+    Path("tuned/SHA256SUMS").unlink()
+    assert "give --reference" in run("anomalies", "./tuned", "x.npy", code=2)
+
+
+def test_the_reference_has_the_labels_that_were_learnt(
+    published: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a run on some labels, rows of the others are not normal."""
+    from zoo.cli.tables import _reference
+
+    model = zoo.load("tiny_features")
+    rows = np.arange(20, dtype=np.float32).reshape(4, 5)
+    monkeypatch.setattr("zoo.data.samples", lambda _: rows)
+    monkeypatch.setattr("zoo.data.sample_labels", lambda _: np.array([0, 1, 0, 2]))
+    entry = registry.get("tiny_features")
+
+    def learnt(*labels: int) -> Any:
+        dataset = dataclasses.replace(entry.recipe.dataset, labels=labels)
+        recipe = dataclasses.replace(entry.recipe, dataset=dataset)
+        changed = dataclasses.replace(entry, recipe=recipe)
+        monkeypatch.setitem(registry.ENTRIES, "tiny_features", changed)
+        return _reference("tiny_features", None, model, None)[0]
+
+    np.testing.assert_array_equal(learnt(), rows)
+    np.testing.assert_array_equal(learnt(0, 2), rows[[0, 2, 3]])
+    with pytest.raises(InvalidInputError, match="no rows of magic with such labels"):
+        learnt(7)
 
 
 def test_too_few_reference_rows_are_complained_of(published: None) -> None:
@@ -245,7 +278,10 @@ def test_rows_may_miss_different_values_and_seeds_repeat() -> None:
     assert np.isfinite(first).all()
     np.testing.assert_array_equal(first[~np.isnan(x)], x[~np.isnan(x)])
     assert (first != other)[np.isnan(x)].all()
-    np.testing.assert_array_equal(impute(model, x[1:2]), x[1:2])
+    whole = x[1:2].copy()
+    same = impute(model, whole)
+    np.testing.assert_array_equal(same, x[1:2])
+    assert not np.shares_memory(same, whole)
 
 
 def test_a_column_that_another_determines_is_drawn_as_narrowly() -> None:
@@ -335,6 +371,8 @@ def test_bad_rows_are_refused(x: np.ndarray, steps: int, message: str) -> None:
 def test_images_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="rows of real features"):
         impute(zoo.create("nice", event_shape=(2, 2, 1), hidden_units=(4,)), np.zeros((1, 4)))
+    with pytest.raises(InvalidInputError, match="rows of real features"):
+        impute(zoo.create("wavenet", event_shape=(16,), residual_channels=4), np.zeros((1, 16)))
 
 
 def test_impute_fills_the_empty_cells_alone(published: None) -> None:

@@ -89,8 +89,8 @@ def read_image(path: str | Path, event_shape: Sequence[int]) -> np.ndarray:
     path = Path(path)
     if len(event_shape) != 3:
         raise InvalidInputError(
-            f"{path} is an image, and the model takes rows of shape {list(event_shape)}: give .npy "
-            "or .npz."
+            f"{path} is no .csv, .npy or .npz, and the model takes rows of shape "
+            f"{list(event_shape)}."
         )
     height, width, channels = event_shape
     try:
@@ -109,7 +109,10 @@ def read_image(path: str | Path, event_shape: Sequence[int]) -> np.ndarray:
             pixels = np.asarray(image.convert("L" if grey else "RGB"), np.uint8)
     except FileNotFoundError as error:
         raise InvalidInputError(f"No file {path}.") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, InvalidInputError):
+            raise
+        # The others are what Pillow raises.
         raise InvalidInputError(f"{path} cannot be read as an image ({error}).") from error
     return pixels.reshape([1, height, width, channels])
 

@@ -46,13 +46,14 @@ def impute(
     labels that are not one a row, and num_steps < 10.
     """
     config = model.config
-    if len(config.event_shape) != 1 or config.preprocessing.num_levels:
+    of_features = len(config.event_shape) == 1 and not config.preprocessing.num_levels
+    if not of_features or hasattr(config, "sample_rate"):
         raise InvalidInputError(
             f"Imputation is for rows of real features; {model.name} models {config.event_shape}."
         )
     if not isinstance(num_steps, int) or num_steps < 10:
         raise InvalidInputError(f"num_steps must be an integer of at least 10; got {num_steps!r}.")
-    rows = np.asarray(x, np.float32)
+    rows = np.array(x, np.float32)
     if rows.ndim != 2 or rows.shape[1] != config.event_shape[0] or len(rows) == 0:
         raise InvalidInputError(
             f"Expected x of shape [batch, {config.event_shape[0]}]; got {list(rows.shape)}."

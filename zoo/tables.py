@@ -13,7 +13,7 @@ from zoo.errors import InvalidInputError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["is_missing", "read_cells", "read_csv", "write_csv"]
+__all__ = ["is_missing", "numbers_of", "read_cells", "read_csv", "write_csv"]
 
 MISSING = ("", "nan", "na", "?")
 LARGEST = 3.4028235e38  # of float32
@@ -24,16 +24,25 @@ def read_csv(
 ) -> tuple[np.ndarray, list[str]]:
     """(float32 rows [n, columns], header) of a CSV file; missing cells are NaN.
 
-    A first line without a number is the header; without one it is x0, x1 and so on.
+    `read_cells` and `numbers_of` after one another; raises what they raise.
+    """
+    lines, header = read_cells(path, columns)
+    return numbers_of(lines, header, path, allow_missing=allow_missing), header
+
+
+def numbers_of(
+    lines: list[list[str]], header: list[str], path: Path, *, allow_missing: bool = False
+) -> np.ndarray:
+    """The cells of `read_cells` as float32 [n, columns]; missing ones are NaN.
+
     Missing is a cell that is empty, "nan", "NA" or "?".
 
-    Raises InvalidInputError for no rows, another number of columns, a cell that is no finite
-    float32, and a missing one unless `allow_missing`.
+    Raises InvalidInputError, with the place in `path`, for a cell that is no finite float32, and
+    for a missing one unless `allow_missing`.
     """
     import numpy as np
 
-    lines, header = read_cells(path, columns)
-    rows = np.empty([len(lines), columns], np.float32)
+    rows = np.empty([len(lines), len(header)], np.float32)
     for number, line in enumerate(lines):
         for column, cell in enumerate(line):
             missing = is_missing(cell)
@@ -44,17 +53,20 @@ def read_csv(
                     f"{cell!r}."
                 )
             rows[number, column] = value
-    return rows, header
+    return rows
 
 
 def read_cells(path: Path, columns: int) -> tuple[list[list[str]], list[str]]:
-    """(the cells of every row as they stand, header): what `read_csv` reads.
+    """(the cells of every row as they stand, header) of a CSV file.
+
+    A first line without a number is the header; without one it is x0, x1 and so on. Blank lines
+    are passed over; a line of empty cells is a row.
 
     Raises InvalidInputError for no rows and for another number of columns.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            lines = [line for line in csv.reader(stream) if any(cell.strip() for cell in line)]
+            lines = [line for line in csv.reader(stream) if len(line) > 1 or "".join(line).strip()]
     except FileNotFoundError as error:
         raise InvalidInputError(f"No file {path}.") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -10,7 +10,7 @@ import typer
 from zoo.cli.app import EXIT_CODES, AsJson, Context, Name, app, complain, loaded, print_json
 from zoo.cli.use import read_rows, scores_of
 from zoo.console import columns, waiting
-from zoo.errors import DataError, InvalidInputError
+from zoo.errors import CheckpointError, DataError, InvalidInputError
 
 SHOWN_ROWS = 10
 
@@ -85,18 +85,21 @@ def _reference(name: str, path: Path | None, model: Any, context: int | None) ->
     """The reference rows and their labels."""
     if path is not None:
         return read_rows(path, model.config, context)
+    import numpy as np
+
     from zoo import checkpointing, loading, recipes, registry
     from zoo.data import sample_labels, samples
 
     try:
         if loading.is_folder(name):
             stored = checkpointing.read_json(Path(name) / checkpointing.RECIPE_FILE)
-            dataset = recipes.from_dict(stored).dataset.name
+            recipe = recipes.from_dict(stored)
         else:
-            dataset = registry.get(name).recipe.dataset.name
-        labels = sample_labels(dataset) if model.config.context_size else None
+            recipe = registry.get(name).recipe
+        dataset, learnt = recipe.dataset.name, recipe.dataset.labels
         rows = samples(dataset)
-    except (DataError, ValueError) as error:
+        labels = sample_labels(dataset) if model.config.context_size or learnt else None
+    except (CheckpointError, DataError, ValueError) as error:
         raise InvalidInputError(
             f"The package holds no test rows for {name}: give --reference, a file of normal rows."
         ) from error
@@ -105,9 +108,17 @@ def _reference(name: str, path: Path | None, model: Any, context: int | None) ->
             f"The package's rows of {dataset} have shape {list(rows.shape[1:])}, the model's "
             f"{list(model.config.event_shape)}: give --reference, a file of normal rows."
         )
-    if labels is not None and context is not None:
-        rows, labels = rows[labels == context], labels[labels == context]
-    return rows, labels
+    if labels is not None:  # rows of labels that were not learnt, or not asked for, are not normal
+        normal = np.isin(labels, learnt) if learnt else np.full(len(labels), fill_value=True)
+        if model.config.context_size and context is not None:
+            normal &= labels == context
+        rows, labels = rows[normal], labels[normal]
+    if not len(rows):
+        raise InvalidInputError(
+            f"The package holds no rows of {dataset} with such labels: give --reference, a file of "
+            "normal rows."
+        )
+    return rows, labels if model.config.context_size else None
 
 
 @app.command(epilog=EXIT_CODES)
@@ -130,13 +141,14 @@ def impute(
     import numpy as np
 
     from zoo.imputation import impute as imputed
-    from zoo.tables import is_missing, read_cells, read_csv, write_csv
+    from zoo.tables import is_missing, numbers_of, read_cells, write_csv
 
     for path in (file, out):
         if path.suffix.lower() != ".csv":
             raise InvalidInputError(f"Expected a .csv file; got {str(path)!r}.")
     model = loaded(name)
-    rows, header = read_csv(file, model.config.event_size, allow_missing=True)
+    cells, header = read_cells(file, model.config.event_size)
+    rows = numbers_of(cells, header, file, allow_missing=True)
     labels = None if context is None else np.full(len(rows), context)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
@@ -144,7 +156,6 @@ def impute(
             filled = imputed(model, rows, context=labels, num_steps=steps, seed=seed)
     for warning in told:
         complain(str(warning.message))
-    cells, _ = read_cells(file, model.config.event_size)
     drawn = filled.astype(str).tolist()
     whole = [
         [new if is_missing(old) else old for old, new in zip(*pair, strict=True)]

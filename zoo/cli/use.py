@@ -222,6 +222,18 @@ def read_rows(path: Path, config: Any, context: int | None = None) -> tuple[Any,
     return rows, np.full(rows.shape[:1], context)
 
 
+def _of_table(rows: np.ndarray, path: Path, config: Any) -> np.ndarray:
+    """Rows of numbers as the model's: whole ones where its data are integers."""
+    import numpy as np
+
+    rows = rows.reshape([-1, *config.event_shape])
+    if not config.preprocessing.num_levels and not hasattr(config, "sample_rate"):
+        return rows
+    if (rows != np.round(rows)).any():
+        raise InvalidInputError(f"Expected whole numbers in {path}: the model's data are integers.")
+    return rows.astype(np.int32)
+
+
 def _stored_rows(path: Path, config: Any) -> tuple[Any, Any]:
     import tokenize
     import zipfile
@@ -232,8 +244,8 @@ def _stored_rows(path: Path, config: Any) -> tuple[Any, Any]:
     suffix, event_shape = path.suffix.lower(), config.event_shape
     if suffix in AUDIO_SUFFIXES:
         return _read_clip(path, config), None
-    if suffix == ".csv" and len(event_shape) == 1:
-        return read_csv(path, event_shape[0])[0], None
+    if suffix == ".csv":
+        return _of_table(read_csv(path, config.event_size)[0], path, config), None
     if suffix not in (".npy", ".npz"):
         from zoo import figures
 
@@ -254,10 +266,13 @@ def _stored_rows(path: Path, config: Any) -> tuple[Any, Any]:
                     )
                 labels = content["context"] if "context" in keys else None
                 content = content[key]
+        if not isinstance(content, np.ndarray):  # another file in the archive: its bytes
+            raise InvalidInputError(f"{path} holds no array.")
     except FileNotFoundError as error:
         raise InvalidInputError(f"No file {path}.") from error
     except (
-        OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, tokenize.TokenError
+        OSError, EOFError, MemoryError, ValueError, zipfile.BadZipFile, zlib.error,
+        tokenize.TokenError,
     ) as error:  # fmt: skip
         if isinstance(error, InvalidInputError):
             raise
