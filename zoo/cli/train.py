@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo import checkpointing, loading, registry
+from zoo import checkpointing, loading, recipes, registry
 from zoo.cli.app import (
     EXIT_CODES,
     SIGNALLED,
@@ -37,16 +37,25 @@ if TYPE_CHECKING:
 
 LOG_SECONDS = 60.0  # between lines of training progress where there is no terminal
 
+# Options of `zoo train`: what a fresh run starts with, where and how long it trains, what goes out.
+_FRESH = ("assignments", "resume", "start")
+_HERE = ("max_seconds", "strategy", "replicas", "tpu", "tpu_zone", "worker_timeout")
+_LOWERED = ("platforms", "reference_steps", "part_size")
+_SPELT = {"assignments": "--set", "start": "--from"}
+
 
 @app.command(epilog=EXIT_CODES)
 def train(
     name: RegistryName,
     *,
+    invocation: typer.Context,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Change the recipe; may be repeated."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a run stopped.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run stopped, by its own recipe.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/NAME without.")] = None,
     start: Annotated[
         str,
@@ -112,20 +121,11 @@ def train(
 
     Example: zoo train nice_mnist --set optimizer.learning_rate=3e-4 --set max_epochs=5
     """
-    from zoo import recipes
-
-    if export_step is not None and import_step is not None:
-        raise InvalidInputError("Give --export-step or --import-step, not both.")
-    if strategy != "auto" and (export_step is not None or import_step is not None):
-        raise InvalidInputError("--strategy is for training; steps go out and come back without.")
-    recipe = recipes.override(registry.get(name).recipe, assignments or [])
+    _refuse_unused(invocation)
     folder = out or Path("runs") / name
+    recipe = recipes.override(_recipe(name, folder if resume else None), assignments or [])
     import_tensorflow()
     if import_step is not None:
-        if assignments:
-            raise InvalidInputError(
-                "A run that comes back has its recipe with it: leave out --set."
-            )
         from zoo import portable
 
         _print_result(portable.import_step(import_step, folder, name=name))
@@ -174,6 +174,39 @@ def train(
         import signal
 
         raise typer.Exit(SIGNALLED + signal.Signals[result.reason.removeprefix("signal ")])
+
+
+def _refuse_unused(invocation: typer.Context) -> None:
+    """Raises InvalidInputError for options that the others given leave nothing to do."""
+    given = {
+        name
+        for name in invocation.params
+        if (source := invocation.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    }
+    if {"export_step", "import_step"} <= given:
+        raise InvalidInputError("Give --export-step or --import-step, not both.")
+    if "import_step" in given:
+        why, unused = "A run that comes back has its recipe with it", {*_FRESH, *_HERE, *_LOWERED}
+    elif "export_step" in given:
+        why, unused = "A step that goes out is trained elsewhere", {*_HERE}
+    else:
+        why, unused = "No step goes out without --export-step", {*_LOWERED}
+    if found := [name for name in (*_FRESH, *_HERE, *_LOWERED) if name in given & unused]:
+        options = ", ".join(_SPELT.get(name, f"--{name.replace('_', '-')}") for name in found)
+        raise InvalidInputError(f"{why}: leave out {options}.")
+    if {"resume", "start"} <= given:
+        raise InvalidInputError("A resumed run goes on from its own weights: leave out --from.")
+
+
+def _recipe(name: str, resumed: Path | None) -> recipes.Recipe:
+    """The recipe of the name; of a run that is resumed, the one it was started with."""
+    recipe = registry.get(name).recipe
+    stored = resumed and resumed / checkpointing.RECIPE_FILE
+    if stored and stored.exists():
+        own = recipes.from_dict(checkpointing.read_json(stored))
+        if (own.family, own.dataset.name) == (recipe.family, recipe.dataset.name):
+            return own
+    return recipe  # which a state of another one refuses
 
 
 def _print_result(result: TrainingResult) -> None:
