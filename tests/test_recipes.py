@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,6 +142,24 @@ def test_overrides_apply_in_order() -> None:
 def test_override_refuses(assignment: str, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         recipes.override(RECIPE, [assignment])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: recipes.Optimizer(schedule="linear"), "schedule must be one of ('constant'"),
+        (lambda: recipes.Optimizer(algorithm="sgd"), "algorithm must be one of ('adam'"),
+        (lambda: recipes.Distillation(teacher="t", divergence="kl"), "divergence must be one of"),
+        (lambda: dataclasses.replace(RECIPE, annealing="Joint"), "annealing must be one of"),
+        (
+            lambda: recipes.from_dict({**recipes.to_dict(RECIPE), "conditioner_dtype": "bfloat16"}),
+            "conditioner_dtype must be one of ('float32'",
+        ),
+    ],
+)
+def test_words_that_are_none_are_refused(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        make()
 
 
 def test_a_config_field_that_no_model_has_is_refused_where_the_model_is_built() -> None:

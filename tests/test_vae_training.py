@@ -15,7 +15,7 @@ from zoo import evaluation, loading, models, registry, training
 from zoo.data import sources
 from zoo.errors import ConfigError, TrainingError
 from zoo.ops.noise import binarized
-from zoo.recipes import Optimizer, Recipe
+from zoo.recipes import Distillation, Optimizer, Recipe
 from zoo.training.run import Run, build_model
 from zoo.training.step import TrainingStep
 
@@ -118,9 +118,20 @@ def test_warm_up_and_binarisation_of_a_model_without_them_are_refused(tmp_path: 
             training.train(recipe, tmp_path / next(iter(changes)), name="nice")
 
 
-def test_a_vae_has_no_energy() -> None:
-    recipe = dataclasses.replace(RECIPE, energy="u1", dynamic_binarization=False)
-    with pytest.raises(ConfigError, match="fitted by a flow; tiny is a VAE"):
+@pytest.mark.parametrize(
+    "changes", [{"energy": "u1"}, {"distillation": Distillation(teacher="wavenet_digits")}]
+)
+def test_a_vae_has_no_energy_and_no_teacher(changes: dict[str, Any]) -> None:
+    recipe = dataclasses.replace(RECIPE, dynamic_binarization=False, **changes)
+    with pytest.raises(ConfigError, match="or taught; tiny is a VAE"):
+        build_model(recipe, "tiny")
+
+
+def test_joint_annealing_has_no_divergence_to_be_bounded() -> None:
+    annealed = dataclasses.replace(RECIPE, annealing="joint", annealing_steps=5)
+    build_model(annealed, "tiny")
+    recipe = dataclasses.replace(annealed, config={**RECIPE.config, "free_bits": 0.5})
+    with pytest.raises(ConfigError, match="Leave out one"):
         build_model(recipe, "tiny")
 
 

@@ -37,6 +37,7 @@ from zoo.audio_evaluation import AUDIO_METRICS, CLIPS_A_LABEL, audio_metrics
 from zoo.data import sources
 from zoo.energy_evaluation import DRAWS, ENERGY_METRICS, energy_metrics
 from zoo.errors import CheckpointError, InvalidInputError
+from zoo.ops.precision import float32_products
 from zoo.ops.units import bits_per_dim_from_nats
 from zoo.statistics import mean_with_error
 from zoo.symmetrised import symmetrised_log_prob
@@ -51,6 +52,7 @@ SLOW_ROWS = 100  # certified where a direction takes D network passes
 BATCH_NUMBERS = 2**17
 
 
+@float32_products(exact=True)
 def evaluate(
     name: str,
     split: str = "test",
@@ -63,7 +65,7 @@ def evaluate(
     out: str | os.PathLike[str] = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Evaluates a named model on a split of its recipe's dataset.
+    """Evaluates a named model on a split of its recipe's dataset, in float32 on GPUs too.
 
     returns: what `metrics.json` holds.
     name: a registered name: its weights, dataset and the paper's figure.

@@ -8,6 +8,7 @@ schedule, batch, precision, seed. Each system has one recipe that is the paper's
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import types
@@ -68,7 +69,7 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         """Raises ConfigError for settings that cannot be run."""
-        words = ("schedule", "algorithm")
+        words = _check_words(self)
         _check_numbers(self, (f.name for f in dataclasses.fields(self) if f.name not in words))
         if self.epsilon == 0.0 or self.beta_1 >= 1.0 or self.beta_2 >= 1.0:
             raise ConfigError(
@@ -102,11 +103,9 @@ class Distillation:
     def __post_init__(self) -> None:
         """Raises ConfigError for settings that cannot be run."""
         _check_numbers(self, ("scale_weight", "contrastive", "power", "spectral", "perceptual"))
-        if self.num_samples < 1 or self.divergence not in ("sampled", "gaussian"):
-            raise ConfigError(
-                "Expected num_samples >= 1 and divergence 'sampled' or 'gaussian'; got "
-                f"{self.num_samples} and {self.divergence!r}."
-            )
+        _check_words(self)
+        if self.num_samples < 1:
+            raise ConfigError(f"num_samples must be at least 1; got {self.num_samples}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +163,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that cannot be run."""
+        _check_words(self)
         _check_numbers(
             self,
             (
@@ -186,6 +186,21 @@ class Recipe:
                 "A recipe needs batch_size >= 1, max_epochs >= 1 and ema_decay in [0, 1); got "
                 f"{self.batch_size}, {self.max_epochs} and {self.ema_decay}."
             )
+
+
+@functools.cache
+def _words(owner: Any) -> dict[str, tuple[str, ...]]:
+    """The words that each field of a dataclass takes which is declared as one of several."""
+    hints = typing.get_type_hints(owner)
+    return {k: typing.get_args(h) for k, h in hints.items() if typing.get_origin(h) is Literal}
+
+
+def _check_words(owner: Any) -> Mapping[str, tuple[str, ...]]:
+    words: dict[str, tuple[str, ...]] = _words(owner.__class__)
+    for name, allowed in words.items():
+        if getattr(owner, name) not in allowed:
+            raise ConfigError(f"{name} must be one of {allowed}; got {getattr(owner, name)!r}.")
+    return words
 
 
 def _check_numbers(owner: Any, names: typing.Iterable[str]) -> None:

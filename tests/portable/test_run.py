@@ -22,11 +22,12 @@ from tiny_steps import REFERENCE_STEPS, RUNNER, SAME_STEP, TINY
 
 from zoo import checkpointing, models, portable, training
 from zoo.data import pipeline, sources
+from zoo.errors import TrainingError
 from zoo.losses import negative_log_likelihood
 from zoo.ops.noise import binarized
 from zoo.portable import importing
 from zoo.training.run import build_model
-from zoo.training.state import load_state
+from zoo.training.state import load_state, save_state
 
 TIMES = ("seconds", "rows_per_second")  # all that may differ between two runs of one step
 
@@ -208,6 +209,29 @@ def test_an_exported_run_goes_on_where_it_was(
     portable.import_step(out, tmp_path / "back", name="made")  # ahead of what lies there
     _, history = state_of(tmp_path / "back")
     assert [row["step"] for row in history] == [5, 10, 15, 20, 25]
+
+
+def test_weights_that_were_best_before_the_export_stay(
+    ran: Callable[[str], SimpleNamespace], runner: ModuleType, tmp_path: Path
+) -> None:
+    """Out at step 20, and no validation of the second host is better."""
+    back, out, recipe = tmp_path / "back", tmp_path / "run", TINY["made"]
+    portable.import_step(ran("made").whole, back, name="made")
+    step = training.TrainingStep(build_model(recipe, "made"), recipe, 360)
+    variables = step.state_variables()
+    counters, history = load_state(back / "state.npz", variables, recipe=recipe)
+    counters["best_validation_nats"] = -1e9
+    save_state(back / "state.npz", variables, recipe=recipe, counters=counters, history=history)
+    weights = (back / "model.weights.h5").read_bytes()
+    options = {"name": "made", "run_folder": back, "resume": True, "platforms": ["cpu"]}
+    folder = portable.export_step(recipe, tmp_path / "again", **options)
+    assert runner.main([str(folder), "--out", str(out), "--steps", "25"]) == 0
+    assert progress_of(out)["weights"] is None
+    with pytest.raises(TrainingError, match=r"of step \d+, are where it was exported from"):
+        portable.import_step(out, tmp_path / "elsewhere", name="made")
+    result = portable.import_step(out, back, name="made")
+    assert (result.step, result.best_step) == (25, counters["best_step"])
+    assert (back / "model.weights.h5").read_bytes() == weights
 
 
 def state_of(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

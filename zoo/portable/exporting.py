@@ -82,7 +82,6 @@ def export_step(
             "Expected parts of at least one byte and 0 or more reference steps; got "
             f"{data_part_bytes} and {reference_steps}."
         )
-    _check_precision(recipe)
     if recipe.bucket_size:
         raise ExportError(
             "An exported step takes batches of one shape, whole clips: set bucket_size to 0."
@@ -129,15 +128,6 @@ def described(variables: Sequence[Any]) -> list[dict[str, Any]]:
         }
         for v in variables
     ]
-
-
-def _check_precision(recipe: Recipe) -> None:
-    whitening = recipe.config.get("preprocessing", {}).get("whitening")
-    if recipe.conditioner_dtype == "tensorfloat32" and whitening in ("zca", "separable"):
-        raise ConfigError(
-            "TF32 would round the whitening's matrix products, too, which are part of the density: "
-            "set conditioner_dtype to float32 or mixed_bfloat16."
-        )
 
 
 def _exact_products(recipe: Recipe) -> bool:

@@ -100,13 +100,16 @@ class _Import:
             if (source / state["folder"]).is_dir()
             else None
         )
+        self.weights: Sequence[np.ndarray] | None
         if weights is not None:
             described_weights = described_state[: len(self.model.variables)]
             self.weights = arrays.read(
                 source / weights["folder"], described_weights, weights["parts"]
             )
-        elif self.state is not None:  # no validation yet: the weights as they are
-            self.weights = self.state[: len(self.model.variables)]
+        elif self.state is not None and not progress["counters"]["best_step"]:
+            self.weights = self.state[: len(self.model.variables)]  # no validation yet: as they are
+        elif self.state is not None:  # none better than before it was exported
+            self.weights = None
         else:
             raise MissingCheckpointError(
                 f"{source} has neither weights of a validation nor {state['folder']}/: bring the "
@@ -127,10 +130,11 @@ class _Import:
                 counters=self.counters,
                 history=self.progress["history"],
             )
-        _assign(self.model.variables, self.weights)
-        checkpointing.save_checkpoint(
-            folder, self.model, family=self.recipe.family, recipe=self.recipe
-        )
+        if self.weights is not None:
+            _assign(self.model.variables, self.weights)
+            checkpointing.save_checkpoint(
+                folder, self.model, family=self.recipe.family, recipe=self.recipe
+            )
         write_history(folder, self.progress["history"])
         return write_record(
             folder,
@@ -142,10 +146,21 @@ class _Import:
         )
 
     def _check_folder(self, folder: Path) -> None:
-        """A run in the folder must be the same one, and not ahead."""
-        if not (folder / STATE_FILE).exists():
+        """A run in the folder must be the same one, and not ahead.
+
+        It must be there, with the best weights, where these are not among what is imported.
+        """
+        counters: Mapping[str, Any] = {}
+        if (folder / STATE_FILE).exists():
+            counters, _ = load_state(folder / STATE_FILE, self.variables, recipe=self.recipe)
+        best = self.counters["best_step"]
+        if self.weights is None and counters.get("best_step") != best:
+            raise TrainingError(
+                f"The best weights of this run, of step {best:,}, are where it was exported from: "
+                "give the import that folder as its --out."
+            )
+        if not counters:
             return
-        counters, _ = load_state(folder / STATE_FILE, self.variables, recipe=self.recipe)
         if self.state is None or counters["step"] > self.counters["step"]:
             raise TrainingError(
                 f"{folder} holds this run at step {counters['step']:,}, and what is imported "

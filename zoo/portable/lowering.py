@@ -14,9 +14,8 @@ they are those that JAX's own `call_tf` uses, which itself cannot take variables
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +30,7 @@ from jaxlib.mlir import ir
 from jaxlib.mlir.dialects import func
 
 from zoo.errors import ExportError
+from zoo.ops.precision import float32_products
 
 __all__ = ["JAX_VERSION", "PLATFORMS", "Artefact", "lower"]
 
@@ -79,7 +79,7 @@ def lower(
         raise ExportError(
             f"Expected platforms out of {', '.join(PLATFORMS)}; got {', '.join(unknown) or 'none'}."
         )
-    with _products(exact=exact_products):
+    with float32_products(exact=exact_products):
         traced = _traced(function, arguments, variables, returns_values=returns_values)
 
     def call(values: tuple[Any, ...], *given: Any) -> Any:
@@ -100,17 +100,6 @@ def lower(
         except ValueError as error:  # custom calls without a promise of stability
             raise ExportError(f"JAX cannot export the step: {_one_line(error)}") from error
         return Artefact(bytes(exported.serialize()), exported.calling_convention_version)
-
-
-@contextlib.contextmanager
-def _products(*, exact: bool) -> Iterator[None]:
-    """Whether TensorFlow lowers float32 products with the highest precision or the default one."""
-    before = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(not exact)
-    try:
-        yield
-    finally:
-        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 # --- TensorFlow -> StableHLO

@@ -28,6 +28,7 @@ from zoo.lazy import tfb
 from zoo.losses import negative_log_likelihood
 from zoo.models import build
 from zoo.ops.noise import binarized
+from zoo.ops.precision import float32_products
 from zoo.ops.units import bits_per_dim_from_nats
 from zoo.recipes import Recipe, to_dict
 from zoo.training.records import TrainingResult, write_history, write_record
@@ -84,13 +85,14 @@ def train(
                 folder.glob(".*.tmp") if writes else ()
             ):  # of writers that were killed
                 unfinished.unlink(missing_ok=True)
-            if strategy is None:
-                return Run(recipe, folder, name, **options).loop(max_seconds, progress)
-            from zoo.training.replicas import ReplicatedRun
+            with float32_products(exact=recipe.conditioner_dtype != "tensorfloat32"):
+                if strategy is None:
+                    return Run(recipe, folder, name, **options).loop(max_seconds, progress)
+                from zoo.training.replicas import ReplicatedRun
 
-            return ReplicatedRun(strategy, recipe, folder, name, **options).loop(
-                max_seconds, progress
-            )
+                return ReplicatedRun(strategy, recipe, folder, name, **options).loop(
+                    max_seconds, progress
+                )
     except filelock.Timeout as error:
         raise TrainingError(
             f"Another training is writing to {folder}; give it another --out."
@@ -109,8 +111,19 @@ def build_model(recipe: Recipe, name: str) -> Any:
             f"{name} is of the family {recipe.family}."
         )
     _check_augmentation(recipe, name)
-    if recipe.energy and hasattr(model, "elbo"):
-        raise ConfigError(f"An energy is fitted by a flow; {name} is a VAE.")
+    whitening = model.config.preprocessing.whitening
+    if recipe.conditioner_dtype == "tensorfloat32" and whitening in ("zca", "separable"):
+        raise ConfigError(
+            "TF32 would round the whitening's matrix products, too, which are part of the density: "
+            "set conditioner_dtype to float32 or mixed_bfloat16."
+        )
+    if (recipe.energy or recipe.distillation is not None) and hasattr(model, "elbo"):
+        raise ConfigError(f"Only flows are fitted to an energy or taught; {name} is a VAE.")
+    joint = annealed and recipe.annealing == "joint"
+    if joint and getattr(model.config, "free_bits", False):
+        raise ConfigError(
+            "free_bits bound a KL divergence; joint annealing has none. Leave out one of them."
+        )
     if recipe.distillation is not None:
         from zoo.distillation import DistillationLoss  # with the teacher's weights
 
@@ -245,6 +258,7 @@ class Run:
     def _initialize(self, initial_weights: str | os.PathLike[str]) -> None:
         if initial_weights:
             checkpointing.load_weights(self.model, initial_weights)
+            self._measure_durations()
             return
         self.model.adapt_whitening(self.train_rows.x)
         if self.recipe.initialization_rows:
@@ -252,10 +266,14 @@ class Run:
             self.model._fit(rows.x, rows.context, "all")
         if self.recipe.start:
             assign_shared(self.model, loading.load(self.recipe.start))
-            if hasattr(self.model, "measure_durations"):
-                self.model.measure_durations(self.train_rows.x, self.train_rows.context)
+            self._measure_durations()
         elif self.recipe.distillation is not None:
             self.model._objective.initialize(self.model)
+
+    def _measure_durations(self) -> None:
+        """How long the clips of each label are, of a model that knows it from another start."""
+        if hasattr(self.model, "measure_durations"):
+            self.model.measure_durations(self.train_rows.x, self.train_rows.context)
 
     # Validation, as every runner of this recipe does it.
 
@@ -300,7 +318,7 @@ class Run:
             else tf.summary.create_noop_writer()
         )
         reason = "finished"
-        if self.writes and not (self.folder / checkpointing.RECIPE_FILE).exists():
+        if self.writes:  # of a resumed run, max_epochs and patience may be new
             checkpointing.write_json_atomic(
                 self.folder / checkpointing.RECIPE_FILE, to_dict(self.recipe)
             )
