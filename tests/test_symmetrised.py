@@ -68,13 +68,22 @@ def test_density_is_the_mean_of_the_eight(
         np.testing.assert_allclose(symmetrised_log_prob(model, way), expected, rtol=1e-9)
 
 
+def test_rows_are_of_the_models_dtype_before_they_are_turned(
+    rng: np.random.Generator, model: models.DensityModel
+) -> None:
+    x = np.clip(40 * rows(rng, 4), -120, 120).astype(np.int8)  # sums of them are beyond int8
+    expected = symmetrised_log_prob(model, x.astype(np.float64))
+    np.testing.assert_array_equal(symmetrised_log_prob(model, x), expected)
+
+
 def test_other_events_are_refused(rng: np.random.Generator, model: models.DensityModel) -> None:
     with pytest.raises(InvalidInputError, match=r"rows of side\*\*2 - 1 pixels.*\(4, 5\)"):
         symmetrised_log_prob(models.create("maf", event_shape=(5,)), np.zeros((4, 5), "float32"))
-    with pytest.raises(InvalidInputError, match="patches as rows of pixels"):
+    with pytest.raises(InvalidInputError, match="patches as rows of real pixels"):
         symmetrised_log_prob(models.create("nice", event_shape=(3, 3, 1)), np.zeros((4, 3, 3, 1)))
-    with pytest.raises(InvalidInputError, match=r"side\*\*2 - 1 pixels"):
-        symmetrised_log_prob(model, rows(rng, 4)[0])
+    for x in (rows(rng, 4)[0], np.float32(1.0)):
+        with pytest.raises(InvalidInputError, match=r"Expected x of shape \[batch, "):
+            symmetrised_log_prob(model, x)
     labelled = models.create("maf", event_shape=(COLUMNS,), context_size=2)
     with pytest.raises(InvalidInputError, match="context_size=2"):
         symmetrised_log_prob(labelled, rows(rng, 4))

@@ -31,11 +31,12 @@ def symmetrised_log_prob(model: Any, x: Any) -> Any:
         [side**2 - 1].   x: floats [batch, side**2 - 1].
     Raises InvalidInputError for models of other events, and what `model.log_prob` raises.
     """
-    if len(model.config.event_shape) != 1 or model.config.context_size:
+    config = model.config
+    if len(config.event_shape) != 1 or config.context_size or config.preprocessing.num_levels:
         raise InvalidInputError(
-            "Expected a model of patches as rows of pixels, without a context; "
-            f"got event_shape={model.config.event_shape}, "
-            f"context_size={model.config.context_size}."
+            "Expected a model of patches as rows of real pixels, without a context; "
+            f"got event_shape={config.event_shape}, context_size={config.context_size}, "
+            f"num_levels={config.preprocessing.num_levels}."
         )
-    log_probs = [model.log_prob(turned) for turned in all_symmetries(tf.convert_to_tensor(x))]
+    log_probs = [model.log_prob(turned) for turned in all_symmetries(model._checked_data(x))]
     return tf.reduce_logsumexp(tf.stack(log_probs), 0) - math.log(len(log_probs))

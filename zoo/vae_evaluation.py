@@ -3,7 +3,8 @@
     negative_elbo        -ELBO(x), nats an image: one draw of the posterior a row
     negative_log_prob    -log p(x), nats an image, by K importance samples a row (K beside it);
                          in expectation an upper bound that falls with K
-    active_units         latents u with Var_x(E[u | x]) > 0.01 over the rows (Burda et al. 2016,
+    active_units         latents u with Var_x(u(x)) > 0.01 over the rows, u(x) the flow's image of
+                         the encoder's mean; without a flow E[u | x] (Burda et al. 2016,
                          arXiv:1509.00519, Sec. 5.2): the others carry nothing of x
 
 Draws are named by (seed, row): the same seed gives the same figures.

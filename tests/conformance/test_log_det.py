@@ -99,6 +99,20 @@ def test_log_prob_is_the_base_density_times_the_jacobian(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_one_event_is_a_batch_of_one(name: str) -> None:
+    case = MODELS[name]
+    model = shared_model(case, "float64")
+    labels = None if case.labels() is None else np.ones(1, "int32")
+    y = model._dequantised(tf.constant(case.rows(1)), tf.constant([0, 0]))
+    distribution = model.distribution(labels)
+    log_prob = distribution.log_prob(y[0])
+    assert log_prob.shape == ()
+    assert_allclose(log_prob, distribution.log_prob(y)[0], rtol=1e-9)
+    assert distribution.sample(seed=1).shape == case.event_shape
+    assert distribution.sample(3, seed=1).shape == (3, *case.event_shape)  # one label for all
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_log_det_to_the_paper_space_is_that_of_the_first_preprocessing_step(name: str) -> None:
     case = MODELS[name]
     model = shared_model(case, "float64")

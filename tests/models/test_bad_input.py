@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -150,10 +151,20 @@ def test_seeds_that_are_none(seed: object) -> None:
             call()
 
 
+def test_one_dtype_for_a_density() -> None:
+    config = {"event_shape": (3,), "hidden_units": (4,)}
+    with pytest.raises(ConfigError, match=r"one dtype; .*conditioner_dtype='mixed_bfloat16'"):
+        models.create("maf", **config, dtype="mixed_bfloat16")
+    model = models.build("maf", config, conditioner_dtype="mixed_bfloat16")
+    assert np.isfinite(model.log_prob(ROWS)).all()
+
+
 def test_what_fit_refuses() -> None:
     model = _model("features")
     with pytest.raises(InvalidInputError, match="takes no loss"):
         model.compile(loss="mse")
+    with pytest.raises(InvalidInputError, match="leave out metrics, weighted_metrics"):
+        model.compile(metrics=["mse"], weighted_metrics=["mse"])
     model.compile()
     for elements, message in (
         ((ROWS, np.array([0, 1])), "Drop the second element"),
@@ -165,6 +176,28 @@ def test_what_fit_refuses() -> None:
             model.train_step(elements)
 
 
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_fit_outlives_a_row_that_overflows(
+    clip_norm: float | None, rng: np.random.Generator
+) -> None:
+    """A finite cell, but its square is not: the batch norms' moments, Adam's and the clipping."""
+    model = models.create("maf", event_shape=(3,), hidden_units=(8,), num_layers=2)
+    rows = rng.normal(size=(64, 3)).astype(np.float32)
+    bad = rows.copy()
+    bad[40] = 1e20
+    model.compile(keras.optimizers.Adam(1e-3, global_clipnorm=clip_norm))
+    model.fit(rows, batch_size=32, verbose=0)
+    before = [v.numpy() for v in model.non_trainable_variables]
+    told = model.fit(bad, batch_size=32, shuffle=False, verbose=0).history
+    assert not np.isfinite(told["loss"][0])
+    assert all(np.isfinite(v.numpy()).all() for v in model.weights)
+    moved = [
+        np.any(v.numpy() != b) for v, b in zip(model.non_trainable_variables, before, strict=True)
+    ]
+    assert any(moved)  # by the batch before
+    assert np.isfinite(model.log_prob(rows)).all()
+
+
 @pytest.mark.parametrize(
     ("family", "config", "message"),
     [
@@ -172,6 +205,10 @@ def test_what_fit_refuses() -> None:
         ("nice", {"event_shape": (1,)}, "at least 2 dimensions"),
         ("nice", {"event_shape": (4,), "num_couplings": 0}, "1 coupling"),
         ("nice", {"event_shape": (4,), "base": "cauchy"}, "base must be"),
+        ("nice", {"event_shape": (4,), "dropout": 1.0}, r"dropout in \[0, 1\)"),
+        ("nice", {"event_shape": (4,), "log_scale_factor": 0.0}, "finite log_scale_factor"),
+        ("vae", {"event_shape": (4,), "free_bits": math.nan}, "finite free_bits"),
+        ("vae", {"event_shape": (4,), "free_bits": math.inf}, "finite free_bits"),
         ("nice", {"event_shape": (4,), "hidden": (4,)}, "has no hidden; its fields"),
         ("nice", {"event_shape": (0,)}, "positive integers"),
         ("nice", {"event_shape": ()}, "positive integers"),

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import zoo
 from zoo.distillation import DistillationLoss
 from zoo.errors import ConfigError, InvalidInputError
+from zoo.models.audio_inputs import labels_of_factors
 from zoo.networks.conditioning import LabelConditioner
 from zoo.recipes import Distillation
 
@@ -98,6 +99,25 @@ def test_fit_knows_the_length_of_each_clip(model) -> None:
         assert_allclose(loss, expected, rtol=1e-6)
     loss = model.test_step((x, rows * [1, 1, 0]))["loss"]  # as they are given
     assert abs(loss - expected) > 1e-3
+    for context in (LABELS, rows[:, :2], rows):  # in a graph, as Keras runs it
+        model.compile()  # a graph of its own for each rank
+        found = model.evaluate(x, context, verbose=0, return_dict=True)["loss"]
+        assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_factors_are_labels_in_a_graph_too() -> None:
+    @tf.function(autograph=False, reduce_retracing=True)
+    def label(context):
+        return labels_of_factors(context, (3, 2))
+
+    assert_array_equal(label(tf.constant([[0, 0], [1, 1], [2, 1]])), [0, 3, 5])
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"Factor 1 of context must be in 0\.\.1"
+    ):
+        label(tf.constant([[0, 2]]))
+    for context in (tf.constant([[0.0, 1.0]]), tf.constant([[0, 1, 1]])):
+        with pytest.raises(InvalidInputError, match="Expected 2 integers below"):
+            label(context)
 
 
 def test_the_typical_lengths_are_saved_with_the_weights(model, tmp_path) -> None:

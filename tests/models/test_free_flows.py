@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -101,7 +103,9 @@ def test_fit_by_likelihood_finds_a_shifted_and_stretched_normal(family: str) -> 
     ("config", "message"),
     [
         ({"num_layers": 0}, "num_layers >= 1"),
-        ({"base_scale": 0.0}, "base_scale > 0"),
+        ({"base_scale": 0.0}, "finite base_scale"),
+        ({"base_scale": math.nan}, "finite base_scale"),
+        ({"base_scale": math.inf}, "finite base_scale"),
         ({"context_size": 2}, "no conditional form"),
     ],
 )

@@ -406,6 +406,7 @@ def test_bad_input_is_refused(call: Callable[[Any], Any], message: str, models: 
         ("planar_vae", {"num_flows": 0}, "num_flows"),
         ("sylvester_vae", {"num_vectors": LATENTS + 1}, "num_vectors"),
         ("sylvester_vae", {"kind": "square"}, "kind must be"),
+        ("sylvester_vae", {"kind": "householder", "num_vectors": 0}, "num_vectors"),
         ("iaf_vae", {"made_units": ()}, "made_units"),
         ("iaf_vae", {"full_covariance": True, "latent_size": 1}, "latent_size of at least 2"),
         ("coupling_vae", {"latent_size": 1}, "at least 2"),
@@ -416,6 +417,17 @@ def test_sizes_that_cannot_be_built_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         zoo.create(family, **{**SIZES, **changes})
+
+
+def test_frames_that_are_not_orthogonal_take_any_number_of_vectors() -> None:
+    zoo.create("sylvester_vae", **{**SIZES, "kind": "triangular", "latent_size": 4})
+    more = {"kind": "householder", "num_vectors": LATENTS + 1}
+    zoo.create("sylvester_vae", **{**SIZES, **more})
+
+
+def test_a_vae_learns_from_nothing_but_its_elbo(models: Any) -> None:
+    with pytest.raises(InvalidInputError, match="maximises its ELBO"):
+        models["planar"].learn_from(lambda *_: 0.0)
 
 
 def test_what_a_latent_variable_model_has_not_is_absent(models: Any) -> None:

@@ -12,7 +12,7 @@ import tensorflow as tf
 import zoo
 from zoo import models
 from zoo.errors import ConfigError, InvalidInputError
-from zoo.models import wavenet_sampling
+from zoo.models import audio_outputs, wavenet_sampling
 
 SIZE = 48
 TINY = {
@@ -216,6 +216,24 @@ def test_temperature_zero_takes_the_mode() -> None:
     from zoo.ops import mu_law
 
     np.testing.assert_array_equal(mu_law.encode(cold), tf.argmax(parameters, -1))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_temperature_zero_leaves_nothing_to_chance(case: str) -> None:
+    if case == "mel":
+        pytest.skip("its condition is a clip's; the output is mu_law's")
+    context = {} if case == "unconditional" else {"context": 3}
+    model = model_of(case)
+    one, other = (model.sample(1, seed=s, temperature=0.0, **context).numpy() for s in (1, 2))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_cold_mixture_is_the_mean_of_its_likeliest_component() -> None:
+    output = audio_outputs.LogisticMixtureOutput(2, -7.0)
+    parameters = tf.constant([[0.0, 0.1, -0.5, 0.25, -3.0, -2.0]])  # logits, means, log-scales
+    for first in (0.01, 0.99):
+        drawn = output.sample(parameters, tf.constant([[first, 0.3]]), tf.constant([0.0]))
+        assert drawn.numpy() == [2**13]
 
 
 def test_labels_are_numbers_or_rows_of_factors() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -70,11 +71,48 @@ _INVERT = tfb.Invert.__mro__[1]
 
 
 class FlowChain(tfb.Chain):
-    """A `tfb.Chain` whatever its members are.
+    """A `tfb.Chain` whatever its members are, for single events too.
 
     TFP's constructor returns its private base class where a member is no composite tensor, as ours
-    are not; `isinstance(bijector, tfb.Chain)` would then be false.
+    are not; `isinstance(bijector, tfb.Chain)` would then be false. Networks take batches alone: an
+    event without one is a batch of one.
     """
+
+    def forward(self, x: Any, name: str = "forward", **kwargs: Any) -> Any:
+        """x = g(z), of a batch or of one event."""
+        return _of_batch(super().forward, x, self.forward_min_event_ndims, name=name, **kwargs)
+
+    def inverse(self, y: Any, name: str = "inverse", **kwargs: Any) -> Any:
+        """z = g^-1(x), of a batch or of one event."""
+        return _of_batch(super().inverse, y, self.inverse_min_event_ndims, name=name, **kwargs)
+
+    def forward_log_det_jacobian(
+        self, x: Any, event_ndims: Any = None, name: str = "forward_log_det_jacobian", **kwargs: Any
+    ) -> Any:
+        """log|det dx/dz|, of a batch or of one event."""
+        ndims, log_det = self.forward_min_event_ndims, super().forward_log_det_jacobian
+        return _of_batch(log_det, x, ndims, event_ndims=event_ndims, name=name, **kwargs)
+
+    def inverse_log_det_jacobian(
+        self, y: Any, event_ndims: Any = None, name: str = "inverse_log_det_jacobian", **kwargs: Any
+    ) -> Any:
+        """log|det dz/dx|, of a batch or of one event."""
+        ndims, log_det = self.inverse_min_event_ndims, super().inverse_log_det_jacobian
+        return _of_batch(log_det, y, ndims, event_ndims=event_ndims, name=name, **kwargs)
+
+
+def _of_batch(function: Callable[..., Any], x: Any, min_ndims: int, **kwargs: Any) -> Any:
+    """function(x); of one event [*event] as of a batch of one.
+
+    Without the batch's axis again, unless the bijector has a batch of parameters, as those of
+    several labels.
+    """
+    x = x if tf.is_tensor(x) else np.asarray(x)
+    rank = x.shape.rank if tf.is_tensor(x) else x.ndim
+    if rank != min_ndims:
+        return function(x, **kwargs)
+    y = function(x[np.newaxis], **kwargs)
+    return y[0] if y.shape[0] == 1 else y
 
 
 def _members(bijector: tfb.Bijector) -> list[tfb.Bijector]:

@@ -160,8 +160,12 @@ class LogisticMixtureOutput:
         return discretized.logistic_mixture_log_prob(x, *self.split(parameters))
 
     def sample(self, parameters: Any, uniforms: Any, temperature: Any) -> Any:
-        """A component by the first number, its quantile by the second, rounded to 16 bits."""
+        """A component by the first number, its quantile by the second, rounded to 16 bits.
+
+        At temperature 0 it is the mean of the likeliest component.
+        """
         logits, means, log_scales = self.split(parameters)
+        logits /= tf.maximum(temperature, _LOWEST_TEMPERATURE)[..., None]
         cumulative = tf.matmul(tf.nn.softmax(logits), _upper_triangle(self.num_mixtures, logits))
         uniforms = tf.cast(uniforms, parameters.dtype)
         passed = tf.cast(cumulative <= uniforms[:, :1], tf.int32)

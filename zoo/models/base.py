@@ -59,6 +59,12 @@ class DensityModel(MaximumLikelihood):
             for the model's own. Densities and log-dets keep the model's dtype.
         """
         super().__init__(**kwargs)
+        if self.compute_dtype != self.variable_dtype:
+            raise ConfigError(
+                f"A density is computed in one dtype; got the policy {self.dtype_policy.name}, by "
+                "dtype or keras.config.set_dtype_policy. For its networks alone give "
+                f"conditioner_dtype={self.dtype_policy.name!r}."
+            )
         if isinstance(config, Mapping):
             config = self.config_class.from_dict(config)
         if not isinstance(config, self.config_class):

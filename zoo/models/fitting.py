@@ -15,6 +15,8 @@ from zoo.ops.units import bits_per_dim_from_nats
 
 __all__ = ["MaximumLikelihood"]
 
+_UNUSED = ("loss_weights", "metrics", "weighted_metrics")  # of Keras' compile
+
 
 class MaximumLikelihood(keras.Model):
     """A Keras model that `fit` trains on x, or (x, context), by its own density.
@@ -77,14 +79,19 @@ class MaximumLikelihood(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     def compile(self, optimizer: Any = "adam", *, loss: Any = None, **kwargs: Any) -> None:
-        """Keras' compile; `loss` must stay None.
+        """Keras' compile; `loss`, `metrics` and the weights of both must stay None.
 
-        The loss is the model's own, -log_prob in nats.
+        The loss is the model's own, -log_prob in nats, and the only metric.
         """
         if loss is not None:
             raise InvalidInputError(
                 f"{type(self).__name__} trains by maximum likelihood, -log_prob, and takes no "
                 f"loss; got {loss!r}."
+            )
+        if unused := [key for key in _UNUSED if kwargs.get(key)]:
+            raise InvalidInputError(
+                f"{type(self).__name__} reports its loss and bits_per_dim, nothing else: leave out "
+                f"{', '.join(unused)}."
             )
         super().compile(optimizer=optimizer, **kwargs)
 
@@ -123,9 +130,10 @@ class MaximumLikelihood(keras.Model):
             loss = tf.reduce_mean(nats) / tf.distribute.get_strategy().num_replicas_in_sync
             loss = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
-        # A loss that is not finite shows in the history and leaves the weights as they are.
-        finite = tf.math.is_finite(loss)
-        gradients = [tf.where(finite, g, tf.zeros_like(g)) for g in tape.gradient(loss, variables)]
+        gradients = tape.gradient(loss, variables)
+        # A step that is not finite shows in the history and leaves the weights finite: no gradient.
+        finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
+        gradients = [tf.where(finite, g, tf.zeros_like(g)) for g in gradients]
         self.optimizer.apply(gradients, variables)
         self._loss_tracker_nats.update_state(nats)
         return self._results()

@@ -143,7 +143,10 @@ class RadialVAE(_ParameterisedVAE):
 
 @dataclass(frozen=True, kw_only=True)
 class SylvesterVAEConfig(FlowVAEConfig):
-    """Sylvester flows. `num_vectors`: columns of Q (orthogonal), reflections (householder)."""
+    """Sylvester flows. `num_vectors`: columns of Q (orthogonal), reflections (householder).
+
+    A triangular frame, a permutation, has none.
+    """
 
     kind: Literal["orthogonal", "householder", "triangular"] = "orthogonal"
     num_vectors: int = 8
@@ -155,10 +158,12 @@ class SylvesterVAEConfig(FlowVAEConfig):
             raise ConfigError(
                 f"kind must be orthogonal, householder or triangular; got {self.kind!r}."
             )
-        if not 1 <= self.num_vectors <= self.latent_size:
+        if self.num_vectors < 1 or (
+            self.kind == "orthogonal" and self.num_vectors > self.latent_size
+        ):
             raise ConfigError(
-                f"num_vectors must be in 1..latent_size = {self.latent_size}; got "
-                f"{self.num_vectors}."
+                "num_vectors must be at least 1, and at most latent_size for an orthogonal frame; "
+                f"got {self.num_vectors} for latent_size {self.latent_size}."
             )
 
 

@@ -38,9 +38,9 @@ class FreeFlowConfig(ModelConfig):
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that cannot be built."""
         super().__post_init__()
-        if self.num_layers < 1 or self.base_scale <= 0.0:
+        if self.num_layers < 1 or not 0.0 < self.base_scale < math.inf:
             raise ConfigError(
-                "Expected num_layers >= 1 and base_scale > 0; got "
+                "Expected num_layers >= 1 and a positive, finite base_scale; got "
                 f"{self.num_layers} and {self.base_scale}."
             )
         if self.context_size:

@@ -25,6 +25,7 @@ __all__ = [
     "checked_sampling",
     "seed_tensor",
     "unpacked",
+    "with_range",
 ]
 
 EVALUATION_SEED = (0, 0)
@@ -44,13 +45,13 @@ def checked_data(x: Any, config: ModelConfig, dtype: Any) -> Any:
         )
     if levels:
         if not x.dtype.is_integer:
+            scale = f" For floats in [0, 1]: np.round({levels - 1} * x).astype('uint8')."
             raise InvalidInputError(
                 f"This model takes grey levels 0..{levels - 1} as integers (uint8), as the "
-                f"dataset stores them; got {x.dtype.name}. For floats in [0, 1]: "
-                "np.round(255 * x).astype('uint8')."
+                f"dataset stores them; got {x.dtype.name}.{scale if levels > 2 else ''}"
             )
         if x.dtype != tf.uint8 or levels < 256:
-            x = _with_range(x, levels, "Grey levels")
+            x = with_range(x, levels, "Grey levels")
         return tf.cast(x, tf.uint8)
     message = "x holds NaN or infinity; the density is defined for finite features."
     if not _is_eager(x):
@@ -90,7 +91,7 @@ def checked_context(context: Any, size: int, rows: int | None) -> Any:
         )
     if rows is not None and context.shape[0] not in (rows, None):
         raise InvalidInputError(f"Expected one label a row: {rows}; got {context.shape[0]}.")
-    return tf.cast(_with_range(context, size, "Labels"), tf.int32)
+    return tf.cast(with_range(context, size, "Labels"), tf.int32)
 
 
 def checked_sampling(num_samples: Any, temperature: Any) -> None:
@@ -164,7 +165,7 @@ def _shape_text(x: Any) -> str:
     )
 
 
-def _with_range(x: Any, size: int, what: str) -> Any:
+def with_range(x: Any, size: int, what: str) -> Any:
     """x, whose values must be in 0..size-1: raises eagerly, asserts in a graph."""
     if not _is_eager(x):
         inside = tf.reduce_all((x >= tf.zeros_like(x)) & (tf.cast(x, tf.int64) < size))

@@ -15,6 +15,7 @@ factor on its learning rate; the paper's recipe uses none of them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -49,6 +50,11 @@ class NICEConfig(ModelConfig):
             raise ConfigError(
                 "NICE needs at least 2 dimensions to couple and 1 coupling; got event_shape="
                 f"{self.event_shape}, num_couplings={self.num_couplings}."
+            )
+        if not 0.0 <= self.dropout < 1.0 or not 0.0 < self.log_scale_factor < math.inf:
+            raise ConfigError(
+                "Expected dropout in [0, 1) and a positive, finite log_scale_factor; got "
+                f"{self.dropout} and {self.log_scale_factor}."
             )
         if self.base not in ("logistic", "normal"):
             raise ConfigError(f"base must be 'logistic' or 'normal'; got {self.base!r}.")

@@ -205,7 +205,10 @@ class NSFCoupling(_NeuralSplineFlow):
         network, (_, moved) = self.networks[index], self._sizes(index)
 
         def parameters(kept: Any) -> Any:
-            inputs = kept if context is None else tf.concat([kept, context], -1)
+            inputs = kept
+            if context is not None:
+                lead = [*tf.unstack(tf.shape(kept)[:-1]), tf.shape(context)[-1]]
+                inputs = tf.concat([kept, tf.broadcast_to(context, lead)], -1)
             raw = tf.cast(network(inputs, training=training), kept.dtype)
             return tf.reshape(raw, [*tf.unstack(tf.shape(kept)[:-1]), moved, -1])
 

@@ -76,9 +76,9 @@ class VAEConfig(ModelConfig):
         for name in sizes:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
-        if self.num_blocks < 0 or self.free_bits < 0.0:
+        if self.num_blocks < 0 or not 0.0 <= self.free_bits < math.inf:
             raise ConfigError(
-                "Expected num_blocks and free_bits of 0 or more; got "
+                "Expected num_blocks and finite free_bits of 0 or more; got "
                 f"{self.num_blocks} and {self.free_bits}."
             )
         if self.network not in ("dense", "gated_conv", "patch_conv"):
@@ -284,6 +284,12 @@ class VAE(DensityModel):
             spent = replica_mean(tf.reduce_mean(divergence)) > self.config.free_bits
             divergence = tf.where(spent, divergence, self.config.free_bits)
         return beta * divergence - likelihood
+
+    def learn_from(self, objective: Any) -> None:
+        """Raises InvalidInputError: a VAE maximises its ELBO."""
+        raise InvalidInputError(
+            f"{self.name} is a VAE, which maximises its ELBO: it learns from no {objective!r}."
+        )
 
     def log_prob(
         self,

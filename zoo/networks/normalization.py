@@ -125,10 +125,15 @@ class RunningMoments(keras.layers.Layer):
         return tf.convert_to_tensor(self.mean), tf.convert_to_tensor(self.variance)
 
     def batch_moments(self, x: Any) -> tuple[Any, Any]:
-        """(mean, variance) of the batch x; the running moments move towards them."""
+        """(mean, variance) of the batch x; the running moments move towards them.
+
+        Not where the variance overflows: one row of such a size would stay in them for ever.
+        """
         mean, variance = self._moments(x)
+        finite = tf.math.is_finite(mean) & tf.math.is_finite(variance)
         for variable, value in ((self.mean, mean), (self.variance, variance)):
-            variable.assign(self.decay * variable + (1.0 - self.decay) * tf.stop_gradient(value))
+            moved = self.decay * variable + (1.0 - self.decay) * tf.stop_gradient(value)
+            variable.assign(tf.where(finite, moved, variable))
         return mean, variance
 
     def initialize(self, x: Any) -> None:
