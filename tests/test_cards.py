@@ -87,6 +87,15 @@ class TestThisProject:
         changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
         assert re.findall(r"^## \[(.+?)\]", changelog, flags=re.MULTILINE)[0] == zoo.__version__
 
+    def test_the_changelog_knows_every_change_of_weights(self) -> None:
+        changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+        told = changelog.partition("### Checkpoints")[2].partition("### Fixed")[0]
+        versions = {name: pin["version"] for name, pin in registry.pins().items()}
+        lines = [line for line in told.split("\n- ") if line]
+        for name, version in versions.items():
+            pattern = rf"`{name}` [^`:]*\b{version}\b"
+            assert version == 1 or any(re.search(pattern, line) for line in lines), name
+
     def test_the_commands_of_the_readme_exist(self) -> None:
         block = README.partition("<!-- commands -->\n```sh\n")[2].partition("```")[0]
         commands = typer.main.get_command(cli.app).commands

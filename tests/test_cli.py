@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from zoo import (
     verification,
 )
 from zoo.cli import train as train_command
-from zoo.errors import ExportError, InvalidInputError
+from zoo.errors import ExportError, InvalidInputError, NotPortableError
 
 SUFFIXES = (".npy", ".npz", ".png")
 COMMANDS = (
@@ -416,9 +417,30 @@ def data(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> dict[str,
     return splits
 
 
+class TestTables:
+    def test_a_table_of_grey_levels_is_read_back(self) -> None:
+        run_ok("sample", "tiny_images", "-n", 3, "--seed", 1, "-o", "a.csv")
+        run_ok("sample", "tiny_images", "-n", 3, "--seed", 1, "-o", "a.npy")
+        csv_, npy = (
+            json.loads(run_ok("score", "tiny_images", f"a.{suffix}", "--json"))["files"]
+            for suffix in ("csv", "npy")
+        )
+        assert csv_[0]["log_prob"] == npy[0]["log_prob"]
+        Path("a.csv").write_text("0.5" + ",1" * 15 + "\n")
+        assert "whole numbers in a.csv" in refused(2, "score", "tiny_images", "a.csv")
+
+    def test_what_is_no_table(self) -> None:
+        Path("a.txt").write_text("1,2,3,4,5\n")
+        assert "is no .csv, .npy or .npz" in refused(2, "score", "tiny_features", "a.txt")
+        with zipfile.ZipFile("a.npz", "w") as archive:
+            archive.writestr("notes", "no array")
+        assert "a.npz holds no array" in refused(2, "score", "tiny_features", "a.npz")
+
+
 class TestTrain:
     def test_train_score_and_resume(self, data, images: np.ndarray) -> None:
-        result = run("train", "tiny_recipe", "--set", "max_epochs=1")
+        options = ("--set", "max_epochs=1", "--set", "optimizer.learning_rate=0.002")
+        result = run("train", "tiny_recipe", *options)
         assert result.exit_code == 0, result.output
         assert "finished after step 4 (epoch 1)" in result.stdout
         assert "weights, history and state in runs/tiny_recipe" in result.stdout
@@ -428,7 +450,18 @@ class TestTrain:
         np.save("a.npy", images)
         assert "mean" in run_ok("score", "runs/tiny_recipe", "a.npy")
         assert "--resume" in refused(1, "train", "tiny_recipe")
-        assert "finished after step 8 (epoch 2)" in run_ok("train", "tiny_recipe", "--resume")
+        assert "finished after step 4 (epoch 1)" in run_ok("train", "tiny_recipe", "--resume")
+        for more in (("--set", "max_epochs=2"), ()):  # the run's recipe, at another rate, goes on
+            text = run_ok("train", "tiny_recipe", "--resume", *more)
+            assert "finished after step 8 (epoch 2)" in text
+        recipe = json.loads(Path("runs/tiny_recipe/recipe.json").read_text())
+        assert recipe["max_epochs"] == 2
+        assert recipe["optimizer"]["learning_rate"] == 0.002
+
+    def test_a_folder_of_another_model_is_not_resumed(self, data) -> None:
+        run_ok("train", "tiny_recipe", "--max-seconds", 0, "--out", "one")
+        text = refused(1, "train", "tiny_features", "--resume", "--out", "one")
+        assert "belongs to a recipe with other" in text
 
     def test_a_run_is_plotted(self, data) -> None:
         run_ok("train", "tiny_recipe", "--set", "max_epochs=1")
@@ -495,6 +528,21 @@ class TestTrain:
         )
         assert "its --out" in refused(1, "train", "tiny_recipe", "--import-step", "back")
 
+    @pytest.mark.parametrize(
+        ("options", "unused"),
+        [
+            (("--import-step", "a", "--resume", "--from", "b"), "--resume, --from"),
+            (("--import-step", "a", "--max-seconds", 9, "--tpu", "b"), "--max-seconds, --tpu"),
+            (("--import-step", "a", "--strategy", "mirrored"), "--strategy"),
+            (("--export-step", "a", "--max-seconds", 9, "--replicas", 2), "--max-seconds, --repl"),
+            (("--export-step", "a", "--strategy", "mirrored"), "--strategy"),
+            (("--platforms", "cpu", "--part-size", 3), "--platforms, --part-size"),
+            (("--resume", "--from", "nice_mnist"), "--from"),
+        ],
+    )
+    def test_options_without_an_effect_are_refused(self, options, unused: str) -> None:
+        assert f": leave out {unused}" in refused(2, "train", "tiny_recipe", *options)
+
     def test_bad_overrides_and_nothing_to_resume(self, data) -> None:
         assert "No field 'batch'" in refused(2, "train", "tiny_recipe", "--set", "batch=3")
         assert "must be of type int" in refused(
@@ -543,11 +591,6 @@ class TestTrain:
         assert refused(2, "train", "tiny_recipe") == "zoo: enough\n"
         assert asked[2][0] == ("auto",)
         assert asked[2][1]["worker_timeout"] == distribution.WORKER_TIMEOUT == 300.0
-
-    def test_a_step_is_exported_without_a_strategy(self, data) -> None:
-        for option in ("--export-step", "--import-step"):
-            text = refused(2, "train", "tiny_recipe", "--strategy", "mirrored", option, "step")
-            assert "--strategy is for training" in text
 
     def test_a_strategy_that_cannot_be_is_refused(self, data) -> None:
         text = refused(2, "train", "tiny_recipe", "--strategy", "all")
@@ -692,6 +735,26 @@ class TestExport:
         assert [call[0] for call in exported] == ["tiny_images", "tiny_features", "tiny_labels"]
         run_ok("export", "--all", "--path", tmp_path, "--overwrite")
         assert len(exported) == 6
+
+    def test_all_passes_over_what_cannot_leave_tensorflow(
+        self, exported, monkeypatch, tmp_path
+    ) -> None:
+        from zoo import exporting
+
+        write = exporting.export
+
+        def export(name: str, *args: Any, **options: Any) -> str:
+            if name == "tiny_images":
+                raise NotPortableError("No signature of tiny_images can be converted")
+            return write(name, *args, **options)
+
+        monkeypatch.setattr(exporting, "export", export)
+        result = run("export", "--all", "--path", tmp_path, "--format", "onnx")
+        assert result.exit_code == 0
+        assert [call[0] for call in exported] == ["tiny_features", "tiny_labels"]
+        assert result.stderr == "zoo: No signature of tiny_images can be converted\n"
+        text = refused(2, "export", "tiny_images", "--path", tmp_path, "--format", "onnx")
+        assert "can be converted" in text
 
     def test_nothing_exported_leaves_nothing(self, exported, tmp_path) -> None:
         refused(2, "export", "broken", "--path", tmp_path)
@@ -859,6 +922,24 @@ class TestDoctor:
         assert checks["h5py"].found == "not installed"
         assert checks["tensorflow"].status == "failed"
         assert checks["tensorflow"].found == "1.0, tested with ==2.21.0"
+
+    def test_what_cannot_be_imported_is_a_failed_check(self, monkeypatch) -> None:
+        def broken() -> None:
+            raise ImportError("no TensorFlow")
+
+        def unavailable(_: Any) -> bool:
+            raise ImportError("no TFDS")
+
+        monkeypatch.setattr("zoo.cli.publish.import_tensorflow", broken)
+        monkeypatch.setattr("zoo.data.sources.available", unavailable)
+        monkeypatch.setattr("zoo.data.sources.find_prepared", lambda _: None)
+        monkeypatch.setitem(sys.modules, "tensorflow_probability", None)
+        result = run("doctor", "--json")
+        assert result.exit_code == 1
+        found = {check["name"]: check for check in json.loads(result.stdout)}
+        assert found["imports"]["status"] == "failed"
+        assert found["dataset mnist:3.0.1"]["found"] == "no TFDS"
+        assert found["python"]["status"] == "ok"
 
     def test_folders_that_are_missing_are_warnings(self, monkeypatch, tmp_path: Path) -> None:
         monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "none"))

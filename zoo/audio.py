@@ -60,7 +60,8 @@ def read_audio(path: Path, sample_rate: int) -> np.ndarray:
 def write_audio(path: Path, clips: Sequence[np.ndarray] | np.ndarray, sample_rate: int) -> None:
     """Writes int16 clips, one after the other, as one mono 16-bit file, WAV or FLAC by its suffix.
 
-    Raises InvalidInputError for another suffix or samples that are not int16.
+    Raises InvalidInputError for another suffix, samples that are not int16, and a file that cannot
+    be written.
     """
     import numpy as np
     import soundfile
@@ -72,4 +73,7 @@ def write_audio(path: Path, clips: Sequence[np.ndarray] | np.ndarray, sample_rat
         raise InvalidInputError(
             f"Expected int16 clips of one channel; got {samples.dtype} {list(samples.shape)}."
         )
-    soundfile.write(path, samples, sample_rate, subtype="PCM_16")
+    try:
+        soundfile.write(path, samples, sample_rate, subtype="PCM_16")
+    except soundfile.LibsndfileError as error:
+        raise InvalidInputError(f"{path} cannot be written ({error}).") from error

@@ -449,6 +449,8 @@ def _datasets(file: Any, path: Path) -> dict[str, Any]:
             return
         if node.external or node.is_virtual:
             raise FormatError(f"{path} points to data in other files ({name}): not allowed.")
+        if node.shape is None or node.dtype.kind not in "fiubV":  # V: bfloat16, as raw bytes
+            raise FormatError(f"{path} holds {node.dtype} in {name}: expected numbers.")
         datasets[name] = node
 
     file.visititems(collect)

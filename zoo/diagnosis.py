@@ -13,7 +13,7 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from zoo import loading, registry
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, ZooError
 
 __all__ = ["Check", "requirements", "run"]
 
@@ -102,9 +102,15 @@ def _datasets() -> list[Check]:
     ]
     used = [entry.recipe.dataset for entry in registry.ENTRIES.values()]
     for dataset in {dataset.name: dataset for dataset in used}.values():
-        folder = sources.find_prepared(dataset)
+        try:
+            folder = sources.find_prepared(dataset)
+            available = folder is not None or sources.available(dataset)
+        except (ImportError, ZooError) as error:
+            name = f"dataset {dataset.name}:{dataset.version}"
+            checks.append(Check(name=name, status="failed", found=str(error)))
+            continue
         found, advice = str(folder), ""
-        if folder is None and sources.available(dataset):
+        if folder is None and available:
             found = "prepared on first use"
         elif folder is None:
             found = "not prepared"

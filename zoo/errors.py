@@ -75,6 +75,10 @@ class ExportError(ZooError, ValueError):
     """A model or a path that cannot be exported."""
 
 
+class NotPortableError(ExportError):
+    """A model of whose signatures none can leave TensorFlow."""
+
+
 class ServingError(ZooError, ValueError):
     """A model that cannot be served, or a port that cannot be listened on."""
 

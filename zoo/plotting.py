@@ -56,6 +56,8 @@ def read_history(folder: str | Path) -> dict[str, list[float]]:
         raise MissingCheckpointError(
             f"{path} does not exist: give the folder of a run, of which a validation is over."
         ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FormatError(f"{path} is not the history of a run ({error}).") from error
     try:
         columns = {key: [float(row[key]) for row in rows] for key in NEEDED}
     except (KeyError, TypeError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,10 +16,11 @@ from zoo.cli.app import (
     AsJson,
     Name,
     app,
+    complain,
     print_json,
 )
 from zoo.console import columns, import_tensorflow, waiting
-from zoo.errors import InvalidInputError
+from zoo.errors import InvalidInputError, NotPortableError
 
 if TYPE_CHECKING:
     pass
@@ -48,6 +50,7 @@ def export(
     """Write SavedModels in the layout that TensorFlow Serving reads, with its configuration.
 
     Or LiteRT's and ONNX's files, each run in its own runtime and compared before it is written.
+    With --all, models that cannot leave TensorFlow are passed over.
     """
     if every == (name is not None):
         raise InvalidInputError("Give the name of one model, or --all.")
@@ -63,10 +66,16 @@ def export(
             if every and not overwrite and (folder / one / str(number)).exists():
                 print(f"{folder / one / str(number)} exists; --overwrite replaces it")
                 continue
-            with waiting(f"exporting {one}"):
-                written = exporting.export(
-                    one, str(path), version=number, format=format, overwrite=overwrite
-                )
+            try:
+                with waiting(f"exporting {one}"):
+                    written = exporting.export(
+                        one, str(path), version=number, format=format, overwrite=overwrite
+                    )
+            except NotPortableError as error:
+                if not every:
+                    raise
+                complain(str(error))
+                continue
             any_written = True
             print(written)
     finally:
@@ -167,7 +176,8 @@ def doctor(*, as_json: AsJson = False) -> None:
     """Check this machine: versions against the pins, folders, datasets, XLA, cores."""
     from zoo import diagnosis
 
-    import_tensorflow()
+    with contextlib.suppress(Exception):  # a check of its own says why it cannot be imported
+        import_tensorflow()
     with waiting("checking versions, folders and XLA"):
         checks = diagnosis.run()
     if as_json:

@@ -41,7 +41,7 @@ def serve(
         int, typer.Option(min=0, max=65535, help="Of gRPC; 0 for any free one.")
     ] = 8500,
     max_megabytes: Annotated[
-        float, typer.Option(min=0.001, help="The largest request, in MiB.")
+        float, typer.Option(min=0.001, max=2047.0, help="The largest request, in MiB.")
     ] = 32.0,
     max_rows: Annotated[int, typer.Option(min=1, help="The most rows in a request.")] = 1024,
 ) -> None:
@@ -54,7 +54,7 @@ def serve(
     """
     import_tensorflow()
     modules = _import_serving()
-    with tempfile.TemporaryDirectory(prefix="zoo-serve-") as temporary:
+    with _orderly_end(), tempfile.TemporaryDirectory(prefix="zoo-serve-") as temporary:
         folders = _folders(names, path, Path(temporary), modules)
         with waiting("loading"):
             repository = modules.repository.Repository(folders, max_rows=max_rows)
@@ -67,8 +67,7 @@ def serve(
             grpc_port=grpc_port,
             limits=modules.server.Limits(max_bytes=int(max_megabytes * 2**20), max_rows=max_rows),
         )
-        with _orderly_end():
-            asyncio.run(server.serve(_announce))
+        asyncio.run(server.serve(_announce))
 
 
 def _import_serving() -> Any:

@@ -204,14 +204,14 @@ def load_arrays(
     if energies.is_energy(dataset):
         return Arrays(energies.read_split(dataset, expression))
     builder = open_builder(dataset, data_dir=data_dir, download=download)
-    if dataset.name == spoken_digit.NAME:
-        return Arrays(*spoken_digit.read_split(builder, dataset, expression))
-    if dataset.name == ljspeech.NAME:
-        return Arrays(*ljspeech.read_split(builder, expression))
-    stored = stored_rows(builder, dataset, expression)
     names = [dataset.feature, dataset.context] if dataset.context else [dataset.feature]
     columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
     try:
+        if dataset.name == spoken_digit.NAME:
+            return Arrays(*spoken_digit.read_split(builder, dataset, expression))
+        if dataset.name == ljspeech.NAME:
+            return Arrays(*ljspeech.read_split(builder, expression))
+        stored = stored_rows(builder, dataset, expression)
         for batch in stored.batch(_READ_BATCH).as_numpy_iterator():
             for name in names:
                 columns[name].append(batch[name])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.errors import ExportError
+from zoo.errors import ExportError, NotPortableError
 
 if TYPE_CHECKING:
     from zoo.models.signatures import Field, Signature
@@ -25,10 +25,10 @@ Arrays = Mapping[str, np.ndarray]
 def portable_signatures(
     name: str, signatures: Mapping[str, Signature], format: str
 ) -> dict[str, Signature]:
-    """The signatures that can leave TensorFlow. Raises ExportError where there are none."""
+    """The signatures that can leave TensorFlow. Raises NotPortableError where there are none."""
     found = {key: value for key, value in signatures.items() if value.portable}
     if not found:
-        raise ExportError(
+        raise NotPortableError(
             f"No signature of {name} can be converted to {format}: "
             f"{', '.join(signatures)} need TensorFlow's seeded randomness or state."
         )
