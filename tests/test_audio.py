@@ -48,6 +48,8 @@ def test_files_that_are_no_audio_are_named(tmp_path) -> None:
         write_audio(tmp_path / "clip.mp3", [TONE], 8000)
     with pytest.raises(InvalidInputError, match="int16"):
         write_audio(tmp_path / "clip.wav", [TONE / 2.0], 8000)
+    with pytest.raises(InvalidInputError, match=r"absent/clip\.wav cannot be written"):
+        write_audio(tmp_path / "absent" / "clip.wav", [TONE], 8000)
 
 
 def test_24_bit_files_keep_their_upper_bits(tmp_path) -> None:

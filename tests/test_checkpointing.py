@@ -262,6 +262,13 @@ def external_data(path: Path) -> None:
         file["vars"].create_dataset("0", (3,), "f4", external=[("raw.bin", 0, 12)])
 
 
+def no_values(path: Path) -> None:
+    """A dataset without a shape."""
+    with h5py.File(path, "r+") as file:
+        del file["vars/0"]
+        file["vars"].create_dataset("0", data=h5py.Empty("f4"))
+
+
 DAMAGES = {
     "truncated": (truncate, FormatError, "truncated or damaged"),
     "empty": (empty, FormatError, "truncated or damaged"),
@@ -274,6 +281,7 @@ DAMAGES = {
     ),
     "nan": (not_a_number, FormatError, "NaN or infinity in /vars/0"),
     "text": (text_values, FormatError, "expected numbers"),
+    "no-values": (no_values, FormatError, "expected numbers"),
     "missing-weight": (missing_weight, WeightsMismatchError, "vars/0 is missing"),
     "extra-weight": (extra_weight, WeightsMismatchError, "vars/1 is not in the model"),
     "other-shape": (other_shape, WeightsMismatchError, r"shape \[4\], the model's is \[3\]"),

@@ -87,3 +87,6 @@ def test_what_is_no_history_is_refused(tmp_path: Path) -> None:
     (tmp_path / "history.csv").write_text(HEAD + "1,2,x,y,z,1,2,3\n")
     with pytest.raises(FormatError, match="could not convert string to float"):
         plotting.plot(tmp_path)
+    (tmp_path / "history.csv").write_bytes(b"step,\xff\n")
+    with pytest.raises(FormatError, match=r"not the history of a run .*utf-8"):
+        plotting.plot(tmp_path)

@@ -24,7 +24,7 @@ import tiny_families
 import tiny_runs
 
 import zoo
-from zoo import models, training
+from zoo import checkpointing, models, training
 from zoo.data import pipeline, sources
 from zoo.errors import (
     ConfigError,
@@ -783,6 +783,23 @@ def test_fit_refuses_other_elements(elements: Any, message: str) -> None:
     dataset = tf.data.Dataset.from_tensor_slices(elements(x)).batch(8)
     with pytest.raises(InvalidInputError, match=message):
         model.fit(dataset, shuffle=False, verbose=0)
+
+
+def test_weights_to_start_from_get_the_lengths_of_the_runs_own_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_families.RECIPES["wavenet"]
+    recipe = dataclasses.replace(recipe, config={**recipe.config, "num_durations": 4})
+    source = build(recipe.family, recipe.config)
+    source.typical_durations.assign([3, 3, 3, 3, 3, 3])
+    checkpointing.save_weights(source, tmp_path / "source.weights.h5")
+    x = np.ones((8, 32), np.int16)
+    x[:, 20:] = 0  # the third of four classes
+    rows = sources.Arrays(x, np.array([0, 1] * 4, np.int32))
+    monkeypatch.setattr(sources, "load_arrays", lambda *_: rows)
+    weights = tmp_path / "source.weights.h5"
+    run = Run(recipe, tmp_path / "run", "tuned", resume=False, initial_weights=weights)
+    np.testing.assert_array_equal(run.model.typical_durations, [2, 2, 3, 3, 3, 3])
 
 
 def test_a_start_may_have_an_output_layer_of_another_size() -> None:

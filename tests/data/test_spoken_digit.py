@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from zoo.data import pipeline, sources, spoken_digit
 from zoo.data.sources import Arrays
@@ -111,6 +112,20 @@ def test_labels_keep_digits_of_speakers() -> None:
 def test_another_dataset_is_named(changes, expression, message) -> None:
     with pytest.raises(DataError, match=message):
         spoken_digit.read_split(_Builder(**changes), SPOKEN_DIGIT, expression)
+
+
+def test_damaged_files_are_a_data_error(monkeypatch) -> None:
+    class Damaged:
+        def as_dataset(self, **_):
+            return self
+
+        def as_numpy_iterator(self):
+            raise tf.errors.DataLossError(None, None, "corrupted record at 7")
+            yield
+
+    monkeypatch.setattr(sources, "open_builder", lambda *_, **__: Damaged())
+    with pytest.raises(DataError, match=r"spoken_digit.* cannot be read: corrupted record"):
+        sources.load_arrays(SPOKEN_DIGIT, "test")
 
 
 def test_the_authors_split(require_dataset) -> None:
