@@ -457,6 +457,13 @@ class TestTrain:
         recipe = json.loads(Path("runs/tiny_recipe/recipe.json").read_text())
         assert recipe["max_epochs"] == 2
         assert recipe["optimizer"]["learning_rate"] == 0.002
+        record = Path("runs/tiny_recipe/run.json")
+        record.write_text(json.dumps({**json.loads(record.read_text()), "name": "another"}))
+        text = refused(1, "train", "tiny_recipe", "--resume")
+        assert "a recipe with other optimizer; a run resumes under its own recipe" in text
+        record.unlink()  # killed before it ended once
+        assert "with the --set that" in refused(1, "train", "tiny_recipe", "--resume")
+        assert "epoch 2" in run_ok("train", "tiny_recipe", "--resume", *options[2:])
 
     def test_a_folder_of_another_model_is_not_resumed(self, data) -> None:
         run_ok("train", "tiny_recipe", "--max-seconds", 0, "--out", "one")

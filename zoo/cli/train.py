@@ -199,14 +199,14 @@ def _refuse_unused(invocation: typer.Context) -> None:
 
 
 def _recipe(name: str, resumed: Path | None) -> recipes.Recipe:
-    """The recipe of the name; of a run that is resumed, the one it was started with."""
+    """The recipe of the name; of a run of it that has ended and is resumed, the run's own."""
     recipe = registry.get(name).recipe
-    stored = resumed and resumed / checkpointing.RECIPE_FILE
-    if stored and stored.exists():
-        own = recipes.from_dict(checkpointing.read_json(stored))
-        if (own.family, own.dataset.name) == (recipe.family, recipe.dataset.name):
-            return own
-    return recipe  # which a state of another one refuses
+    record = resumed and resumed / "run.json"
+    if not record or not record.exists():
+        return recipe  # which a state of another one refuses
+    if checkpointing.read_json(record).get("name") != name:
+        return recipe
+    return recipes.from_dict(checkpointing.read_json(record.with_name(checkpointing.RECIPE_FILE)))
 
 
 def _print_result(result: TrainingResult) -> None:

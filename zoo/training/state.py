@@ -125,7 +125,7 @@ def load_state(
     if different:
         raise TrainingError(
             f"{path} belongs to a recipe with other {', '.join(different)}; "
-            "a run resumes under its own recipe."
+            "a run resumes under its own recipe, with the --set that it was started with."
         )
     if [tuple(v.shape) for v in variables] != [a.shape for a in arrays]:
         raise FormatError(
