@@ -176,6 +176,18 @@ def test_what_fit_refuses() -> None:
             model.train_step(elements)
 
 
+def test_a_scaled_loss_that_overflows_lowers_its_scale(rng: np.random.Generator) -> None:
+    model = models.create("maf", event_shape=(3,), hidden_units=(8,), num_layers=1)
+    rows = rng.normal(size=(32, 3)).astype(np.float32)
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(), initial_scale=2.0**120)
+    model.compile(optimizer)
+    before = [v.numpy() for v in model.trainable_variables]
+    model.fit(1e6 * rows, batch_size=32, verbose=0)
+    assert float(optimizer.dynamic_scale) == 2.0**119
+    for variable, value in zip(model.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
 @pytest.mark.parametrize("clip_norm", [None, 1.0])
 def test_fit_outlives_a_row_that_overflows(
     clip_norm: float | None, rng: np.random.Generator

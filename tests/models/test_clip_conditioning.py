@@ -111,6 +111,9 @@ def test_factors_are_labels_in_a_graph_too() -> None:
         return labels_of_factors(context, (3, 2))
 
     assert_array_equal(label(tf.constant([[0, 0], [1, 1], [2, 1]])), [0, 3, 5])
+    assert labels_of_factors(np.array([[5, 99]], np.uint8), (10, 100)) == [599]
+    with pytest.raises(InvalidInputError, match=r"Factor 0 of context must be .* got 3\.\.3"):
+        labels_of_factors([[3, 1]], (3, 2))
     with pytest.raises(
         tf.errors.InvalidArgumentError, match=r"Factor 1 of context must be in 0\.\.1"
     ):
@@ -157,7 +160,7 @@ def test_places_are_shares_of_the_clip() -> None:
 
 @pytest.mark.parametrize("bad", [[0, 0, 4], [0, 0, -1], [3, 0, 0], [0, 0, 0, 0]])
 def test_rows_that_are_no_condition_are_refused(model, bad: list[int]) -> None:
-    with pytest.raises(InvalidInputError, match=r"duration class|integers below|\[batch\]"):
+    with pytest.raises(InvalidInputError, match=r"duration class|integers below|Factor|\[batch\]"):
         model.sample(1, context=np.array([bad], np.int32))
 
 

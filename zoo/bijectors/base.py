@@ -107,11 +107,10 @@ def _of_batch(function: Callable[..., Any], x: Any, min_ndims: int, **kwargs: An
     Without the batch's axis again, unless the bijector has a batch of parameters, as those of
     several labels.
     """
-    x = x if tf.is_tensor(x) else np.asarray(x)
-    rank = x.shape.rank if tf.is_tensor(x) else x.ndim
-    if rank != min_ndims:
+    shape = x.shape if hasattr(x, "shape") else np.shape(x)
+    if tf.TensorShape(shape).rank != min_ndims:
         return function(x, **kwargs)
-    y = function(x[np.newaxis], **kwargs)
+    y = function(tf.expand_dims(x, 0), **kwargs)
     return y[0] if y.shape[0] == 1 else y
 
 

@@ -124,39 +124,25 @@ def checked_clips(x: Any, config: AudioConfig, *, row_bytes: float) -> Any:
 
 
 def labels_of_factors(context: Any, factors: tuple[int, ...]) -> Any:
-    """Rows of factors [batch, factors], such as (digit, speaker), as labels; others unchanged."""
+    """Rows of factors [batch, factors], such as (digit, speaker), as labels; others unchanged.
+
+    Raises InvalidInputError for rows that are not of the factors; a graph asserts their range.
+    """
     if context is None or len(factors) < 2:
         return context
     context = inputs.as_tensor(context, "context", None)
     if context.shape.rank != 2:
         return context
-    if not hasattr(context, "numpy"):
-        return _folded(context, factors)
-    parts, sizes = context.numpy(), np.array(factors)
-    fits = parts.dtype.kind in "iu" and parts.shape[1] == len(factors)
-    if not fits or ((parts < 0) | (parts >= sizes)).any():
-        raise InvalidInputError(
-            f"Expected {len(factors)} integers below {factors} in each row of context; got "
-            f"{parts.tolist()}."
-        )
-    return np.ravel_multi_index(tuple(parts.T), factors).astype(np.int32)
-
-
-def _folded(context: Any, factors: tuple[int, ...]) -> Any:
-    """`labels_of_factors` in a graph, which asserts the range."""
     if not context.dtype.is_integer or context.shape[1] != len(factors):
         raise InvalidInputError(
             f"Expected {len(factors)} integers below {factors} in each row of context; got "
             f"{context.dtype.name} {context.shape.as_list()}."
         )
-    parts = [
-        inputs.with_range(part, size, f"Factor {i} of context")
-        for i, (part, size) in enumerate(zip(tf.unstack(context, axis=1), factors, strict=True))
-    ]
-    labels = tf.zeros_like(parts[0])
-    for part, size in zip(parts, factors, strict=True):
-        labels = labels * size + part
-    return tf.cast(labels, tf.int32)
+    labels: Any = 0
+    for i, (part, size) in enumerate(zip(tf.unstack(context, axis=1), factors, strict=True)):
+        checked = inputs.with_range(part, size, f"Factor {i} of context")
+        labels = labels * size + tf.cast(checked, tf.int32)
+    return labels
 
 
 def clip_field(config: AudioConfig) -> Field:

@@ -132,8 +132,10 @@ class MaximumLikelihood(keras.Model):
         variables = self.trainable_variables
         gradients = tape.gradient(loss, variables)
         # A step that is not finite shows in the history and leaves the weights finite: no gradient.
-        finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
-        gradients = [tf.where(finite, g, tf.zeros_like(g)) for g in gradients]
+        # A loss that is scaled has to overflow at times, and its optimizer passes over such steps.
+        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
+            gradients = [tf.where(finite, g, tf.zeros_like(g)) for g in gradients]
         self.optimizer.apply(gradients, variables)
         self._loss_tracker_nats.update_state(nats)
         return self._results()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from zoo.recipes import Dataset, Optimizer, Recipe
 from zoo.registry.entry import BSDS300, GAS, HEPMASS, MAGIC, MINIBOONE, POWER, Entry
@@ -143,30 +143,46 @@ def _bsds300(family: str, *, max_epochs: int, **sizes: int) -> Recipe:
 
 
 NSF_BSDS300_BASE = _bsds300("nsf", max_epochs=24, num_layers=6, num_units=256, num_blocks=2)
-NSF_BSDS300_SMALL = dataclasses.replace(
+
+
+def _stage(
+    before: Recipe, start: str, *, rate: float, max_epochs: int, change: str, **config: Any
+) -> Recipe:
+    """The recipe that goes on from the weights of the one before."""
+    return dataclasses.replace(
+        before,
+        config={**before.config, **config},
+        start=start,
+        optimizer=dataclasses.replace(before.optimizer, learning_rate=rate),
+        max_epochs=max_epochs,
+        notes=f"From the weights of {start} on, with {change}.",
+    )
+
+
+NSF_BSDS300_SMALL = _stage(
     NSF_BSDS300_BASE,
-    config={**NSF_BSDS300_BASE.config, "activation": "swish4"},
-    start="nsf_bsds300_base",
-    optimizer=dataclasses.replace(NSF_BSDS300_BASE.optimizer, learning_rate=2.5e-3),
+    "nsf_bsds300_base",
+    rate=2.5e-3,
     max_epochs=26,
-    notes="From the weights of nsf_bsds300_base on, with a smooth activation for its ReLU.",
+    change="a smooth activation for its ReLU",
+    activation="swish4",
 )
-NSF_BSDS300_MEDIUM = dataclasses.replace(
+NSF_BSDS300_MEDIUM = _stage(
     NSF_BSDS300_SMALL,
-    config={**NSF_BSDS300_SMALL.config, "num_blocks": 3},
-    start="nsf_bsds300_small",
-    optimizer=dataclasses.replace(NSF_BSDS300_BASE.optimizer, learning_rate=2e-3),
+    "nsf_bsds300_small",
+    rate=2e-3,
     max_epochs=19,
-    notes="From the weights of nsf_bsds300_small on, with a third block in every network.",
+    change="a third block in every network",
+    num_blocks=3,
 )
-NSF_BSDS300 = dataclasses.replace(
+NSF_BSDS300 = _stage(
     NSF_BSDS300_MEDIUM,
-    config={**NSF_BSDS300_SMALL.config, "num_blocks": 4},
-    start="nsf_bsds300_medium",
-    optimizer=dataclasses.replace(NSF_BSDS300_BASE.optimizer, learning_rate=2.5e-3),
+    "nsf_bsds300_medium",
+    rate=2.5e-3,
     max_epochs=38,
-    notes="From the weights of nsf_bsds300_medium on, with a fourth block in every network. The "
-    "published run had the cosine of 44 epochs for its first 5,613 steps.",
+    change="a fourth block in every network. The published run had the cosine of 44 epochs for its "
+    "first 5,613 steps",
+    num_blocks=4,
 )
 
 NSF_COUPLING_BSDS300 = _bsds300(
