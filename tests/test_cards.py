@@ -517,6 +517,18 @@ def test_released_weights_are_replaced_by_a_new_version_alone(
             publish.version_of("nice_mnist", tmp_path, given)
 
 
+def test_a_run_that_was_ended_is_not_published(tmp_path: Path) -> None:
+    publish = load_tool("publish")
+    publish.check_finished(ROOT / "checkpoints" / "nice_mnist")  # published once, evaluated again
+    for reason in ("finished", "early stopping"):
+        (tmp_path / "run.json").write_text(json.dumps({"reason": reason}))
+        publish.check_finished(tmp_path)
+    for reason in ("signal SIGTERM", "time limit"):
+        (tmp_path / "run.json").write_text(json.dumps({"reason": reason}))
+        with pytest.raises(ValueError, match=f"ended by {reason}, and its recipe goes on"):
+            publish.check_finished(tmp_path)
+
+
 def test_a_flow_that_overflows_is_not_published() -> None:
     publish = load_tool("publish")
     sound = {"rows": 3, **{d: {"invertibility": 1e-5, "log_det": 1e-4} for d in DTYPES}}

@@ -36,6 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         version = version_of(options.name, options.run, options.version)
+        check_finished(options.run)
     except ValueError as error:
         parser.error(str(error))
     publish(options.name, options.run, storage=options.storage, version=version)
@@ -51,6 +52,16 @@ def version_of(name: str, run: Path, given: int | None) -> int:
     if pinned and (given or 0) <= pinned:
         raise ValueError(f"{name} {pinned} is released: give these weights --version {pinned + 1}")
     return given or 1
+
+
+def check_finished(run: Path) -> None:
+    """Raises ValueError for a run that ended before its recipe did, which nobody could repeat."""
+    reason = json.loads((run / "run.json").read_text(encoding="utf-8"))["reason"]
+    published = run.resolve().parent == ROOT / "checkpoints"
+    if not published and reason not in ("finished", "early stopping"):
+        raise ValueError(
+            f"{run} ended by {reason}, and its recipe goes on: resume it, or give it fewer epochs"
+        )
 
 
 def publish(name: str, run: Path, *, storage: str, version: int) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from zoo.ops.implicit import implicit_root
 from zoo.ops.stable import soft_clip
 
 tfd = tfp.distributions
@@ -85,7 +86,8 @@ class MixtureQuantile:
         x = tf.stop_gradient(self._solve(z, sign, target, components))
         tail = self._log_tail(x, sign, components)
         slope = sign * tf.exp(self._log_density(x, *components) - tail)  # d tail / dx
-        # A last Newton step, whose derivatives are those of the implicit function.
+        # A last Newton step, whose first derivatives are those of the implicit function. It solves
+        # nothing again, unlike `implicit_root`: an autoregressive flow takes D gradients of it.
         x = x + _ratio(target - tail, tf.stop_gradient(slope))
         return x, _log_normal(z) - self._log_density(x, *components)
 
@@ -134,18 +136,28 @@ def _log_cdf(z: Any) -> Any:
 
 
 def _quantile(log_p: Any) -> Any:
-    """z <= 0 with log Phi(z) = log_p, for log_p <= log(1/2), however small.
+    """z <= 0 with log Phi(z) = log_p, for log_p <= log(1/2), however small."""
+    return implicit_root(_solve_quantile, _excess, _over_the_slope, log_p)
 
-    The central part is ndtri's; beyond it Newton's method on log Phi, which is concave and
-    increasing, starts from the tail's leading terms.
+
+def _excess(z: Any, log_p: Any) -> Any:
+    return _log_cdf(z) - log_p
+
+
+def _over_the_slope(upstream: Any, z: Any, _: Any) -> Any:
+    return upstream * tf.exp(_log_cdf(z) - _log_normal(z))  # d log Phi / dz = phi / Phi
+
+
+def _solve_quantile(log_p: Any) -> Any:
+    """The central part is ndtri's.
+
+    Beyond it Newton's method on log Phi, which is concave and increasing, starts from the tail's
+    leading terms.
     """
     near = tf.math.ndtri(tf.exp(tf.maximum(log_p, -16.0)))
     square = -2.0 * tf.minimum(log_p, -16.0)
     far = -tf.sqrt(square - tf.math.log(2.0 * math.pi * square))
     z = tf.where(log_p > -16.0, near, far)
     for _ in range(3):
-        z = tf.stop_gradient(z)
-        log_cdf = _log_cdf(z)
-        # 1 / (d log Phi / dz) = Phi / phi; the last step carries the derivative in log_p.
-        z = z + (log_p - log_cdf) * tf.exp(log_cdf - _log_normal(z))
+        z = z - _over_the_slope(_excess(z, log_p), z, log_p)
     return z

@@ -29,6 +29,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.bijectors.base import OnePassBijector
+from zoo.ops.implicit import implicit_root
 from zoo.ops.roots import solve_tanh, tanh_slope
 
 __all__ = ["Frame", "Sylvester", "bounded_triangle", "householder", "orthogonal", "triangular"]
@@ -141,31 +142,39 @@ class Sylvester(OnePassBijector):
 def _solve(target: Any, t: Any, slope_at_0: Any) -> Any:
     """v [..., M] with v + T tanh(v) = target, T upper triangular with diagonal slope_at_0 - 1.
 
-    Back substitution in vector form: every pass solves all scalar equations given the v of the pass
-    before. After k passes the last k are right, so M passes do; tanh bounds what the others can
-    become on the way. The gradient is the implicit function's: one triangular system.
+    The gradient is the implicit function's: one triangular system.
+    """
+    return implicit_root(_back_substitution, _excess, _adjoint, target, t, slope_at_0)
+
+
+def _excess(v: Any, target: Any, t: Any, _: Any) -> Any:
+    return v + tf.linalg.matvec(t, tf.tanh(v)) - target
+
+
+def _adjoint(upstream: Any, v: Any, _: Any, t: Any, slope_at_0: Any) -> Any:
+    slopes = tf.linalg.set_diag(
+        t * (1.0 - tf.square(tf.tanh(v)))[..., tf.newaxis, :], tanh_slope(v, slope_at_0)
+    )
+    solution = tf.linalg.triangular_solve(
+        slopes, upstream[..., tf.newaxis], lower=False, adjoint=True
+    )
+    return solution[..., 0]
+
+
+def _back_substitution(target: Any, t: Any, slope_at_0: Any) -> Any:
+    """In vector form: every pass solves all scalar equations given the v of the pass before.
+
+    After k passes the last k are right, so M passes do; tanh bounds what the others can become on
+    the way.
     """
     size = t.shape[-1]
-    above = tf.stop_gradient(tf.linalg.set_diag(t, tf.zeros_like(slope_at_0)))
-    constant_target, constant_slope = tf.stop_gradient(target), tf.stop_gradient(slope_at_0)
+    above = tf.linalg.set_diag(t, tf.zeros_like(slope_at_0))
 
     def sweep(i: Any, v: Any) -> tuple[Any, Any]:
-        rest = constant_target - tf.linalg.matvec(above, tf.tanh(v))
-        return i + 1, solve_tanh(rest, constant_slope)
+        return i + 1, solve_tanh(target - tf.linalg.matvec(above, tf.tanh(v)), slope_at_0)
 
     def unfinished(i: Any, _: Any) -> Any:
         return i < size
 
-    start = (tf.constant(0), constant_target + tf.zeros_like(constant_slope))
-    root = tf.while_loop(unfinished, sweep, start, maximum_iterations=size)[1]
-    root = tf.stop_gradient(root)
-    tanh = tf.tanh(root)
-    residual = root + tf.linalg.matvec(t, tanh) - target
-    residual -= tf.stop_gradient(residual)  # 0 in value, as in `solve_tanh`
-    slopes = tf.linalg.set_diag(
-        t * (1.0 - tf.square(tanh))[..., tf.newaxis, :], tanh_slope(root, slope_at_0)
-    )
-    step = tf.linalg.triangular_solve(
-        tf.stop_gradient(slopes), residual[..., tf.newaxis], lower=False
-    )
-    return root - step[..., 0]
+    start = (tf.constant(0), target + tf.zeros_like(slope_at_0))
+    return tf.while_loop(unfinished, sweep, start, maximum_iterations=size)[1]

@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from zoo.ops.implicit import implicit_root
+
 __all__ = ["solve_tanh", "tanh_slope"]
 
 NUM_NEWTON_STEPS = 12  # for d up to 1e6, to a rounding error in s
@@ -36,16 +38,19 @@ def solve_tanh(s: Any, d: Any) -> Any:
         d < 1:   v <= s + (1 - d),   v <= s / d,   v**3 <= 5.7 s / (1 - d)  (for small s)
         d > 1:   v >= s / d,   v >= s - (d - 1)
 
-    The gradient is the implicit function's, dv = (ds - tanh(v) dd) / f'(v), and costs no step.
+    The gradient is the implicit function's, dv = (ds - tanh(v) dd) / f'(v).
     v is as accurate as s allows: an error e in s is one of e / f'(v) in v, which is large where d
     and v are both near 0.
     """
-    s, d = tf.convert_to_tensor(s), tf.convert_to_tensor(d)
-    root = tf.stop_gradient(_newton(tf.stop_gradient(s), tf.stop_gradient(d)))
-    residual = root + (d - 1.0) * tf.tanh(root) - s
-    # 0 in value: a step in value would divide what rounding left in the residual by the slope.
-    residual -= tf.stop_gradient(residual)
-    return root - residual / tf.stop_gradient(tanh_slope(root, d))
+    return implicit_root(_newton, _excess, _over_the_slope, s, d)
+
+
+def _excess(v: Any, s: Any, d: Any) -> Any:
+    return v + (d - 1.0) * tf.tanh(v) - s
+
+
+def _over_the_slope(upstream: Any, v: Any, _: Any, d: Any) -> Any:
+    return upstream / tanh_slope(v, d)
 
 
 def _newton(s: Any, d: Any) -> Any:
