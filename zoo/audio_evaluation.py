@@ -30,6 +30,7 @@ from zoo.recipes import Distillation
 
 __all__ = [
     "AUDIO_METRICS",
+    "DRAWN_METRICS",
     "audio_metrics",
     "frame_floor_db",
     "ratio_with_error",
@@ -43,6 +44,7 @@ AUDIO_METRICS = (
     "silence_excess_db",
     "distillation_kl",
 )
+DRAWN_METRICS = frozenset({"recognised", "silence_excess_db"})  # of the model's own clips
 CLIPS_A_LABEL = 4
 _ROWS_AT_ONCE = 25
 _FRAME = 256
@@ -66,7 +68,7 @@ def audio_metrics(
     found: dict[str, Any] = {}
     if {"bits_per_sample", "bits_per_sample_mu_law"} & set(names):
         found |= _bits(model, rows, progress)
-    if {"recognised", "silence_excess_db"} & set(names):
+    if DRAWN_METRICS & set(names):
         labels = np.arange(model.config.context_size)
         if rows.context is not None:
             labels = np.unique(rows.context)
