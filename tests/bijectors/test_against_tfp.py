@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.integrate
@@ -18,7 +20,7 @@ from zoo.bijectors.mixture import MixtureQuantile
 from zoo.bijectors.preprocessing import PixelScaling, SeparableWhitening, ZCAWhitening
 from zoo.bijectors.scalar import Affine, Chained, Elementwise
 from zoo.bijectors.spline import RationalQuadratic
-from zoo.ops.splines import spline_from_raw
+from zoo.ops import splines
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -230,11 +232,15 @@ def test_separable_whitening_is_tfps_kronecker_operator(rng: np.random.Generator
 
 
 def _tfp_spline(raw: tf.Tensor, num_bins: int, bound: float) -> tfb.RationalQuadraticSpline:
-    spline = spline_from_raw(raw, num_bins, bound)
+    widths, heights, slopes = tf.split(raw, [num_bins, num_bins, num_bins - 1], -1)
+    widths, heights = (
+        2.0 * bound * (1e-3 + (1.0 - 1e-3 * num_bins) * tf.nn.softmax(sizes))
+        for sizes in (widths, heights)
+    )
     return tfb.RationalQuadraticSpline(
-        bin_widths=spline.width,
-        bin_heights=spline.height,
-        knot_slopes=spline.slope[..., 1:-1],
+        bin_widths=widths,
+        bin_heights=heights,
+        knot_slopes=1e-3 + tf.nn.softplus(slopes + np.log(np.expm1(1.0 - 1e-3))),
         range_min=tf.constant(-bound, tf.float64),
     )
 
@@ -265,15 +271,35 @@ def test_chained_maps_are_tfps_chain(rng: np.random.Generator) -> None:
     _assert_same(Elementwise(chained, raw), theirs, z)
 
 
-def test_raw_spline_parameters_fill_the_interval(rng: np.random.Generator) -> None:
-    spline = spline_from_raw(20.0 * _normal(rng, 4, 3 * 5 - 1), 5, 3.0)
-    for sizes in (spline.width, spline.height):
-        assert_allclose(tf.reduce_sum(sizes, -1), 6.0, rtol=1e-12)
-        assert (sizes.numpy() >= 6.0 * 1e-3 - 1e-12).all()
-    assert (spline.slope.numpy() >= 1e-3).all()
-    identity = spline_from_raw(tf.zeros([3 * 5 - 1], tf.float64), 5, 3.0)
-    assert_allclose(identity.slope, np.ones(6), rtol=1e-12)
-    assert_allclose(identity.left, identity.bottom, rtol=1e-12)
+@pytest.mark.parametrize("function", [splines.evaluate, splines.invert])
+def test_raw_spline_parameters_fill_the_interval(function: Any, rng: np.random.Generator) -> None:
+    raw = 20.0 * _normal(rng, 200, 3 * 5 - 1)
+    ends = tf.constant([-3.0 + 1e-12, 3.0 - 1e-12], tf.float64)
+    values, log_slopes = function(raw[:, None], ends, num_bins=5, bound=3.0)
+    assert_allclose(values, np.broadcast_to(ends, [200, 2]), atol=1e-8)
+    assert_allclose(log_slopes, np.zeros([200, 2]), atol=1e-5)  # as steep as the identity there
+    x = tf.cast(tf.linspace(-3.5, 3.5, 101), tf.float64)
+    values, log_slopes = function(raw[:, None], x, num_bins=5, bound=3.0)
+    assert (np.diff(values, axis=1) > 0.0).all()
+    assert np.isfinite(log_slopes).all()
+    zeros = tf.zeros([101, 3 * 5 - 1], tf.float64)
+    values, log_slopes = function(zeros, x, num_bins=5, bound=3.0)
+    assert_allclose(values, x, atol=1e-12)
+    assert_allclose(log_slopes, np.zeros(101), atol=1e-12)
+
+
+@pytest.mark.parametrize("function", [splines.evaluate, splines.invert])
+def test_log_slopes_beside_knots_are_finite(function: Any, rng: np.random.Generator) -> None:
+    """Rounding puts some values beside their bin, where the formula's slope may be negative."""
+    raw = tf.cast(8.0 * _normal(rng, 3000, 3 * 8 - 1), tf.float32)
+    sizes = raw[:, :8] if function is splines.evaluate else raw[:, 8:16]
+    edges = tf.cumsum(6.0 * (1e-3 + (1.0 - 8e-3) * tf.nn.softmax(sizes)), -1) - 3.0
+    knots = edges[:, :-1].numpy()
+    below, above = (np.nextafter(knots, np.float32(limit)) for limit in (-9, 9))
+    for beside in (below, knots, above):
+        values, log_slopes = function(raw[:, None], tf.constant(beside), num_bins=8, bound=3.0)
+        assert np.isfinite(values).all()
+        assert np.isfinite(log_slopes).all()
 
 
 def test_splines_by_autoregression_are_tfps(rng: np.random.Generator) -> None:

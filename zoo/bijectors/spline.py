@@ -29,11 +29,8 @@ class RationalQuadratic:
 
     def forward(self, z: Any, parameters: Any) -> tuple[Any, Any]:
         """x = spline**-1(z)."""
-        return splines.invert(self._spline(parameters), z)
+        return splines.invert(parameters, z, num_bins=self.num_bins, bound=self.bound)
 
     def inverse(self, x: Any, parameters: Any) -> tuple[Any, Any]:
         """z = spline(x)."""
-        return splines.evaluate(self._spline(parameters), x)
-
-    def _spline(self, parameters: Any) -> splines.Spline:
-        return splines.spline_from_raw(parameters, self.num_bins, self.bound)
+        return splines.evaluate(parameters, x, num_bins=self.num_bins, bound=self.bound)

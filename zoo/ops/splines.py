@@ -16,72 +16,40 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-__all__ = ["Spline", "evaluate", "invert", "spline_from_raw"]
+__all__ = ["evaluate", "invert"]
 
 # The paper's code: no bin is narrower or flatter than this share, no slope smaller than this.
 MIN_BIN = 1e-3
 MIN_SLOPE = 1e-3
+# softplus(_OFFSET) + MIN_SLOPE = 1
+_OFFSET = math.log(math.expm1(1.0 - MIN_SLOPE))
 
 
-class Spline(NamedTuple):
-    """K bins from -bound to bound.
-
-    left, width, bottom, height: of each bin, [..., K].   slope: at each knot, [..., K + 1].
-    """
+class _Bin(NamedTuple):
+    """The bin of each value, [...] each: its corner, its size and the slopes at its two knots."""
 
     left: Any
     width: Any
     bottom: Any
     height: Any
-    slope: Any
-    bound: float
+    slope_left: Any
+    slope_right: Any
 
 
-def spline_from_raw(raw: Any, num_bins: int, bound: float) -> Spline:
-    """The spline of 3 K - 1 unconstrained numbers [..., 3 K - 1]; of zeros the identity.
+def evaluate(raw: Any, x: Any, *, num_bins: int, bound: float) -> tuple[Any, Any]:
+    """(y, log dy/dx), each of x's shape [...]; x beyond the bound stays as it is.
 
-    Bins are a softmax, slopes a softplus; the outermost slopes are 1, so that the spline meets the
-    identity smoothly (linear tails).
+    raw: [..., 3 K - 1], K widths, K heights and the K - 1 slopes at the inner knots. Bins are
+        MIN_BIN plus a softmax, slopes a softplus; zeros give the identity, and so do the outermost
+        slopes, which are 1: the spline meets the identity smoothly.
     """
-    widths, heights, slopes = tf.split(raw, [num_bins, num_bins, num_bins - 1], axis=-1)
-    left, width = _bins(widths, num_bins, bound)
-    bottom, height = _bins(heights, num_bins, bound)
-    # softplus(offset) + MIN_SLOPE = 1
-    offset = math.log(math.expm1(1.0 - MIN_SLOPE))
-    inner = MIN_SLOPE + tf.nn.softplus(slopes + offset)
-    one = tf.ones_like(width[..., :1])
-    return Spline(left, width, bottom, height, tf.concat([one, inner, one], -1), bound)
-
-
-def _bins(raw: Any, num_bins: int, bound: float) -> tuple[Any, Any]:
-    """(lower edges, sizes), each [..., K], of bins that fill [-bound, bound]."""
-    sizes = 2.0 * bound * (MIN_BIN + (1.0 - MIN_BIN * num_bins) * tf.nn.softmax(raw))
-    return tf.cumsum(sizes, axis=-1, exclusive=True) - bound, sizes
-
-
-def _chosen(spline: Spline, edges: Any, value: Any) -> tuple[Any, ...]:
-    """(left, width, bottom, height, slope left, slope right) of the value's bin, each [...]."""
-    # A sum over one-hot bins: no gathers, which neither vectorise nor fuse.
-    index = tf.reduce_sum(tf.cast(value[..., None] >= edges[..., 1:], tf.int32), -1)
-    one_hot = tf.one_hot(index, edges.shape[-1], dtype=value.dtype)
-    columns = (
-        spline.left,
-        spline.width,
-        spline.bottom,
-        spline.height,
-        spline.slope[..., :-1],
-        spline.slope[..., 1:],
-    )
-    return tuple(tf.reduce_sum(one_hot * column, -1) for column in columns)
-
-
-def evaluate(spline: Spline, x: Any) -> tuple[Any, Any]:
-    """(y, log dy/dx), each of x's shape [...]; x beyond the bound stays as it is."""
-    inside = tf.abs(x) < spline.bound
+    inside = tf.abs(x) < bound
     safe = tf.where(inside, x, tf.zeros_like(x))
-    left, width, bottom, height, slope_left, slope_right = _chosen(spline, spline.left, safe)
+    left, width, bottom, height, slope_left, slope_right = _bin(
+        raw, safe, num_bins, bound, by_heights=False
+    )
     mean = height / width
-    t = (safe - left) / width
+    t = _share((safe - left) / width)
     product = t * (1.0 - t)
     denominator = mean + (slope_right + slope_left - 2.0 * mean) * product
     y = bottom + height * (mean * tf.square(t) + slope_left * product) / denominator
@@ -89,11 +57,13 @@ def evaluate(spline: Spline, x: Any) -> tuple[Any, Any]:
     return tf.where(inside, y, x), tf.where(inside, log_slope, tf.zeros_like(x))
 
 
-def invert(spline: Spline, y: Any) -> tuple[Any, Any]:
+def invert(raw: Any, y: Any, *, num_bins: int, bound: float) -> tuple[Any, Any]:
     """(x, log dx/dy) with evaluate(x) = y: the quadratic's root in [0, 1] (Appendix A.2)."""
-    inside = tf.abs(y) < spline.bound
+    inside = tf.abs(y) < bound
     safe = tf.where(inside, y, tf.zeros_like(y))
-    left, width, bottom, height, slope_left, slope_right = _chosen(spline, spline.bottom, safe)
+    left, width, bottom, height, slope_left, slope_right = _bin(
+        raw, safe, num_bins, bound, by_heights=True
+    )
     mean = height / width
     rise = safe - bottom
     curvature = rise * (slope_right + slope_left - 2.0 * mean)
@@ -102,10 +72,63 @@ def invert(spline: Spline, y: Any) -> tuple[Any, Any]:
     c = -mean * rise
     # b^2 - 4ac >= 0 for a monotone spline; rounding may push it below.
     discriminant = tf.maximum(tf.square(b) - 4.0 * a * c, tf.zeros_like(b))
-    t = 2.0 * c / (-b - tf.sqrt(discriminant))
+    t = _share(2.0 * c / (-b - tf.sqrt(discriminant)))
     denominator = mean + (slope_right + slope_left - 2.0 * mean) * t * (1.0 - t)
     log_slope = _log_slope(mean, slope_left, slope_right, t, denominator)
     return tf.where(inside, left + t * width, y), tf.where(inside, -log_slope, tf.zeros_like(y))
+
+
+def _bin(raw: Any, value: Any, num_bins: int, bound: float, *, by_heights: bool) -> _Bin:
+    """The bin whose interval of x (or with `by_heights` of y) holds the value."""
+    widths, heights, slopes = tf.split(raw, [num_bins, num_bins, num_bins - 1], axis=-1)
+    widths, heights = _Sizes(widths, bound), _Sizes(heights, bound)
+    index = (heights if by_heights else widths).index(value)
+    numbers = tf.range(num_bins, dtype=value.dtype)
+    before = tf.cast(numbers < index[..., None], value.dtype)
+    # Sums over one-hot bins: no gathers, which neither vectorise nor fuse.
+    here = tf.cast(tf.equal(numbers, index[..., None]), value.dtype)
+    # The outermost knots have no raw slope: their sums are 0, and softplus(_OFFSET) + ... is 1.
+    raw_left = tf.reduce_sum(here[..., 1:] * slopes, -1)
+    raw_right = tf.reduce_sum(here[..., :-1] * slopes, -1)
+    return _Bin(
+        widths.sum(before, index) - bound,
+        widths.sum(here, 1.0),
+        heights.sum(before, index) - bound,
+        heights.sum(here, 1.0),
+        MIN_SLOPE + tf.nn.softplus(raw_left + _OFFSET),
+        MIN_SLOPE + tf.nn.softplus(raw_right + _OFFSET),
+    )
+
+
+class _Sizes:
+    """2 bound (MIN_BIN + (1 - MIN_BIN K) softmax(raw)), the sizes of K bins; raw [..., K]."""
+
+    def __init__(self, raw: Any, bound: float) -> None:
+        num_bins = raw.shape[-1]
+        self.least = 2.0 * bound * MIN_BIN
+        self.bound = bound
+        # A softmax whose sums alone are divided, not all of its terms.
+        self.exponentials = tf.exp(
+            raw - tf.stop_gradient(tf.reduce_max(raw, axis=-1, keepdims=True))
+        )
+        total = tf.reduce_sum(self.exponentials, -1)
+        self.scale = 2.0 * bound * (1.0 - MIN_BIN * num_bins) / total  # [...]
+
+    def index(self, value: Any) -> Any:
+        """How many inner knots are at most the value: the number of its bin, [...]."""
+        inner = tf.cumsum(self.exponentials, -1)[..., :-1] * self.scale[..., None]
+        least = self.least * tf.range(1, inner.shape[-1] + 1, dtype=value.dtype)
+        at_most = value[..., None] >= inner + (least - self.bound)
+        return tf.reduce_sum(tf.cast(at_most, value.dtype), -1)
+
+    def sum(self, mask: Any, count: Any) -> Any:
+        """Of the bins in the mask [..., K] of 0 and 1, which has `count` of them: [...]."""
+        return self.scale * tf.reduce_sum(mask * self.exponentials, -1) + self.least * count
+
+
+def _share(t: Any) -> Any:
+    """t in [0, 1]: rounding puts a value beside its bin, where the slope may be negative."""
+    return tf.clip_by_value(t, 0.0, 1.0)
 
 
 def _log_slope(mean: Any, slope_left: Any, slope_right: Any, t: Any, denominator: Any) -> Any:
