@@ -40,8 +40,8 @@ def evaluate(raw: Any, x: Any, *, num_bins: int, bound: float) -> tuple[Any, Any
     """(y, log dy/dx), each of x's shape [...]; x beyond the bound stays as it is.
 
     raw: [..., 3 K - 1], K widths, K heights and the K - 1 slopes at the inner knots. Bins are
-        MIN_BIN plus a softmax, slopes a softplus; zeros give the identity, and so do the outermost
-        slopes, which are 1: the spline meets the identity smoothly.
+        MIN_BIN plus a softmax, slopes a softplus; zeros give the identity. The outermost slopes
+        are 1, so that the spline meets the identity smoothly.
     """
     inside = tf.abs(x) < bound
     safe = tf.where(inside, x, tf.zeros_like(x))
@@ -58,7 +58,10 @@ def evaluate(raw: Any, x: Any, *, num_bins: int, bound: float) -> tuple[Any, Any
 
 
 def invert(raw: Any, y: Any, *, num_bins: int, bound: float) -> tuple[Any, Any]:
-    """(x, log dx/dy) with evaluate(x) = y: the quadratic's root in [0, 1] (Appendix A.2)."""
+    """(x, log dx/dy) with evaluate(x) = y: the quadratic's root in [0, 1] (Appendix A.2).
+
+    raw: as of `evaluate`.
+    """
     inside = tf.abs(y) < bound
     safe = tf.where(inside, y, tf.zeros_like(y))
     left, width, bottom, height, slope_left, slope_right = _bin(

@@ -152,10 +152,11 @@ def _stage(
     rate: float,
     max_epochs: int,
     change: str,
-    clip_norm: float = 20.0,
+    clip_norm: float | None = None,
     **config: Any,
 ) -> Recipe:
-    """The recipe that goes on from the weights of the one before."""
+    """The recipe that goes on from the weights of the one before, whose norm None keeps."""
+    clip_norm = before.optimizer.clip_norm if clip_norm is None else clip_norm
     return dataclasses.replace(
         before,
         config={**before.config, **config},
@@ -219,7 +220,6 @@ NSF_COUPLING_BSDS300 = _stage(
     max_epochs=36,
     change="no change but the rate. The published run had the cosine of 47 epochs for its first "
     "10,226 steps, and that of 40 up to step 67,164",
-    clip_norm=10.0,
 )
 
 NSF_MAGIC = dataclasses.replace(
