@@ -81,6 +81,8 @@ def main() -> None:
 def row(folder: Path, sharding: Any) -> str:
     """Compiles the folder's step for the device of the sharding; its row of the table."""
     manifest = json.loads((folder / run_step.MANIFEST).read_text(encoding="utf-8"))
+    if not {"cuda", "cpu"} <= set(manifest["platforms"]):
+        raise SystemExit(f"{folder}: FLOP are counted on the CPU; export with --platforms cuda,cpu")
     functions = run_step.Functions(folder, manifest, chunk=run_step.CHUNK)
     began = time.monotonic()
     traced = jax.jit(functions.many, donate_argnums=0).trace(
