@@ -538,3 +538,9 @@ def test_a_flow_that_overflows_is_not_published() -> None:
         spoilt = sound | {dtype: {"invertibility": 1e-5, "log_det": None}}
         with pytest.raises(ValueError, match=f"nice_mnist is not to be published: {dtype} errors"):
             publish.check_certificate("nice_mnist", {"certificate": spoilt})
+    nearly = {dtype: {"invertibility": 2250.0, "log_det": 400.0} for dtype in DTYPES}
+    publish.check_certificate(
+        "nice_mnist", {"certificate": sound | {"bfloat16": nearly["bfloat16"]}}
+    )
+    with pytest.raises(ValueError, match=r"float32 errors .*'log_det': 400\.0"):
+        publish.check_certificate("nice_mnist", {"certificate": sound | nearly})
