@@ -1,6 +1,6 @@
 """Fine-tunes a published model on other rows: load, freeze, compile, fit, save, export, describe.
 
-    python tools/fine_tune.py realnvp_cifar_small --labels 3,5 --freeze '^coupling_[0-3]/' --out pets
+    python tools/fine_tune.py realnvp_cifar_small --labels 3,5 --freeze '^coupling_0/' --out pets
     python tools/fine_tune.py nice_mnist --dataset fashion_mnist:3.0.1 --out fashion
     python tools/fine_tune.py wavenet_four_speakers --labels 4,9,14,19,24,29,34,39,44,49 --out fifth
 
