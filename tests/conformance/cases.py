@@ -31,6 +31,7 @@ from zoo.bijectors.radial import Radial
 from zoo.bijectors.scalar import Affine, Chained, Elementwise
 from zoo.bijectors.spline import RationalQuadratic
 from zoo.bijectors.sylvester import Sylvester, householder, orthogonal, triangular
+from zoo.bijectors.symmetry import SquareEquivariant
 from zoo.ops.masks import checkerboard
 
 tfb = tfp.bijectors
@@ -257,6 +258,11 @@ def _lu_linear(dtype: Any) -> Bijector:
     return LULinear(factors, _vector(5, 9, dtype), (2, 4, 0, 1, 3))
 
 
+def _square_equivariant(dtype: Any) -> Bijector:
+    affine = DiagonalAffine(_vector(8, 0, dtype), _vector(8, 1, dtype), event_shape=(8,))
+    return SquareEquivariant(FlowChain([affine, SplitCoupling(4, dense_conditioner(4, 4))]), 0.7)
+
+
 def _splines_by_coupling(_: Any) -> Bijector:
     splines = RationalQuadratic(4, 2.0)
     rows = dense_conditioner(3, 11)  # (shift, log_scale) of 11: 2 coordinates of 11 parameters
@@ -377,6 +383,11 @@ BIJECTORS: dict[str, BijectorCase] = {
     "unit-triangular": BijectorCase(
         build=lambda dtype: UnitTriangular(_vector(6, 4, dtype)), latent_shape=(4,)
     ),
+    "elementwise-affine-bounded": BijectorCase(
+        build=functools.partial(_elementwise, Affine(3.0, negative_limit=0.5, shift_limit=1.0)),
+        latent_shape=(5,),
+    ),
+    "square-equivariant": BijectorCase(build=_square_equivariant, latent_shape=(8,)),
     "split-spline": BijectorCase(build=_splines_by_coupling, latent_shape=(5,)),
     "reverse": BijectorCase(build=lambda _: Reverse(), latent_shape=(5,)),
     "interleave-even": BijectorCase(build=lambda _: Interleave(), latent_shape=(6,)),
@@ -407,6 +418,16 @@ FAMILIES = [f for f in models.FAMILIES if f not in AUDIO_FAMILIES | LATENT_FAMIL
 UNCONDITIONAL = "the system has no conditional form"
 NO_CONTEXT = {"context": UNCONDITIONAL}
 DROPOUT = "dropout draws other masks for a smaller batch"
+
+# Of neural spline flows, for patches of 2 x 2 pixels.
+PATCHES = {
+    "affine": True,
+    "log_scale_limit": 3.0,
+    "negative_log_scale_limit": 1.0,
+    "shift_limit": 5.0,
+    "square_symmetric": True,
+    "slope_softness": 1.0,
+}
 
 MODELS: dict[str, ModelCase] = {
     "nice-vector": ModelCase(
@@ -674,17 +695,17 @@ MODELS: dict[str, ModelCase] = {
             "activation": "tanh",
         },
     ),
-    "nsf-affine": ModelCase(
+    "nsf-patches": ModelCase(
         family="nsf",
         weight_scale=0.4,
         config={
-            "event_shape": (4,),
+            "event_shape": (3,),
             "num_layers": 2,
             "num_units": 9,
             "num_blocks": 1,
             "num_bins": 3,
-            "affine": True,
             "activation": "tanh",
+            **PATCHES,
         },
     ),
     "nsf-image": ModelCase(
@@ -711,6 +732,19 @@ MODELS: dict[str, ModelCase] = {
             "context_size": 3,
             "activation": "tanh",
             "preprocessing": {"whitening": "standardise"},
+        },
+    ),
+    "nsf-coupling-patches": ModelCase(
+        family="nsf_coupling",
+        weight_scale=0.4,
+        config={
+            "event_shape": (3,),
+            "num_layers": 2,
+            "num_units": 6,
+            "num_blocks": 1,
+            "activation": "tanh",
+            "preprocessing": {"whitening": "zca"},
+            **PATCHES,
         },
     ),
     "nsf-coupling-2d": ModelCase(

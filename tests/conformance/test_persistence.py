@@ -50,8 +50,14 @@ NON_DEFAULT = {
     "num_bins": 5,
     "tail_bound": 1.75,
     "affine": True,
+    "negative_log_scale_limit": 0.75,
+    "shift_limit": 4.5,
+    "square_symmetric": True,
+    "slope_softness": 0.25,
     "vector": True,
 }
+# What `square_symmetric` asks for.
+PATCHES = {"event_shape": (8,), "preprocessing": Preprocessing(whitening="standardise")}
 # conditioner_stride 2 and three scales ask for multiples of 8; "normalization" differs in its
 # default.
 CHANGES = {
@@ -61,8 +67,8 @@ CHANGES = {
     "planar": {"context_size": 0},
     "radial": {"context_size": 0},
     "sylvester": {"context_size": 0},
-    "nsf": {"num_blocks": 3},
-    "nsf_coupling": {"num_blocks": 3},
+    "nsf": {"num_blocks": 3, **PATCHES},
+    "nsf_coupling": {"num_blocks": 3, **PATCHES},
 }
 
 FRESH_PROCESS = """

@@ -61,11 +61,17 @@ def _splined(x: np.ndarray, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mapped(model, x: np.ndarray, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The splines, after an affine map where the model has one: |log_scale| below 2."""
-    if not model.config.affine:
+    """The splines, after an affine map where the model has one, within its limits."""
+    config = model.config
+    if not config.affine:
         return _splined(x, raw)
-    log_scale = 2.0 * np.tanh(raw[..., 1] / 2.0)
-    z, log_det = _splined((x - raw[..., 0]) * np.exp(-log_scale), raw[..., 2:])
+    shift, log_scale = raw[..., 0], raw[..., 1]
+    if config.shift_limit:
+        shift = config.shift_limit * np.tanh(shift / config.shift_limit)
+    negative = config.negative_log_scale_limit or config.log_scale_limit
+    limit = np.where(log_scale < 0.0, negative, config.log_scale_limit)
+    log_scale = limit * np.tanh(log_scale / limit)
+    z, log_det = _splined((x - shift) * np.exp(-log_scale), raw[..., 2:])
     return z, log_det - log_scale.sum(-1)
 
 
@@ -85,12 +91,18 @@ def _conditioned(model, index: int, x: np.ndarray, labels: np.ndarray | None) ->
     return np.concatenate(joined, 1), log_det
 
 
-@pytest.mark.parametrize(("context_size", "affine"), [(0, False), (3, False), (0, True)])
+LIMITS = {"log_scale_limit": 3.0, "negative_log_scale_limit": 0.5, "shift_limit": 0.5}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"context_size": 3}, {"affine": True}, {"affine": True, **LIMITS}], ids=str
+)
 @pytest.mark.parametrize("family", ["nsf", "nsf_coupling"])
 def test_density_is_that_of_tfps_splines(
-    rng: np.random.Generator, family: str, context_size: int, affine: bool
+    rng: np.random.Generator, family: str, changes: dict
 ) -> None:
-    config = {**CONFIG, "context_size": context_size, "affine": affine}
+    config = {**CONFIG, **changes}
+    context_size = changes.get("context_size", 0)
     model = models.create(family, event_shape=(5,), **config)
     _randomise(model, rng)
     x = 2.0 * rng.normal(size=(8, 5))  # some beyond the splines' bound
@@ -141,6 +153,11 @@ def test_dropout_is_active_in_training_alone(rng: np.random.Generator) -> None:
         ({"tail_bound": 0.0}, "tail_bound must be positive"),
         ({"tail_bound": float("inf")}, "positive and finite; got inf"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\)"),
+        ({"log_scale_limit": 0.0}, r"log_scale_limit must be in \(0, 10\]; got 0.0"),
+        ({"negative_log_scale_limit": -1.0}, "negative_log_scale_limit must be 0 or a limit"),
+        ({"shift_limit": float("inf")}, "shift_limit must be 0 or a limit; got inf"),
+        ({"slope_softness": 0.0}, "slope_softness must be positive and finite; got 0.0"),
+        ({"square_symmetric": True}, r"rows of side\*\*2 - 1 real pixels.*\(5,\)"),
         ({"num_units": 2.5}, "num_units must be an integer"),
     ],
 )

@@ -30,6 +30,7 @@ from zoo.bijectors.scalar import (
 )
 from zoo.bijectors.spline import RationalQuadratic
 from zoo.bijectors.sylvester import Sylvester, householder, orthogonal, triangular
+from zoo.bijectors.symmetry import SquareEquivariant, in_position
 
 __all__ = [
     "Affine",
@@ -58,12 +59,14 @@ __all__ = [
     "SeparableWhitening",
     "ShiftAndScale",
     "SplitCoupling",
+    "SquareEquivariant",
     "Sylvester",
     "UnitTriangular",
     "Unsqueeze",
     "ZCAWhitening",
     "forward_and_log_det",
     "householder",
+    "in_position",
     "inverse_and_log_det",
     "orthogonal",
     "triangular",

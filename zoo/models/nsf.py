@@ -17,7 +17,8 @@ Deviations: hidden degrees are sorted, not cyclic; the diagonal of U is exp of a
 softplus; the raw slopes are offset, so that a network that says 0 is the identity; raw numbers are
 not divided by sqrt(hidden units) but start at a tenth of the usual scale. Couplings condition on
 the first half and on the second in turn. With `affine`, which the paper does not have, a coordinate
-is shifted and scaled before its spline: rows with heavy tails lie beyond any bound.
+is shifted and scaled before its spline: rows with heavy tails lie beyond any bound. With
+`square_symmetric`, nor in the paper, the flow is of patches in one of their eight positions.
 """
 
 from __future__ import annotations
@@ -43,9 +44,6 @@ from zoo.ops.splines import MIN_BIN
 
 __all__ = ["NSF", "NSFConfig", "NSFCoupling", "NSFCouplingConfig"]
 
-# Of the affine map: |log_scale| stays below it.
-_LOG_SCALE_LIMIT = 2.0
-
 
 @dataclass(frozen=True, kw_only=True)
 class NSFConfig(ModelConfig):
@@ -55,6 +53,13 @@ class NSFConfig(ModelConfig):
     affine: whether a coordinate is shifted and scaled before its spline, by two numbers more from
         the same network. The paper's spline leaves values beyond tail_bound as they are; with it
         they are moved as MAF moves them.
+    log_scale_limit, negative_log_scale_limit, shift_limit: of the affine map's |log_scale|, of its
+        log_scales below 0 (0: the same) and of its |shift| (0: none). Between data and latents
+        negative log_scales stretch and shifts carry away: bounds keep rows unlike all others from
+        latents in the millions.
+    square_symmetric: whether all eight positions of a patch have the same density
+        (`SquareEquivariant`), for rows of side**2 - 1 pixels as those of `zoo.data.bsds300`.
+    slope_softness: of that, in units of the data; the default is half a grey level of `bsds300`.
     activation: the paper's is ReLU; smooth ones, "silu" and "swish4", fit in fewer steps.
     """
 
@@ -64,6 +69,11 @@ class NSFConfig(ModelConfig):
     num_bins: int = 8
     tail_bound: float = 3.0
     affine: bool = False
+    log_scale_limit: float = 2.0
+    negative_log_scale_limit: float = 0.0
+    shift_limit: float = 0.0
+    square_symmetric: bool = False
+    slope_softness: float = 0.002
     dropout: float = 0.0
     activation: Activation = "relu"
 
@@ -79,6 +89,26 @@ class NSFConfig(ModelConfig):
             )
         if not 0.0 < self.tail_bound < math.inf:
             raise ConfigError(f"tail_bound must be positive and finite; got {self.tail_bound}.")
+        if not 0.0 < self.log_scale_limit <= 10.0:
+            raise ConfigError(f"log_scale_limit must be in (0, 10]; got {self.log_scale_limit}.")
+        for name in ("negative_log_scale_limit", "shift_limit"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} must be 0 or a limit; got {getattr(self, name)}.")
+        if not 0.0 < self.slope_softness < math.inf:
+            raise ConfigError(
+                f"slope_softness must be positive and finite; got {self.slope_softness}."
+            )
+        if self.square_symmetric and (
+            len(self.event_shape) != 1
+            or math.isqrt(self.event_size + 1) ** 2 != self.event_size + 1
+            or self.event_size < 3
+            or self.preprocessing.num_levels
+        ):
+            raise ConfigError(
+                "square_symmetric is for rows of side**2 - 1 real pixels; got "
+                f"event_shape={self.event_shape}, "
+                f"num_levels={self.preprocessing.num_levels}."
+            )
         if not 0.0 <= self.dropout < 1.0:
             raise ConfigError(f"dropout must be in [0, 1); got {self.dropout}.")
 
@@ -123,7 +153,12 @@ class _NeuralSplineFlow(DensityModel):
         spline = bijectors.RationalQuadratic(self.config.num_bins, self.config.tail_bound)
         if not self.config.affine:
             return spline
-        return bijectors.Chained((bijectors.Affine(_LOG_SCALE_LIMIT), spline))
+        affine = bijectors.Affine(
+            self.config.log_scale_limit,
+            negative_limit=self.config.negative_log_scale_limit or None,
+            shift_limit=self.config.shift_limit or None,
+        )
+        return bijectors.Chained((affine, spline))
 
     def _linear(self, index: int) -> tfb.Bijector:
         layer = self.linears[index]
@@ -142,6 +177,22 @@ class _NeuralSplineFlow(DensityModel):
         for i in range(self.config.num_layers):
             chain += [self._linear(i), self._step(i, context, training=training)]
         return [*chain, self._linear(self.config.num_layers)]
+
+    def adapt_whitening(self, x: Any) -> None:
+        """Fits the whitening to the rows x, as it meets them: with square_symmetric in position."""
+        if self.config.square_symmetric:
+            x = bijectors.in_position(self._checked_data(x), self.config.slope_softness)
+        super().adapt_whitening(x)
+
+    def _chain(
+        self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
+    ) -> tfb.Chain:
+        chain = super()._chain(training=training, fit=fit, context=context)
+        if not self.config.square_symmetric:
+            return chain
+        return bijectors.FlowChain(
+            [bijectors.SquareEquivariant(chain, self.config.slope_softness)], name=chain.name
+        )
 
 
 @keras.saving.register_keras_serializable("zoo")

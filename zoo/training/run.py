@@ -462,6 +462,8 @@ class Run:
         except NotImplementedError:  # of other parts than bijectors
             chain = tfb.Chain([])
         members = chain.bijectors
+        if members and (flow := getattr(members[0], "flow_in_position", None)):
+            value, members = members[0].into_position(value), flow.bijectors
         finite = bool(np.isfinite(value.numpy()).all())
         culprit = "the data"
         for member in members:

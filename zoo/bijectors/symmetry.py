@@ -1,0 +1,195 @@
+"""Flows of square patches that treat all eight positions of a patch alike.
+
+A map f of patches that lie in one position becomes a map of all patches F:
+
+    F(g y) = g' f(y)        for each of the square's eight symmetries g and every y in position
+
+so that F(g x) = g' F(x) for every x (equivariance; Cohen & Welling 2016, arXiv:1602.07576),
+and a density F_* N(0, I) gives a patch what it gives the patch turned or mirrored. f alone is
+learned, from an eighth of the space.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from zoo.bijectors.base import OnePassBijector, forward_and_log_det, inverse_and_log_det
+from zoo.ops.symmetries import patches_of_rows, rows_of_patches
+
+tfb = tfp.bijectors
+
+__all__ = ["SquareEquivariant", "in_position"]
+
+_Position = tuple[Any, Any, Any]  # mirrored, upside down, transposed: bool [batch] each
+
+# Times the dtype's precision and the softness: a slope of 0 would be at minus infinity.
+_SMALLEST = 8.0
+
+
+class SquareEquivariant(OnePassBijector):
+    """x = g y,  y = P(f(Q(z'))),  z = g' z': f, of patches in one position, made one of all.
+
+    Position. s_1 and s_2 are the patch's slopes, its products with a unit ramp along its rows and
+    along its columns. Mirroring changes the sign of s_1, turning upside down that of s_2,
+    transposing exchanges the two. A patch is in position where s_1 >= s_2 >= 0; g is the symmetry
+    that takes it from there to where it lies.
+
+    P. f's patches fill the whole space: a = (s_1 - s_2, s_2) are softness * softplus(v / softness)
+    of f's v, the other directions are f's own; log|det| = -sum_i log(1 - exp(-a_i / softness)) from
+    patch to v.
+
+    Q. The first two latents z_1, z_2 say the position: g' acts on them as g does on the slopes. In
+    position they are r (cos t, sin t), t in [0, pi/4); f has r (cos 8t, sin 8t). A standard normal
+    stays one; log|det| = log 8 from z' to f's latent, so that log p(x) has -log 8.
+
+    flow: f, a chain from latents to patches.   softness: in units of the data; patches whose slopes
+        differ by more are left as they are. Slopes below 1e-6 of it (in float64 2e-15) count as
+        that.   Events are rows [side**2 - 1] of pixels as in `zoo.ops.symmetries`.
+
+    Signs and sorting as layers of a flow: Nielsen et al. 2020 (SurVAE, arXiv:2007.02731), where
+    they lose the position; here latents keep it, and x -> z is one to one.
+    """
+
+    def __init__(
+        self, flow: tfb.Bijector, softness: float, *, name: str = "square_equivariant"
+    ) -> None:
+        parameters = dict(locals())
+        super().__init__(event_ndims=1, parameters=parameters, name=name)
+        self.flow_in_position = flow
+        self._softness = softness
+
+    def into_position(self, x: Any) -> Any:
+        """What the flow is given for the rows x [batch, side**2 - 1]: `in_position`."""
+        return in_position(x, self._softness)
+
+    def forward_and_log_det(self, z: Any) -> tuple[Any, Any]:
+        """Latents to patches."""
+        shape = tf.shape(z)
+        z = tf.reshape(z, [-1, z.shape[-1]])
+        position, (first, second) = _sorted(z[:, 0], z[:, 1])
+        first, second = _times_eight(first, second)
+        latents = tf.concat([first[:, None], second[:, None], z[:, 2:]], -1)
+        x, log_det = forward_and_log_det(self.flow_in_position, latents, 1)
+        patches = patches_of_rows(x)
+        s_1, s_2 = _slopes(patches)
+        a_1, term_1 = _positive(s_1 - s_2, self._softness)
+        a_2, term_2 = _positive(s_2, self._softness)
+        patches = _with_slopes(patches, a_1 + a_2 - s_1, a_2 - s_2)
+        x = rows_of_patches(_moved_back(patches, position))
+        log_det += term_1 + term_2 + math.log(8.0)
+        return _in_shape(x, shape), tf.reshape(log_det, shape[:-1])
+
+    def inverse_and_log_det(self, x: Any) -> tuple[Any, Any]:
+        """Patches to latents."""
+        shape = tf.shape(x)
+        position, rows, terms = _into_position(tf.reshape(x, [-1, x.shape[-1]]), self._softness)
+        z, log_det = inverse_and_log_det(self.flow_in_position, rows, 1)
+        first, second = _unsorted(*_by_eight(z[:, 0], z[:, 1]), position)
+        z = tf.concat([first[:, None], second[:, None], z[:, 2:]], -1)
+        log_det += terms - math.log(8.0)
+        return _in_shape(z, shape), tf.reshape(log_det, shape[:-1])
+
+
+def in_position(x: Any, softness: float) -> Any:
+    """What the flow of `SquareEquivariant` is given for the rows x [batch, side**2 - 1]."""
+    return _into_position(x, softness)[1]
+
+
+def _into_position(x: Any, softness: float) -> tuple[_Position, Any, Any]:
+    """(the positions of rows, the rows in position and P's inverse applied, its log|det|)."""
+    patches = patches_of_rows(x)
+    position, (s_1, s_2) = _sorted(*_slopes(patches))
+    patches = _moved(patches, position)
+    v_1, term_1 = _unbounded(s_1 - s_2, softness)
+    v_2, term_2 = _unbounded(s_2, softness)
+    patches = _with_slopes(patches, v_1 + v_2 - s_1, v_2 - s_2)
+    return position, rows_of_patches(patches), term_1 + term_2
+
+
+def _in_shape(rows: Any, shape: Any) -> Any:
+    return tf.ensure_shape(
+        tf.reshape(rows, shape), [*[None] * (shape.shape[0] - 1), rows.shape[-1]]
+    )
+
+
+def _ramp(side: int, dtype: Any) -> tuple[Any, Any]:
+    """Patches of norm 1 that rise along the rows, and along the columns: [side, side] each."""
+    ramp = np.broadcast_to(np.arange(side) - (side - 1) / 2, (side, side))
+    ramp = ramp / np.linalg.norm(ramp)
+    return tf.constant(ramp, dtype), tf.constant(ramp.T, dtype)
+
+
+def _slopes(patches: Any) -> tuple[Any, Any]:
+    """(s_1, s_2) of patches [batch, side, side], each [batch]."""
+    along_rows, along_columns = _ramp(int(patches.shape[-1]), patches.dtype)
+    return (
+        tf.reduce_sum(patches * along_rows, [1, 2]),
+        tf.reduce_sum(patches * along_columns, [1, 2]),
+    )
+
+
+def _with_slopes(patches: Any, more_1: Any, more_2: Any) -> Any:
+    """The patches, their slopes increased by those: [batch] each."""
+    along_rows, along_columns = _ramp(int(patches.shape[-1]), patches.dtype)
+    return patches + more_1[:, None, None] * along_rows + more_2[:, None, None] * along_columns
+
+
+def _sorted(first: Any, second: Any) -> tuple[_Position, tuple[Any, Any]]:
+    """(the position of a pair, its magnitudes with the larger one first)."""
+    size_1, size_2 = tf.abs(first), tf.abs(second)
+    position = (first < 0.0, second < 0.0, size_2 > size_1)
+    return position, (tf.maximum(size_1, size_2), tf.minimum(size_1, size_2))
+
+
+def _unsorted(larger: Any, smaller: Any, position: _Position) -> tuple[Any, Any]:
+    """The pair of `_sorted`."""
+    mirrored, upside_down, transposed = position
+    first, second = tf.where(transposed, smaller, larger), tf.where(transposed, larger, smaller)
+    return tf.where(mirrored, -first, first), tf.where(upside_down, -second, second)
+
+
+def _moved(patches: Any, position: _Position) -> Any:
+    """Patches to where s_1 >= s_2 >= 0."""
+    mirrored, upside_down, transposed = (each[:, None, None] for each in position)
+    patches = tf.where(mirrored, tf.reverse(patches, [2]), patches)
+    patches = tf.where(upside_down, tf.reverse(patches, [1]), patches)
+    return tf.where(transposed, tf.linalg.matrix_transpose(patches), patches)
+
+
+def _moved_back(patches: Any, position: _Position) -> Any:
+    mirrored, upside_down, transposed = (each[:, None, None] for each in position)
+    patches = tf.where(transposed, tf.linalg.matrix_transpose(patches), patches)
+    patches = tf.where(upside_down, tf.reverse(patches, [1]), patches)
+    return tf.where(mirrored, tf.reverse(patches, [2]), patches)
+
+
+def _positive(v: Any, softness: float) -> tuple[Any, Any]:
+    """(a, log|da/dv|), a = softness * softplus(v / softness)."""
+    return softness * tf.nn.softplus(v / softness), -tf.nn.softplus(-v / softness)
+
+
+def _unbounded(a: Any, softness: float) -> tuple[Any, Any]:
+    """(v, log|dv/da|) of `_positive`'s a, or of the smallest that counts."""
+    a = tf.maximum(a, _SMALLEST * softness * np.finfo(a.dtype.as_numpy_dtype).eps)
+    log_share = tf.math.log(-tf.math.expm1(-a / softness))
+    return a + softness * log_share, -log_share
+
+
+def _by_eight(first: Any, second: Any) -> tuple[Any, Any]:
+    """Points of the plane, their angle from [0, 2 pi) divided by 8."""
+    angle = tf.atan2(second, first)
+    angle = tf.where(angle < 0.0, angle + 2.0 * math.pi, angle) / 8.0
+    radius = tf.sqrt(first**2 + second**2)
+    return radius * tf.cos(angle), radius * tf.sin(angle)
+
+
+def _times_eight(first: Any, second: Any) -> tuple[Any, Any]:
+    """The inverse of `_by_eight`."""
+    angle = 8.0 * tf.atan2(second, first)
+    radius = tf.sqrt(first**2 + second**2)
+    return radius * tf.cos(angle), radius * tf.sin(angle)
