@@ -55,8 +55,8 @@ class NSFConfig(ModelConfig):
         they are moved as MAF moves them.
     log_scale_limit, negative_log_scale_limit, shift_limit: of the affine map's |log_scale|, of its
         log_scales below 0 (0: the same) and of its |shift| (0: none). Between data and latents
-        negative log_scales stretch and shifts carry away: bounds keep rows unlike all others from
-        latents in the millions.
+        negative log_scales stretch and shifts carry away: limits bound how far a layer can move a
+        row unlike all others, though not how far ten layers can.
     square_symmetric: whether all eight positions of a patch have the same density
         (`SquareEquivariant`), for rows of side**2 - 1 pixels as those of `zoo.data.bsds300`.
     slope_softness: of that, in units of the data; the default is half a grey level of `bsds300`.
