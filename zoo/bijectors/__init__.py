@@ -30,7 +30,7 @@ from zoo.bijectors.scalar import (
 )
 from zoo.bijectors.spline import RationalQuadratic
 from zoo.bijectors.sylvester import Sylvester, householder, orthogonal, triangular
-from zoo.bijectors.symmetry import SquareEquivariant, in_position
+from zoo.bijectors.symmetry import SquareEquivariant
 
 __all__ = [
     "Affine",
@@ -66,7 +66,6 @@ __all__ = [
     "ZCAWhitening",
     "forward_and_log_det",
     "householder",
-    "in_position",
     "inverse_and_log_det",
     "orthogonal",
     "triangular",

@@ -19,13 +19,13 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from zoo.bijectors.base import OnePassBijector, forward_and_log_det, inverse_and_log_det
-from zoo.ops.symmetries import patches_of_rows, rows_of_patches
+from zoo.ops.symmetries import patches_of_rows, rows_of_patches, turned
 
 tfb = tfp.bijectors
 
-__all__ = ["SquareEquivariant", "in_position"]
+__all__ = ["SquareEquivariant"]
 
-_Position = tuple[Any, Any, Any]  # mirrored, upside down, transposed: bool [batch] each
+_Position = tuple[Any, Any, Any]  # transposed, upside down, mirrored: bool [batch] each
 
 # Times the dtype's precision and the softness: a slope of 0 would be at minus infinity.
 _SMALLEST = 8.0
@@ -64,8 +64,8 @@ class SquareEquivariant(OnePassBijector):
         self._softness = softness
 
     def into_position(self, x: Any) -> Any:
-        """What the flow is given for the rows x [batch, side**2 - 1]: `in_position`."""
-        return in_position(x, self._softness)
+        """What the flow is given for the rows x [batch, side**2 - 1]."""
+        return _into_position(x, self._softness)[1]
 
     def forward_and_log_det(self, z: Any) -> tuple[Any, Any]:
         """Latents to patches."""
@@ -80,7 +80,7 @@ class SquareEquivariant(OnePassBijector):
         a_1, term_1 = _positive(s_1 - s_2, self._softness)
         a_2, term_2 = _positive(s_2, self._softness)
         patches = _with_slopes(patches, a_1 + a_2 - s_1, a_2 - s_2)
-        x = rows_of_patches(_moved_back(patches, position))
+        x = rows_of_patches(turned(patches, position))
         log_det += term_1 + term_2 + math.log(8.0)
         return _in_shape(x, shape), tf.reshape(log_det, shape[:-1])
 
@@ -95,16 +95,11 @@ class SquareEquivariant(OnePassBijector):
         return _in_shape(z, shape), tf.reshape(log_det, shape[:-1])
 
 
-def in_position(x: Any, softness: float) -> Any:
-    """What the flow of `SquareEquivariant` is given for the rows x [batch, side**2 - 1]."""
-    return _into_position(x, softness)[1]
-
-
 def _into_position(x: Any, softness: float) -> tuple[_Position, Any, Any]:
     """(the positions of rows, the rows in position and P's inverse applied, its log|det|)."""
     patches = patches_of_rows(x)
     position, (s_1, s_2) = _sorted(*_slopes(patches))
-    patches = _moved(patches, position)
+    patches = turned(patches, position, back=True)
     v_1, term_1 = _unbounded(s_1 - s_2, softness)
     v_2, term_2 = _unbounded(s_2, softness)
     patches = _with_slopes(patches, v_1 + v_2 - s_1, v_2 - s_2)
@@ -142,30 +137,15 @@ def _with_slopes(patches: Any, more_1: Any, more_2: Any) -> Any:
 def _sorted(first: Any, second: Any) -> tuple[_Position, tuple[Any, Any]]:
     """(the position of a pair, its magnitudes with the larger one first)."""
     size_1, size_2 = tf.abs(first), tf.abs(second)
-    position = (first < 0.0, second < 0.0, size_2 > size_1)
+    position = (size_2 > size_1, second < 0.0, first < 0.0)
     return position, (tf.maximum(size_1, size_2), tf.minimum(size_1, size_2))
 
 
 def _unsorted(larger: Any, smaller: Any, position: _Position) -> tuple[Any, Any]:
     """The pair of `_sorted`."""
-    mirrored, upside_down, transposed = position
+    transposed, upside_down, mirrored = position
     first, second = tf.where(transposed, smaller, larger), tf.where(transposed, larger, smaller)
     return tf.where(mirrored, -first, first), tf.where(upside_down, -second, second)
-
-
-def _moved(patches: Any, position: _Position) -> Any:
-    """Patches to where s_1 >= s_2 >= 0."""
-    mirrored, upside_down, transposed = (each[:, None, None] for each in position)
-    patches = tf.where(mirrored, tf.reverse(patches, [2]), patches)
-    patches = tf.where(upside_down, tf.reverse(patches, [1]), patches)
-    return tf.where(transposed, tf.linalg.matrix_transpose(patches), patches)
-
-
-def _moved_back(patches: Any, position: _Position) -> Any:
-    mirrored, upside_down, transposed = (each[:, None, None] for each in position)
-    patches = tf.where(transposed, tf.linalg.matrix_transpose(patches), patches)
-    patches = tf.where(upside_down, tf.reverse(patches, [1]), patches)
-    return tf.where(mirrored, tf.reverse(patches, [2]), patches)
 
 
 def _positive(v: Any, softness: float) -> tuple[Any, Any]:

@@ -41,6 +41,7 @@ from zoo.networks.linear import LUFactors
 from zoo.networks.made import ResidualMADE
 from zoo.networks.mlp import ResidualMLP
 from zoo.ops.splines import MIN_BIN
+from zoo.ops.symmetries import side_of_rows
 
 __all__ = ["NSF", "NSFConfig", "NSFCoupling", "NSFCouplingConfig"]
 
@@ -100,8 +101,7 @@ class NSFConfig(ModelConfig):
             )
         if self.square_symmetric and (
             len(self.event_shape) != 1
-            or math.isqrt(self.event_size + 1) ** 2 != self.event_size + 1
-            or self.event_size < 3
+            or not side_of_rows(self.event_size)
             or self.preprocessing.num_levels
         ):
             raise ConfigError(
@@ -181,7 +181,7 @@ class _NeuralSplineFlow(DensityModel):
     def adapt_whitening(self, x: Any) -> None:
         """Fits the whitening to the rows x, as it meets them: with square_symmetric in position."""
         if self.config.square_symmetric:
-            x = bijectors.in_position(self._checked_data(x), self.config.slope_softness)
+            x = self._chain().bijectors[0].into_position(self._checked_data(x))
         super().adapt_whitening(x)
 
     def _chain(

@@ -35,8 +35,6 @@ def patch_symmetries(x: Any, seed: Any) -> Any:
     x: floats [batch, side**2 - 1], patches in the form of `zoo.ops.symmetries`.   seed: int32 [2].
     returns: the same shape and dtype, in the same form.
     """
-    uniform = hashed_draws(x, seed, tf.constant(0), 3)[:, :, None, None]  # [batch, 3, 1, 1]
-    patches = symmetries.patches_of_rows(x)
-    for i, turned in enumerate(symmetries.GENERATORS):
-        patches = tf.where(uniform[:, i] < 0.5, turned(patches), patches)
+    applied = tf.unstack(hashed_draws(x, seed, tf.constant(0), 3) < 0.5, axis=1)
+    patches = symmetries.turned(symmetries.patches_of_rows(x), applied)
     return symmetries.rows_of_patches(patches)

@@ -29,6 +29,7 @@ from zoo.losses import negative_log_likelihood
 from zoo.models import build
 from zoo.ops.noise import binarized
 from zoo.ops.precision import float32_products
+from zoo.ops.symmetries import side_of_rows
 from zoo.ops.units import bits_per_dim_from_nats
 from zoo.recipes import Recipe, to_dict
 from zoo.training.records import TrainingResult, write_history, write_record
@@ -149,9 +150,7 @@ def _check_augmentation(recipe: Recipe, name: str) -> None:
         raise ConfigError(
             f"horizontal_flips and shift_pixels are for images [h, w, c]; {name} has {shape}."
         )
-    if recipe.patch_symmetries and (
-        len(shape) != 1 or math.isqrt(shape[0] + 1) ** 2 != shape[0] + 1
-    ):
+    if recipe.patch_symmetries and (len(shape) != 1 or not side_of_rows(shape[0])):
         raise ConfigError(
             f"patch_symmetries is for rows of side**2 - 1 pixels; {name} has {shape}."
         )
