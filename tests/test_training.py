@@ -484,7 +484,7 @@ def test_a_model_without_bijectors_blames_its_networks() -> None:
 
 def test_a_symmetric_flow_names_a_bijector_within() -> None:
     config = {"event_shape": (8,), "num_units": 6, "num_blocks": 1, "num_layers": 2}
-    model = models.create("nsf_coupling", **config, square_symmetric=True)
+    model = models.create("nsf_coupling", **config, square_positions=8)
     model.linears[1].bias.assign(tf.fill([8], np.nan))
     recipe = dataclasses.replace(tiny_runs.RECIPES["maf"], family="nsf_coupling")
     run = SimpleNamespace(model=model, recipe=recipe, _report=Run._report)

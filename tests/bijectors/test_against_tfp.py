@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from zoo.bijectors.autoregressive import AutoregressiveFlow, Interleave, Reverse
 from zoo.bijectors.coupling import SplitCoupling
-from zoo.bijectors.elementwise import DiagonalAffine
+from zoo.bijectors.elementwise import DiagonalAffine, ExponentialTails
 from zoo.bijectors.linear import LULinear, UnitTriangular
 from zoo.bijectors.mixture import MixtureQuantile
 from zoo.bijectors.preprocessing import PixelScaling, SeparableWhitening, ZCAWhitening
@@ -471,3 +471,39 @@ def test_second_derivatives_of_an_autoregressive_forward_are_refused() -> None:
         gradient = tape.gradient(x, z)
     with pytest.raises(LookupError, match="second derivatives"):
         outer.gradient(gradient, z)
+
+
+def test_exponential_tails_join_the_identity_with_its_slope(rng: np.random.Generator) -> None:
+    bound = 1.5
+    tails = ExponentialTails(bound)
+    z = np.sort(rng.uniform(-6.0, 6.0, size=500))
+    x, log_slope = (t.numpy() for t in tails.forward_and_log_det(tf.constant(z[:, None])))
+    within = abs(z) <= bound
+    assert 50 < within.sum() < 450
+    assert_array_equal(x[within, 0], z[within])
+    assert_array_equal(log_slope[within], 0.0)
+    beyond = np.sign(z) * (bound + np.expm1(abs(z) - bound))
+    assert_allclose(x[~within, 0], beyond[~within])
+    for edge in (-bound, bound):
+        near = tf.constant([[edge - 1e-9], [edge + 1e-9]], tf.float64)
+        assert_allclose(tails.forward_and_log_det(near)[1], 0.0, atol=1e-8)
+
+
+def test_exponential_tails_are_log_normal_and_finite_far_out() -> None:
+    """The density has mass 1, and float32 values up to its end have latents and gradients."""
+    density = tfd.TransformedDistribution(
+        tfd.Sample(tfd.Normal(np.float64(0.0), np.float64(1.0)), [1]), ExponentialTails(1.0)
+    )
+    mass, _ = scipy.integrate.quad(
+        lambda x: float(density.prob(tf.constant([x], tf.float64))), 0.0, 400.0, limit=200
+    )
+    assert_allclose(mass, 0.5, atol=1e-6)
+    x = tf.Variable([[-3e38], [-1e10], [0.0], [1e6]])
+    with tf.GradientTape() as tape:
+        z, log_det = ExponentialTails(5.0).inverse_and_log_det(x)
+        nats = tfd.Normal(0.0, 1.0).log_prob(z)[:, 0] + log_det
+    assert_allclose(
+        z[:, 0], [-5.0 - np.log(3e38), -5.0 - np.log(1e10), 0.0, 5.0 + np.log(1e6)], 1e-5
+    )
+    assert np.min(nats) > -5e3
+    assert np.isfinite(tape.gradient(nats, x)).all()

@@ -20,7 +20,7 @@ from zoo import models
 from zoo.bijectors.autoregressive import AutoregressiveFlow, Interleave, Reverse
 from zoo.bijectors.base import FlowChain
 from zoo.bijectors.coupling import CheckerboardCoupling, SplitCoupling
-from zoo.bijectors.elementwise import BatchNorm, DiagonalAffine
+from zoo.bijectors.elementwise import BatchNorm, DiagonalAffine, ExponentialTails
 from zoo.bijectors.inverse_autoregressive import InverseAutoregressive
 from zoo.bijectors.linear import LULinear, UnitTriangular
 from zoo.bijectors.mixture import MixtureQuantile
@@ -258,9 +258,10 @@ def _lu_linear(dtype: Any) -> Bijector:
     return LULinear(factors, _vector(5, 9, dtype), (2, 4, 0, 1, 3))
 
 
-def _square_equivariant(dtype: Any) -> Bijector:
+def _square_equivariant(num_positions: int, dtype: Any) -> Bijector:
     affine = DiagonalAffine(_vector(8, 0, dtype), _vector(8, 1, dtype), event_shape=(8,))
-    return SquareEquivariant(FlowChain([affine, SplitCoupling(4, dense_conditioner(4, 4))]), 0.7)
+    flow = FlowChain([affine, SplitCoupling(4, dense_conditioner(4, 4))])
+    return SquareEquivariant(flow, 0.7, num_positions)
 
 
 def _splines_by_coupling(_: Any) -> Bijector:
@@ -387,7 +388,13 @@ BIJECTORS: dict[str, BijectorCase] = {
         build=functools.partial(_elementwise, Affine(3.0, negative_limit=0.5, shift_limit=1.0)),
         latent_shape=(5,),
     ),
-    "square-equivariant": BijectorCase(build=_square_equivariant, latent_shape=(8,)),
+    "exponential-tails": BijectorCase(build=lambda _: ExponentialTails(0.75), latent_shape=(5,)),
+    **{
+        f"square-equivariant-{number}": BijectorCase(
+            build=functools.partial(_square_equivariant, number), latent_shape=(8,)
+        )
+        for number in (2, 4, 8)
+    },
     "split-spline": BijectorCase(build=_splines_by_coupling, latent_shape=(5,)),
     "reverse": BijectorCase(build=lambda _: Reverse(), latent_shape=(5,)),
     "interleave-even": BijectorCase(build=lambda _: Interleave(), latent_shape=(6,)),
@@ -425,7 +432,8 @@ PATCHES = {
     "log_scale_limit": 3.0,
     "negative_log_scale_limit": 1.0,
     "shift_limit": 5.0,
-    "square_symmetric": True,
+    "latent_bound": 1.0,
+    "square_positions": 8,
     "slope_softness": 1.0,
 }
 

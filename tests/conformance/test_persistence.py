@@ -52,11 +52,12 @@ NON_DEFAULT = {
     "affine": True,
     "negative_log_scale_limit": 0.75,
     "shift_limit": 4.5,
-    "square_symmetric": True,
+    "latent_bound": 3.25,
+    "square_positions": 8,
     "slope_softness": 0.25,
     "vector": True,
 }
-# What `square_symmetric` asks for.
+# What `square_positions` asks for.
 PATCHES = {"event_shape": (8,), "preprocessing": Preprocessing(whitening="standardise")}
 # conditioner_stride 2 and three scales ask for multiples of 8; "normalization" differs in its
 # default.

@@ -91,11 +91,25 @@ def _conditioned(model, index: int, x: np.ndarray, labels: np.ndarray | None) ->
     return np.concatenate(joined, 1), log_det
 
 
+def _bounded(x: np.ndarray, bound: float) -> tuple[np.ndarray, np.ndarray]:
+    """Beyond the bound the logarithm, whose slope there is 1, and the log-det."""
+    beyond = np.log(1.0 + np.maximum(np.abs(x) - bound, 0.0))
+    return np.sign(x) * (np.minimum(np.abs(x), bound) + beyond), -beyond.sum(-1)
+
+
 LIMITS = {"log_scale_limit": 3.0, "negative_log_scale_limit": 0.5, "shift_limit": 0.5}
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"context_size": 3}, {"affine": True}, {"affine": True, **LIMITS}], ids=str
+    "changes",
+    [
+        {},
+        {"context_size": 3},
+        {"affine": True},
+        {"affine": True, **LIMITS},
+        {"latent_bound": 1.0},
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("family", ["nsf", "nsf_coupling"])
 def test_density_is_that_of_tfps_splines(
@@ -114,9 +128,28 @@ def test_density_is_that_of_tfps_splines(
         z, term = _conditioned(model, i, z, labels)
         log_det = log_det + term
     z, term = _linear(model.linears[2], z)
-    expected = scipy.stats.norm.logpdf(z).sum(-1) + log_det + term
+    z, bounding = _bounded(z, changes.get("latent_bound", np.inf))
+    expected = scipy.stats.norm.logpdf(z).sum(-1) + log_det + term + bounding
     assert_allclose(model.log_prob(x, labels), expected, rtol=1e-9)
     assert_allclose(model.decode(model.encode(x, labels), labels), x, atol=1e-8)
+
+
+@pytest.mark.parametrize("family", ["nsf", "nsf_coupling"])
+def test_a_latent_bound_keeps_thrown_rows_near(rng: np.random.Generator, family: str) -> None:
+    """Networks that say large numbers carry rows away, ever further by every step."""
+    config = {**CONFIG, "num_layers": 6, "affine": True, "dtype": "float32"}
+    unbounded = models.create(family, event_shape=(6,), **config)
+    for weight in unbounded.trainable_weights:
+        weight.assign(rng.normal(size=weight.shape))
+    for layer in unbounded.linears:
+        layer.factors.assign(tf.zeros_like(layer.factors))
+    bounded = models.create(family, event_shape=(6,), latent_bound=3.0, **config)
+    bounded.set_weights(unbounded.get_weights())
+    x = rng.normal(size=(200, 6)).astype("float32")
+    far, near = (np.min(model.log_prob(x)) for model in (unbounded, bounded))
+    assert -np.inf < far < -1e5
+    assert near > -5e3
+    assert np.abs(unbounded.encode(x)).max() > 1e3 > 50 > np.abs(bounded.encode(x)).max()
 
 
 @pytest.mark.parametrize("family", ["nsf", "nsf_coupling"])
@@ -156,8 +189,10 @@ def test_dropout_is_active_in_training_alone(rng: np.random.Generator) -> None:
         ({"log_scale_limit": 0.0}, r"log_scale_limit must be in \(0, 10\]; got 0.0"),
         ({"negative_log_scale_limit": -1.0}, "negative_log_scale_limit must be 0 or a limit"),
         ({"shift_limit": float("inf")}, "shift_limit must be 0 or a limit; got inf"),
+        ({"latent_bound": -1.0}, "latent_bound must be 0 or a limit; got -1.0"),
         ({"slope_softness": 0.0}, "slope_softness must be positive and finite; got 0.0"),
-        ({"square_symmetric": True}, r"rows of side\*\*2 - 1 real pixels.*\(5,\)"),
+        ({"square_positions": 3}, r"0 or one of \(2, 4, 8\); got 3"),
+        ({"square_positions": 8}, r"rows of side\*\*2 - 1 real pixels.*\(5,\)"),
         ({"num_units": 2.5}, "num_units must be an integer"),
     ],
 )

@@ -11,7 +11,12 @@ from zoo.bijectors.base import (
     inverse_and_log_det,
 )
 from zoo.bijectors.coupling import CheckerboardCoupling, SplitCoupling
-from zoo.bijectors.elementwise import BatchNorm, DataDependentAffine, DiagonalAffine
+from zoo.bijectors.elementwise import (
+    BatchNorm,
+    DataDependentAffine,
+    DiagonalAffine,
+    ExponentialTails,
+)
 from zoo.bijectors.inverse_autoregressive import InverseAutoregressive
 from zoo.bijectors.linear import LULinear, UnitTriangular
 from zoo.bijectors.mixture import MixtureQuantile
@@ -41,6 +46,7 @@ __all__ = [
     "DataDependentAffine",
     "DiagonalAffine",
     "Elementwise",
+    "ExponentialTails",
     "FactorOut",
     "FlowChain",
     "Gated",

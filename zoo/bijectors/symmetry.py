@@ -36,74 +36,88 @@ class SquareEquivariant(OnePassBijector):
 
     Position. s_1 and s_2 are the patch's slopes, its products with a unit ramp along its rows and
     along its columns. Mirroring changes the sign of s_1, turning upside down that of s_2,
-    transposing exchanges the two. A patch is in position where s_1 >= s_2 >= 0; g is the symmetry
-    that takes it from there to where it lies.
+    transposing exchanges the two. A patch is in position where its slopes are as the table says; g
+    is the symmetry that takes it from there to where it lies.
 
-    P. f's patches fill the whole space: a = (s_1 - s_2, s_2) are softness * softplus(v / softness)
-    of f's v, the other directions are f's own; log|det| = -sum_i log(1 - exp(-a_i / softness)) from
-    patch to v.
+        positions n   symmetries                      in position       a
+        2             upside down                     s_2 >= 0          s_2
+        4             upside down, mirrored           s_1, s_2 >= 0     s_1, s_2
+        8             and transposed: the square's    s_1 >= s_2 >= 0   s_1 - s_2, s_2
+
+    P. f's patches fill the whole space: a are softness * softplus(v / softness) of f's v, the other
+    directions are f's own; log|det| = -sum_i log(1 - exp(-a_i / softness)) from patch to v.
 
     Q. The first two latents z_1, z_2 say the position: g' acts on them as g does on the slopes. In
-    position they are r (cos t, sin t), t in [0, pi/4); f has r (cos 8t, sin 8t). A standard normal
-    stays one; log|det| = log 8 from z' to f's latent, so that log p(x) has -log 8.
+    position they are r (cos t, sin t), t in [0, 2 pi / n); f has r (cos nt, sin nt). A standard
+    normal stays one; log|det| = log n from z' to f's latent, so that log p(x) has -log n.
 
     flow: f, a chain from latents to patches.   softness: in units of the data; patches whose slopes
         differ by more are left as they are. Slopes below 1e-6 of it (in float64 2e-15) count as
-        that.   Events are rows [side**2 - 1] of pixels as in `zoo.ops.symmetries`.
+        that.   num_positions: n.   Events are rows [side**2 - 1] of pixels as in
+        `zoo.ops.symmetries`.
 
     Signs and sorting as layers of a flow: Nielsen et al. 2020 (SurVAE, arXiv:2007.02731), where
     they lose the position; here latents keep it, and x -> z is one to one.
     """
 
     def __init__(
-        self, flow: tfb.Bijector, softness: float, *, name: str = "square_equivariant"
+        self,
+        flow: tfb.Bijector,
+        softness: float,
+        num_positions: int = 8,
+        *,
+        name: str = "square_equivariant",
     ) -> None:
         parameters = dict(locals())
         super().__init__(event_ndims=1, parameters=parameters, name=name)
         self.flow_in_position = flow
         self._softness = softness
+        self._num_positions = num_positions
 
     def into_position(self, x: Any) -> Any:
         """What the flow is given for the rows x [batch, side**2 - 1]."""
-        return _into_position(x, self._softness)[1]
+        return self._into_position(x)[1]
 
     def forward_and_log_det(self, z: Any) -> tuple[Any, Any]:
         """Latents to patches."""
-        shape = tf.shape(z)
+        shape, number = tf.shape(z), self._num_positions
         z = tf.reshape(z, [-1, z.shape[-1]])
-        position, (first, second) = _sorted(z[:, 0], z[:, 1])
-        first, second = _times_eight(first, second)
+        position, (first, second) = _sorted(z[:, 0], z[:, 1], number)
+        first, second = _angle_times(number, first, second)
         latents = tf.concat([first[:, None], second[:, None], z[:, 2:]], -1)
         x, log_det = forward_and_log_det(self.flow_in_position, latents, 1)
         patches = patches_of_rows(x)
-        s_1, s_2 = _slopes(patches)
-        a_1, term_1 = _positive(s_1 - s_2, self._softness)
-        a_2, term_2 = _positive(s_2, self._softness)
-        patches = _with_slopes(patches, a_1 + a_2 - s_1, a_2 - s_2)
+        slopes = s_1, s_2 = _slopes(patches)
+        v, terms = zip(
+            *(_positive(part, self._softness) for part in _parts(number, *slopes)), strict=True
+        )
+        new_1, new_2 = _joined(number, s_1, v)
+        patches = _with_slopes(patches, new_1 - s_1, new_2 - s_2)
         x = rows_of_patches(turned(patches, position))
-        log_det += term_1 + term_2 + math.log(8.0)
+        log_det += sum(terms) + math.log(number)
         return _in_shape(x, shape), tf.reshape(log_det, shape[:-1])
 
     def inverse_and_log_det(self, x: Any) -> tuple[Any, Any]:
         """Patches to latents."""
-        shape = tf.shape(x)
-        position, rows, terms = _into_position(tf.reshape(x, [-1, x.shape[-1]]), self._softness)
+        shape, number = tf.shape(x), self._num_positions
+        position, rows, terms = self._into_position(tf.reshape(x, [-1, x.shape[-1]]))
         z, log_det = inverse_and_log_det(self.flow_in_position, rows, 1)
-        first, second = _unsorted(*_by_eight(z[:, 0], z[:, 1]), position)
+        first, second = _unsorted(*_angle_by(number, z[:, 0], z[:, 1]), position)
         z = tf.concat([first[:, None], second[:, None], z[:, 2:]], -1)
-        log_det += terms - math.log(8.0)
+        log_det += terms - math.log(number)
         return _in_shape(z, shape), tf.reshape(log_det, shape[:-1])
 
-
-def _into_position(x: Any, softness: float) -> tuple[_Position, Any, Any]:
-    """(the positions of rows, the rows in position and P's inverse applied, its log|det|)."""
-    patches = patches_of_rows(x)
-    position, (s_1, s_2) = _sorted(*_slopes(patches))
-    patches = turned(patches, position, back=True)
-    v_1, term_1 = _unbounded(s_1 - s_2, softness)
-    v_2, term_2 = _unbounded(s_2, softness)
-    patches = _with_slopes(patches, v_1 + v_2 - s_1, v_2 - s_2)
-    return position, rows_of_patches(patches), term_1 + term_2
+    def _into_position(self, x: Any) -> tuple[_Position, Any, Any]:
+        """(the positions of rows, the rows in position and P's inverse applied, its log|det|)."""
+        patches, number = patches_of_rows(x), self._num_positions
+        position, slopes = _sorted(*_slopes(patches), number)
+        patches = turned(patches, position, back=True)
+        v, terms = zip(
+            *(_unbounded(part, self._softness) for part in _parts(number, *slopes)), strict=True
+        )
+        new_1, new_2 = _joined(number, slopes[0], v)
+        patches = _with_slopes(patches, new_1 - slopes[0], new_2 - slopes[1])
+        return position, rows_of_patches(patches), sum(terms)
 
 
 def _in_shape(rows: Any, shape: Any) -> Any:
@@ -134,11 +148,28 @@ def _with_slopes(patches: Any, more_1: Any, more_2: Any) -> Any:
     return patches + more_1[:, None, None] * along_rows + more_2[:, None, None] * along_columns
 
 
-def _sorted(first: Any, second: Any) -> tuple[_Position, tuple[Any, Any]]:
-    """(the position of a pair, its magnitudes with the larger one first)."""
+def _sorted(first: Any, second: Any, number: int) -> tuple[_Position, tuple[Any, Any]]:
+    """(the position of a pair, one of `number`, and the pair in position)."""
+    nowhere = tf.zeros_like(first, tf.bool)
     size_1, size_2 = tf.abs(first), tf.abs(second)
+    if number == 2:
+        return (nowhere, second < 0.0, nowhere), (first, size_2)
+    if number == 4:
+        return (nowhere, second < 0.0, first < 0.0), (size_1, size_2)
     position = (size_2 > size_1, second < 0.0, first < 0.0)
     return position, (tf.maximum(size_1, size_2), tf.minimum(size_1, size_2))
+
+
+def _parts(number: int, s_1: Any, s_2: Any) -> tuple[Any, ...]:
+    """What of the slopes is positive in position."""
+    return {2: (s_2,), 4: (s_1, s_2), 8: (s_1 - s_2, s_2)}[number]
+
+
+def _joined(number: int, s_1: Any, parts: tuple[Any, ...]) -> tuple[Any, Any]:
+    """The slopes of `_parts`; s_1 is as it was where it may have either sign."""
+    if number == 2:
+        return s_1, parts[0]
+    return (parts[0] if number == 4 else parts[0] + parts[1]), parts[1]
 
 
 def _unsorted(larger: Any, smaller: Any, position: _Position) -> tuple[Any, Any]:
@@ -160,16 +191,16 @@ def _unbounded(a: Any, softness: float) -> tuple[Any, Any]:
     return a + softness * log_share, -log_share
 
 
-def _by_eight(first: Any, second: Any) -> tuple[Any, Any]:
-    """Points of the plane, their angle from [0, 2 pi) divided by 8."""
+def _angle_by(number: int, first: Any, second: Any) -> tuple[Any, Any]:
+    """Points of the plane, their angle from [0, 2 pi) divided by `number`."""
     angle = tf.atan2(second, first)
-    angle = tf.where(angle < 0.0, angle + 2.0 * math.pi, angle) / 8.0
+    angle = tf.where(angle < 0.0, angle + 2.0 * math.pi, angle) / number
     radius = tf.sqrt(first**2 + second**2)
     return radius * tf.cos(angle), radius * tf.sin(angle)
 
 
-def _times_eight(first: Any, second: Any) -> tuple[Any, Any]:
-    """The inverse of `_by_eight`."""
-    angle = 8.0 * tf.atan2(second, first)
+def _angle_times(number: int, first: Any, second: Any) -> tuple[Any, Any]:
+    """The inverse of `_angle_by`."""
+    angle = number * tf.atan2(second, first)
     radius = tf.sqrt(first**2 + second**2)
     return radius * tf.cos(angle), radius * tf.sin(angle)

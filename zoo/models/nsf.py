@@ -18,7 +18,7 @@ softplus; the raw slopes are offset, so that a network that says 0 is the identi
 not divided by sqrt(hidden units) but start at a tenth of the usual scale. Couplings condition on
 the first half and on the second in turn. With `affine`, which the paper does not have, a coordinate
 is shifted and scaled before its spline: rows with heavy tails lie beyond any bound. With
-`square_symmetric`, nor in the paper, the flow is of patches in one of their eight positions.
+`square_positions`, nor in the paper, the flow is of patches in one of their positions.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from zoo.networks.linear import LUFactors
 from zoo.networks.made import ResidualMADE
 from zoo.networks.mlp import ResidualMLP
 from zoo.ops.splines import MIN_BIN
-from zoo.ops.symmetries import side_of_rows
+from zoo.ops.symmetries import NUM_POSITIONS, side_of_rows
 
 __all__ = ["NSF", "NSFConfig", "NSFCoupling", "NSFCouplingConfig"]
 
@@ -58,8 +58,13 @@ class NSFConfig(ModelConfig):
         log_scales below 0 (0: the same) and of its |shift| (0: none). Between data and latents
         negative log_scales stretch and shifts carry away: limits bound how far a layer can move a
         row unlike all others, though not how far ten layers can.
-    square_symmetric: whether all eight positions of a patch have the same density
-        (`SquareEquivariant`), for rows of side**2 - 1 pixels as those of `zoo.data.bsds300`.
+    latent_bound: beyond it latents grow as the logarithm of what the last linear map says
+        (`ExponentialTails`); 0 for no bound. With 5 a normal latent is beyond it once in two
+        million, and a row that the steps carry away costs thousands of nats, not billions. Not
+        between the steps: exponentials of exponentials would sample infinities.
+    square_positions: 2, 4 or 8 of a patch's eight positions have the same density
+        (`SquareEquivariant`), for rows of side**2 - 1 pixels as those of `zoo.data.bsds300`; 0 for
+        none. The more, the fewer rows differ, and the sooner a flow overfits.
     slope_softness: of that, in units of the data; the default is half a grey level of `bsds300`.
     activation: the paper's is ReLU; smooth ones, "silu" and "swish4", fit in fewer steps.
     """
@@ -73,7 +78,8 @@ class NSFConfig(ModelConfig):
     log_scale_limit: float = 2.0
     negative_log_scale_limit: float = 0.0
     shift_limit: float = 0.0
-    square_symmetric: bool = False
+    latent_bound: float = 0.0
+    square_positions: int = 0
     slope_softness: float = 0.002
     dropout: float = 0.0
     activation: Activation = "relu"
@@ -92,20 +98,25 @@ class NSFConfig(ModelConfig):
             raise ConfigError(f"tail_bound must be positive and finite; got {self.tail_bound}.")
         if not 0.0 < self.log_scale_limit <= 10.0:
             raise ConfigError(f"log_scale_limit must be in (0, 10]; got {self.log_scale_limit}.")
-        for name in ("negative_log_scale_limit", "shift_limit"):
+        for name in ("negative_log_scale_limit", "shift_limit", "latent_bound"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} must be 0 or a limit; got {getattr(self, name)}.")
         if not 0.0 < self.slope_softness < math.inf:
             raise ConfigError(
                 f"slope_softness must be positive and finite; got {self.slope_softness}."
             )
-        if self.square_symmetric and (
+        if self.square_positions not in (0, *NUM_POSITIONS):
+            raise ConfigError(
+                f"square_positions must be 0 or one of {NUM_POSITIONS}; "
+                f"got {self.square_positions}."
+            )
+        if self.square_positions and (
             len(self.event_shape) != 1
             or not side_of_rows(self.event_size)
             or self.preprocessing.num_levels
         ):
             raise ConfigError(
-                "square_symmetric is for rows of side**2 - 1 real pixels; got "
+                "square_positions are of rows of side**2 - 1 real pixels; got "
                 f"event_shape={self.event_shape}, "
                 f"num_levels={self.preprocessing.num_levels}."
             )
@@ -176,11 +187,14 @@ class _NeuralSplineFlow(DensityModel):
         chain = flattening(self.config)
         for i in range(self.config.num_layers):
             chain += [self._linear(i), self._step(i, context, training=training)]
-        return [*chain, self._linear(self.config.num_layers)]
+        chain.append(self._linear(self.config.num_layers))
+        if self.config.latent_bound:
+            chain.append(bijectors.ExponentialTails(self.config.latent_bound))
+        return chain
 
     def adapt_whitening(self, x: Any) -> None:
-        """Fits the whitening to the rows x, as it meets them: with square_symmetric in position."""
-        if self.config.square_symmetric:
+        """Fits the whitening to the rows x, as it meets them: with square_positions in position."""
+        if self.config.square_positions:
             x = self._chain().bijectors[0].into_position(self._checked_data(x))
         super().adapt_whitening(x)
 
@@ -188,10 +202,15 @@ class _NeuralSplineFlow(DensityModel):
         self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
     ) -> tfb.Chain:
         chain = super()._chain(training=training, fit=fit, context=context)
-        if not self.config.square_symmetric:
+        if not self.config.square_positions:
             return chain
         return bijectors.FlowChain(
-            [bijectors.SquareEquivariant(chain, self.config.slope_softness)], name=chain.name
+            [
+                bijectors.SquareEquivariant(
+                    chain, self.config.slope_softness, self.config.square_positions
+                )
+            ],
+            name=chain.name,
         )
 
 
