@@ -87,11 +87,11 @@ class SquareEquivariant(OnePassBijector):
         latents = tf.concat([first[:, None], second[:, None], z[:, 2:]], -1)
         x, log_det = forward_and_log_det(self.flow_in_position, latents, 1)
         patches = patches_of_rows(x)
-        slopes = s_1, s_2 = _slopes(patches)
-        v, terms = zip(
-            *(_positive(part, self._softness) for part in _parts(number, *slopes)), strict=True
+        s_1, s_2 = _slopes(patches)
+        a, terms = zip(
+            *(_positive(v, self._softness) for v in _parts(number, s_1, s_2)), strict=True
         )
-        new_1, new_2 = _joined(number, s_1, v)
+        new_1, new_2 = _joined(number, s_1, a)
         patches = _with_slopes(patches, new_1 - s_1, new_2 - s_2)
         x = rows_of_patches(turned(patches, position))
         log_det += sum(terms) + math.log(number)
@@ -110,13 +110,13 @@ class SquareEquivariant(OnePassBijector):
     def _into_position(self, x: Any) -> tuple[_Position, Any, Any]:
         """(the positions of rows, the rows in position and P's inverse applied, its log|det|)."""
         patches, number = patches_of_rows(x), self._num_positions
-        position, slopes = _sorted(*_slopes(patches), number)
+        position, (s_1, s_2) = _sorted(*_slopes(patches), number)
         patches = turned(patches, position, back=True)
         v, terms = zip(
-            *(_unbounded(part, self._softness) for part in _parts(number, *slopes)), strict=True
+            *(_unbounded(a, self._softness) for a in _parts(number, s_1, s_2)), strict=True
         )
-        new_1, new_2 = _joined(number, slopes[0], v)
-        patches = _with_slopes(patches, new_1 - slopes[0], new_2 - slopes[1])
+        new_1, new_2 = _joined(number, s_1, v)
+        patches = _with_slopes(patches, new_1 - s_1, new_2 - s_2)
         return position, rows_of_patches(patches), sum(terms)
 
 
