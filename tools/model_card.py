@@ -303,9 +303,11 @@ def _data(checkpoint: Checkpoint) -> str:
 
 
 def _splits(dataset: Mapping[str, str]) -> str:
+    more = dataset.get("more_train")
+    also = f" and on `{more}:{dataset['version']}`" if more else ""
     return (
-        f"TFDS `{dataset['name']}:{dataset['version']}`: training on `{dataset['train']}`, model "
-        f"selection on `{dataset['validation']}`, figures from `{dataset['test']}`."
+        f"TFDS `{dataset['name']}:{dataset['version']}`: training on `{dataset['train']}`{also}, "
+        f"model selection on `{dataset['validation']}`, figures from `{dataset['test']}`."
     )
 
 

@@ -100,7 +100,11 @@ def _datasets() -> list[Check]:
             advice="" if there else "set TFDS_DATA_DIR to the folder with your TFDS datasets",
         )
     ]
-    used = [entry.recipe.dataset for entry in registry.ENTRIES.values()]
+    used = [
+        dataset
+        for entry in registry.ENTRIES.values()
+        for dataset in sources.datasets_of(entry.recipe.dataset, "train")
+    ]
     for dataset in {dataset.name: dataset for dataset in used}.values():
         try:
             folder = sources.find_prepared(dataset)

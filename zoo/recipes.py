@@ -29,6 +29,8 @@ class Dataset:
     `validation` is always carved from the dataset's own train rows, never from its test rows.
     `labels`: the classes whose rows are kept, by `context`, or by the feature `label` where nothing
     conditions the model; () for all.
+    `more_train`: another dataset of the same version and features, whose rows of the split "train"
+    are trained on besides; "" for none.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Dataset:
     feature: str = "image"
     context: str = ""  # the feature that conditions the model; "" for none
     labels: tuple[int, ...] = ()
+    more_train: str = ""
 
     def __post_init__(self) -> None:
         """Raises ConfigError for labels that are not integers."""

@@ -489,6 +489,30 @@ def test_exponential_tails_join_the_identity_with_its_slope(rng: np.random.Gener
         assert_allclose(tails.forward_and_log_det(near)[1], 0.0, atol=1e-8)
 
 
+def test_exponential_tails_go_on_as_lines_where_a_slope_is_the_largest() -> None:
+    bound, largest = 1.5, 4.0
+    curved = ExponentialTails(bound)
+    tails = ExponentialTails(bound, max_slope=largest)
+    edge = bound + np.log(largest)  # where the exponential has that slope
+    z = tf.constant(np.linspace(-edge, edge, 101)[:, None])
+    for mine, theirs in zip(
+        tails.forward_and_log_det(z), curved.forward_and_log_det(z), strict=True
+    ):
+        assert_allclose(mine, theirs, rtol=1e-12)
+    further = np.array([[edge], [edge + 0.5], [edge + 100.0], [-edge - 100.0]])
+    x, log_slope = tails.forward_and_log_det(tf.constant(further))
+    reached = bound + largest - 1.0
+    assert_allclose(
+        x[:, 0], [reached, reached + 2.0, reached + 400.0, -reached - 400.0], rtol=1e-12
+    )
+    assert_allclose(log_slope, np.log(largest), rtol=1e-12)
+    # float32's end in both directions, where the exponential alone has none.
+    for direction in (tails.forward_and_log_det, tails.inverse_and_log_det):
+        y, log_slope = direction(tf.constant([[-8e37], [8e37]]))
+        assert np.isfinite(y).all()
+        assert_allclose(np.abs(log_slope), np.log(largest), rtol=1e-6)
+
+
 def test_exponential_tails_are_log_normal_and_finite_far_out() -> None:
     """The density has mass 1, and float32 values up to its end have latents and gradients."""
     density = tfd.TransformedDistribution(

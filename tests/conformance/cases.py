@@ -389,6 +389,9 @@ BIJECTORS: dict[str, BijectorCase] = {
         latent_shape=(5,),
     ),
     "exponential-tails": BijectorCase(build=lambda _: ExponentialTails(0.75), latent_shape=(5,)),
+    "exponential-tails-and-lines": BijectorCase(
+        build=lambda _: ExponentialTails(0.5, max_slope=1.5), latent_shape=(5,)
+    ),
     **{
         f"square-equivariant-{number}": BijectorCase(
             build=functools.partial(_square_equivariant, number), latent_shape=(8,)
@@ -433,6 +436,7 @@ PATCHES = {
     "negative_log_scale_limit": 1.0,
     "shift_limit": 5.0,
     "latent_bound": 1.0,
+    "step_bound": 1.0,
     "square_positions": 8,
     "slope_softness": 1.0,
 }

@@ -53,6 +53,7 @@ NON_DEFAULT = {
     "negative_log_scale_limit": 0.75,
     "shift_limit": 4.5,
     "latent_bound": 3.25,
+    "step_bound": 2.25,
     "square_positions": 8,
     "slope_softness": 0.25,
     "vector": True,

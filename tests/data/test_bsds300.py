@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,14 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generato
     monkeypatch.setattr(
         bsds300,
         "_SPLITS",
-        {"train": ("train", 300, 0), "validation": ("train", 50, 1), "test": ("test", 40, 2)},
+        {
+            "bsds300": {
+                "train": ("train", 300, 0),
+                "validation": ("train", 50, 1),
+                "test": ("test", 40, 2),
+            },
+            "bsds300_extra": {"train": ("train", 500, 3)},
+        },
     )
     for split, count in (("train", 3), ("test", 1)):
         folder = tmp_path / "raw" / "bsds300" / split
@@ -82,6 +90,26 @@ def test_prepared_splits_come_from_their_images_and_repeat(raw: Path, tmp_path: 
     patches = bsds300.draw_patches(images, 40, rng)
     assert_array_equal(arrays["test"], bsds300.to_rows(patches, rng))
     assert not (arrays["train"][:50] == arrays["validation"]).any()
+
+
+def test_extra_rows_are_further_draws_from_the_train_images(raw: Path, tmp_path: Path) -> None:
+    extra = dataclasses.replace(BSDS300, name="bsds300_extra")
+    assert sources.available(extra)
+    rows = sources.load_arrays(extra, "train").x
+    generator = np.random.default_rng(3)
+    patches = bsds300.draw_patches(bsds300.read_images(raw / "train", 3), 500, generator)
+    assert_array_equal(rows, bsds300.to_rows(patches, generator))
+    with pytest.raises(DataError, match="has no split 'test'"):
+        sources.load_arrays(extra, "test")
+    both = sources.load_arrays(dataclasses.replace(BSDS300, more_train="bsds300_extra"), "train").x
+    assert both.shape == (800, 63)
+    assert_array_equal(both[300:], rows)
+
+
+def test_absent_photographs_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_RAW_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=r"bsds300_extra 1\.0\.0 is not.*whose subfolder bsds300 "):
+        bsds300.prepare("bsds300_extra", data_dir=tmp_path / "prepared")
 
 
 def test_missing_or_wrong_photographs_are_refused(raw: Path) -> None:

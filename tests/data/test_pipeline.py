@@ -219,6 +219,15 @@ def test_tfds_dataset_gives_the_rows_of_load_arrays(tiny, tiny_dir):
     assert {int(label) for label in context} == {1}
 
 
+def test_tfds_dataset_has_more_train_rows_behind_its_own(tiny, tiny_dir):
+    more = dataclasses.replace(tiny, more_train="zoo_tiny_images")
+    arrays = load_arrays(more, "train", data_dir=tiny_dir)
+    x, context = zip(*pipeline.tfds_dataset(more, "train", data_dir=tiny_dir), strict=True)
+    np.testing.assert_array_equal(np.stack(x), arrays.x)
+    np.testing.assert_array_equal(np.stack(context), arrays.context)
+    assert len(list(pipeline.tfds_dataset(more, "test", data_dir=tiny_dir))) == 5
+
+
 def test_tfds_dataset_refuses_what_is_not_there(tiny, tiny_dir):
     with pytest.raises(DataError, match="no feature 'audio'"):
         pipeline.tfds_dataset(

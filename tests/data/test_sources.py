@@ -88,6 +88,41 @@ def test_labels_keep_the_rows_of_their_classes(tiny, tiny_dir):
     np.testing.assert_array_equal(rows.x, some.x)
 
 
+def test_more_train_rows_follow_those_of_train_alone(tiny, tiny_dir):
+    more = dataclasses.replace(tiny, more_train="zoo_tiny_images")
+    own = load_arrays(tiny, "train", data_dir=tiny_dir)
+    whole = load_arrays(dataclasses.replace(tiny, train="train"), "train", data_dir=tiny_dir)
+    both = load_arrays(more, "train", data_dir=tiny_dir)
+    np.testing.assert_array_equal(both.x, np.concatenate([own.x, whole.x]))
+    np.testing.assert_array_equal(both.context, np.concatenate([own.context, whole.context]))
+    for split in ("validation", "test"):
+        np.testing.assert_array_equal(
+            load_arrays(more, split, data_dir=tiny_dir).x,
+            load_arrays(tiny, split, data_dir=tiny_dir).x,
+        )
+    unconditional = load_arrays(dataclasses.replace(more, context=""), "train", data_dir=tiny_dir)
+    assert unconditional.context is None
+    np.testing.assert_array_equal(unconditional.x, both.x)
+
+
+def test_more_train_rows_must_be_there_and_alike(tiny, tiny_dir, monkeypatch):
+    absent = dataclasses.replace(tiny, more_train="zoo_more_images")
+    with pytest.raises(DataError, match=r"zoo_more_images 1\.0\.0 is not prepared"):
+        load_arrays(absent, "train", data_dir=tiny_dir)
+    load = sources.load_arrays
+
+    def wider(dataset, split, **options):
+        if dataset.name == "zoo_more_images":
+            return Arrays(np.zeros((4, 3, 3, 1), np.uint8), np.zeros(4, np.int32))
+        return load(dataset, split, **options)
+
+    monkeypatch.setattr(sources, "load_arrays", wider)
+    with pytest.raises(
+        DataError, match=r"rows of zoo_more_images cannot follow .*\(3, 3, 1\).*not.*\(2, 2, 1\)"
+    ):
+        sources.load_arrays(absent, "train", data_dir=tiny_dir)
+
+
 def test_data_without_classes_refuses_labels():
     with pytest.raises(DataError, match=r"ljspeech has no classes; got labels \[3\]"):
         load_arrays(dataclasses.replace(LJSPEECH, labels=(3,)), "train")

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from zoo import models
 from zoo.errors import ConfigError
+from zoo.models.nsf import STEP_SLOPE
 
 BINS, BOUND = 4, 2.0
 CONFIG = {
@@ -91,10 +92,12 @@ def _conditioned(model, index: int, x: np.ndarray, labels: np.ndarray | None) ->
     return np.concatenate(joined, 1), log_det
 
 
-def _bounded(x: np.ndarray, bound: float) -> tuple[np.ndarray, np.ndarray]:
-    """Beyond the bound the logarithm, whose slope there is 1, and the log-det."""
-    beyond = np.log(1.0 + np.maximum(np.abs(x) - bound, 0.0))
-    return np.sign(x) * (np.minimum(np.abs(x), bound) + beyond), -beyond.sum(-1)
+def _bounded(x: np.ndarray, bound: float, most: float = np.inf) -> tuple[np.ndarray, np.ndarray]:
+    """Beyond the bound the logarithm, beyond 1 / `most` of its slope a line, and the log-det."""
+    excess = np.maximum(np.abs(x) - bound, 0.0)
+    beyond = np.log(np.minimum(1.0 + excess, most))
+    line = np.maximum(1.0 + excess - most, 0.0) / most
+    return np.sign(x) * (np.minimum(np.abs(x), bound) + beyond + line), -beyond.sum(-1)
 
 
 LIMITS = {"log_scale_limit": 3.0, "negative_log_scale_limit": 0.5, "shift_limit": 0.5}
@@ -108,6 +111,7 @@ LIMITS = {"log_scale_limit": 3.0, "negative_log_scale_limit": 0.5, "shift_limit"
         {"affine": True},
         {"affine": True, **LIMITS},
         {"latent_bound": 1.0},
+        {"step_bound": 0.25},
     ],
     ids=str,
 )
@@ -126,6 +130,8 @@ def test_density_is_that_of_tfps_splines(
         z, term = _linear(model.linears[i], z)
         log_det = log_det + term
         z, term = _conditioned(model, i, z, labels)
+        log_det = log_det + term
+        z, term = _bounded(z, changes.get("step_bound", np.inf), STEP_SLOPE)
         log_det = log_det + term
     z, term = _linear(model.linears[2], z)
     z, bounding = _bounded(z, changes.get("latent_bound", np.inf))
@@ -152,6 +158,26 @@ def test_a_latent_bound_keeps_thrown_rows_near(rng: np.random.Generator, family:
     assert -np.inf < far < -1e5
     assert near > -5e3
     assert np.abs(unbounded.encode(x)).max() > 1e3 > 50 > np.abs(bounded.encode(x)).max()
+
+
+@pytest.mark.parametrize("family", ["nsf", "nsf_coupling"])
+def test_a_step_bound_keeps_thrown_rows_near_and_inverts_them(
+    rng: np.random.Generator, family: str
+) -> None:
+    """Steps that carry rows away hand on less of it, and float32 still finds the way back."""
+    config = {**CONFIG, "num_layers": 6, "affine": True, "dtype": "float32"}
+    unbounded = models.create(family, event_shape=(6,), **config)
+    for weight in unbounded.trainable_weights:
+        weight.assign(rng.normal(size=weight.shape))
+    for layer in unbounded.linears:
+        layer.factors.assign(tf.zeros_like(layer.factors))
+    bounded = models.create(family, event_shape=(6,), step_bound=3.0, **config)
+    bounded.set_weights(unbounded.get_weights())
+    x = rng.normal(size=(200, 6)).astype("float32")
+    far, near = (np.abs(model.encode(x)).max() for model in (unbounded, bounded))
+    assert far > 30.0 * near > 0.0
+    samples = bounded.decode(100.0 * rng.normal(size=(200, 6)).astype("float32"))
+    assert np.isfinite(samples).all()
 
 
 @pytest.mark.parametrize("family", ["nsf", "nsf_coupling"])
@@ -192,6 +218,7 @@ def test_dropout_is_active_in_training_alone(rng: np.random.Generator) -> None:
         ({"negative_log_scale_limit": -1.0}, "negative_log_scale_limit must be 0 or a limit"),
         ({"shift_limit": float("inf")}, "shift_limit must be 0 or a limit; got inf"),
         ({"latent_bound": -1.0}, "latent_bound must be 0 or a limit; got -1.0"),
+        ({"step_bound": float("nan")}, "step_bound must be 0 or a limit; got nan"),
         ({"slope_softness": 0.0}, "slope_softness must be positive and finite; got 0.0"),
         ({"square_positions": 3}, r"0 or one of \(2, 4, 8\); got 3"),
         ({"square_positions": 8}, r"rows of side\*\*2 - 1 real pixels.*\(5,\)"),

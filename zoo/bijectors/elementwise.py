@@ -136,23 +136,36 @@ class ExponentialTails(OnePassBijector):
     bound: b > 0. A row that a flow carries away by 10^6 costs log(10^6)**2 / 2 = 95 nats and not
     10^12 / 2. Tails of a flow are as heavy as its base's where its maps are Lipschitz
     (arXiv:1907.04481); this is the simplest map that is not, without parameters.
+    max_slope: m > 1, where the exponential has reached it the map goes on as a straight line: with
+    l = log(m), for an e beyond l the term exp(e) - 1 is m - 1 + m (e - l) and the log-det's l. Many
+    such maps in a flow stay finite, with m**n for the largest slope of n of them.
     """
 
-    def __init__(self, bound: float, *, name: str = "exponential_tails") -> None:
+    def __init__(
+        self, bound: float, *, max_slope: float = np.inf, name: str = "exponential_tails"
+    ) -> None:
         super().__init__(event_ndims=1, parameters=dict(locals()), name=name)
         self._bound = bound
+        self._max_slope = max_slope
 
-    def _parts(self, y: Any) -> tuple[Any, Any]:
-        """(clip(y, -b, b), e)."""
-        return tf.clip_by_value(y, -self._bound, self._bound), tf.nn.relu(tf.abs(y) - self._bound)
+    def _parts(self, y: Any, reach: float) -> tuple[Any, Any, Any]:
+        """(clip(y, -b, b), the excess over b up to `reach`, the excess over that)."""
+        excess = tf.nn.relu(tf.abs(y) - self._bound)
+        within = tf.clip_by_value(y, -self._bound, self._bound)
+        if reach == np.inf:
+            return within, excess, tf.zeros([], y.dtype)
+        return within, tf.minimum(excess, reach), tf.nn.relu(excess - reach)
 
     def forward_and_log_det(self, z: Any) -> tuple[Any, Any]:
         """x = clip(z, -b, b) + sign(z) (exp(e) - 1)."""
-        within, excess = self._parts(z)
-        return within + tf.sign(z) * tf.math.expm1(excess), tf.reduce_sum(excess, -1)
+        within, excess, beyond = self._parts(z, float(np.log(self._max_slope)))
+        slope = 1.0 if self._max_slope == np.inf else self._max_slope
+        outside = tf.math.expm1(excess) + slope * beyond
+        return within + tf.sign(z) * outside, tf.reduce_sum(excess, -1)
 
     def inverse_and_log_det(self, x: Any) -> tuple[Any, Any]:
         """z = clip(x, -b, b) + sign(x) log(1 + e)."""
-        within, excess = self._parts(x)
+        within, excess, beyond = self._parts(x, self._max_slope - 1.0)
         log_excess = tf.math.log1p(excess)
-        return within + tf.sign(x) * log_excess, -tf.reduce_sum(log_excess, -1)
+        outside = log_excess + beyond / self._max_slope
+        return within + tf.sign(x) * outside, -tf.reduce_sum(log_excess, -1)

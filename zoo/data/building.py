@@ -58,6 +58,7 @@ def prepare(
     name: str,
     version: str,
     source: str,
+    raw: str = "",
     data_dir: str | Path | None = None,
     download: bool = False,
 ) -> Path:
@@ -66,7 +67,8 @@ def prepare(
     It is written to the first directory of `zoo.data.sources.data_dirs(data_dir)` that can be
     written to. Processes that prepare it at the same time wait for one another.
 
-    builder: the builder's class.   source: words for where the files can be had.
+    builder: the builder's class.   source: words for where the files can be had.   raw: the folder
+    of `$ZOO_RAW_DATA` with them, where that is not the dataset's name.
 
     Raises:
         DataError: there are no files on this machine and `download` is False, no directory can be
@@ -74,11 +76,12 @@ def prepare(
     """
     from filelock import FileLock
 
-    if raw_folder(name) is None and not download:
+    raw = raw or name
+    if raw_folder(raw) is None and not download:
         raise DataError(
             f"The dataset {name} {version} is not prepared in "
             f"{' or '.join(str(root) for root in sources.data_dirs(data_dir))}. Set TFDS_DATA_DIR "
-            f"to a directory that holds it; or {RAW_DATA} to a folder whose subfolder {name} holds "
+            f"to a directory that holds it; or {RAW_DATA} to a folder whose subfolder {raw} holds "
             f"its files ({source}); or allow the download (download=True)."
         )
     root = writable_root(name, data_dir)

@@ -7,6 +7,7 @@ tensors in memory, whole batches at a time, made ahead of use.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -186,14 +187,19 @@ def tfds_dataset(
 
     Returns:
         A dataset of x, or of (x, context) where the dataset declares a context; x as stored,
-        context int32.
+        context int32. Train rows are followed by those of the dataset's `more_train`.
 
     Raises:
         DataError: the dataset, its version, the split or a feature is not there.
     """
-    expression = sources.split_expression(dataset, split)
-    builder = sources.open_builder(dataset, data_dir=data_dir, download=download)
-    rows = sources.stored_rows(builder, dataset, expression)
+
+    def stored(part: Dataset) -> tf.data.Dataset:
+        expression = sources.split_expression(part, split)
+        builder = sources.open_builder(part, data_dir=data_dir, download=download)
+        return sources.stored_rows(builder, part, expression)
+
+    parts = sources.datasets_of(dataset, split)
+    rows = functools.reduce(tf.data.Dataset.concatenate, map(stored, parts))
 
     def unpack(row: dict[str, Any]) -> Any:
         if dataset.context:

@@ -32,6 +32,7 @@ them when its download manager is made to answer with those files, unpacked:
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ __all__ = [
     "available",
     "cache_data_dir",
     "data_dirs",
+    "datasets_of",
     "find_prepared",
     "load_arrays",
     "open_builder",
@@ -58,7 +60,7 @@ __all__ = [
 ]
 
 SPLITS = ("train", "validation", "test")
-OWN_DATASETS = ("magic", "bsds300", "power", "gas", "hepmass", "miniboone")
+OWN_DATASETS = ("magic", "bsds300", "bsds300_extra", "power", "gas", "hepmass", "miniboone")
 _READ_BATCH = 1024
 
 
@@ -133,7 +135,9 @@ def available(dataset: Dataset, *, data_dir: str | Path | None = None) -> bool:
     if dataset.name in OWN_DATASETS:
         from zoo.data import building
 
-        return dataset.version == "1.0.0" and building.raw_folder(dataset.name) is not None
+        # bsds300_extra is drawn from the photographs of bsds300.
+        folder = building.raw_folder(dataset.name.removesuffix("_extra"))
+        return dataset.version == "1.0.0" and folder is not None
     return False
 
 
@@ -179,7 +183,7 @@ def load_arrays(
     """All rows of a split, in memory, as stored.
 
     The order is the stored one (shards in sequence, nothing shuffled), the same on every machine
-    that holds the same files.
+    that holds the same files. Train rows are followed by those of the dataset's `more_train`.
 
     Args:
         dataset: Name, pinned version, split strings, feature, context feature and classes.
@@ -194,10 +198,17 @@ def load_arrays(
 
     Raises:
         DataError: the dataset, its version, the split or a feature is not there, or no row has one
-            of the labels; or its files are damaged, or hold fewer rows than they declare.
+            of the labels; or its files are damaged, or hold fewer rows than they declare; or the
+            rows of `more_train` have another shape, or other contexts.
     """
     import tensorflow as tf
 
+    parts = datasets_of(dataset, split)
+    if len(parts) > 1:
+        return _joined(
+            [load_arrays(part, split, data_dir=data_dir, download=download) for part in parts],
+            dataset,
+        )
     expression = split_expression(dataset, split)
     if dataset.labels and (energies.is_energy(dataset) or dataset.name == ljspeech.NAME):
         raise DataError(f"{dataset.name} has no classes; got labels {list(dataset.labels)}.")
@@ -229,6 +240,28 @@ def load_arrays(
     if dataset.context:
         context = np.concatenate(columns[dataset.context]).astype(np.int32)
     return Arrays(x, context)
+
+
+def datasets_of(dataset: Dataset, split: str) -> list[Dataset]:
+    """The datasets that hold a split's rows, in order: itself, and of train its `more_train`."""
+    if split != "train" or not dataset.more_train:
+        return [dataset]
+    own = dataclasses.replace(dataset, more_train="")
+    return [own, dataclasses.replace(own, name=dataset.more_train, train="train")]
+
+
+def _joined(arrays: list[Arrays], dataset: Dataset) -> Arrays:
+    """The rows of a dataset and those of its `more_train`. Raises DataError for other shapes."""
+    own, more = ([a.shape[1:] for a in (part.x, part.context) if a is not None] for part in arrays)
+    if own != more:
+        raise DataError(
+            f"The rows of {dataset.more_train} cannot follow those of {dataset.name}: they have "
+            f"the shapes {more}, not {own}."
+        )
+    contexts = [part.context for part in arrays if part.context is not None]
+    return Arrays(
+        np.concatenate([part.x for part in arrays]), np.concatenate(contexts) if contexts else None
+    )
 
 
 def stored_rows(builder: Any, dataset: Dataset, expression: str) -> Any:
@@ -285,8 +318,9 @@ def _prepare(dataset: Dataset, *, data_dir: str | Path | None, download: bool) -
 
         if dataset.name in maf_tables.NAMES:
             return maf_tables.prepare(dataset.name, data_dir=data_dir, download=download)
-        module = magic if dataset.name == "magic" else bsds300
-        return module.prepare(data_dir=data_dir, download=download)
+        if dataset.name == "magic":
+            return magic.prepare(data_dir=data_dir, download=download)
+        return bsds300.prepare(dataset.name, data_dir=data_dir, download=download)
     if not download:
         raise DataError(_absent(dataset, data_dir))
     import tensorflow_datasets as tfds

@@ -43,7 +43,9 @@ from zoo.networks.mlp import ResidualMLP
 from zoo.ops.splines import MIN_BIN
 from zoo.ops.symmetries import NUM_POSITIONS, side_of_rows
 
-__all__ = ["NSF", "NSFConfig", "NSFCoupling", "NSFCouplingConfig"]
+__all__ = ["NSF", "STEP_SLOPE", "NSFConfig", "NSFCoupling", "NSFCouplingConfig"]
+
+STEP_SLOPE = 64.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +62,10 @@ class NSFConfig(ModelConfig):
         row unlike all others, though not how far ten layers can.
     latent_bound: beyond it latents grow as the logarithm of what the last linear map says
         (`ExponentialTails`); 0 for no bound. With 5 a normal latent is beyond it once in two
-        million, and a row that the steps carry away costs thousands of nats, not billions. Not
-        between the steps: exponentials of exponentials would sample infinities.
+        million, and a row that the steps carry away costs thousands of nats, not billions.
+    step_bound: the same behind every step, but where its slope has fallen to 1 / `STEP_SLOPE` the
+        map goes on as a line: exponentials of exponentials would sample infinities. A step then
+        hands on less of a row that the one before carried away; 0 for no bound.
     square_positions: 2, 4 or 8 of a patch's eight positions have the same density
         (`SquareEquivariant`), for rows of side**2 - 1 pixels as those of `zoo.data.bsds300`; 0 for
         none. The more, the fewer rows differ, and the sooner a flow overfits.
@@ -79,6 +83,7 @@ class NSFConfig(ModelConfig):
     negative_log_scale_limit: float = 0.0
     shift_limit: float = 0.0
     latent_bound: float = 0.0
+    step_bound: float = 0.0
     square_positions: int = 0
     slope_softness: float = 0.002
     dropout: float = 0.0
@@ -98,7 +103,7 @@ class NSFConfig(ModelConfig):
             raise ConfigError(f"tail_bound must be positive and finite; got {self.tail_bound}.")
         if not 0.0 < self.log_scale_limit <= 10.0:
             raise ConfigError(f"log_scale_limit must be in (0, 10]; got {self.log_scale_limit}.")
-        for name in ("negative_log_scale_limit", "shift_limit", "latent_bound"):
+        for name in ("negative_log_scale_limit", "shift_limit", "latent_bound", "step_bound"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} must be 0 or a limit; got {getattr(self, name)}.")
         if not 0.0 < self.slope_softness < math.inf:
@@ -187,6 +192,10 @@ class _NeuralSplineFlow(DensityModel):
         chain = flattening(self.config)
         for i in range(self.config.num_layers):
             chain += [self._linear(i), self._step(i, context, training=training)]
+            if self.config.step_bound:
+                chain.append(
+                    bijectors.ExponentialTails(self.config.step_bound, max_slope=STEP_SLOPE)
+                )
         chain.append(self._linear(self.config.num_layers))
         if self.config.latent_bound:
             chain.append(bijectors.ExponentialTails(self.config.latent_bound))
