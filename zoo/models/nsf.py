@@ -18,7 +18,8 @@ softplus; the raw slopes are offset, so that a network that says 0 is the identi
 not divided by sqrt(hidden units) but start at a tenth of the usual scale. Couplings condition on
 the first half and on the second in turn. With `affine`, which the paper does not have, a coordinate
 is shifted and scaled before its spline: rows with heavy tails lie beyond any bound. With
-`square_positions`, nor in the paper, the flow is of patches in one of their positions.
+`square_positions`, nor in the paper, the flow is of patches in one of their positions; nor are
+`latent_bound` and `step_bound`, of values that steps carry away.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class NSFConfig(ModelConfig):
         million, and a row that the steps carry away costs thousands of nats, not billions.
     step_bound: the same behind every step, but where its slope has fallen to 1 / `STEP_SLOPE` the
         map goes on as a line: exponentials of exponentials would sample infinities. A step then
-        hands on less of a row that the one before carried away; 0 for no bound.
+        hands on less of a row that the one before carried away, in training, too, where such rows
+        would take the whole of a clipped gradient. 20 is beyond almost all values; 0 for no bound.
     square_positions: 2, 4 or 8 of a patch's eight positions have the same density
         (`SquareEquivariant`), for rows of side**2 - 1 pixels as those of `zoo.data.bsds300`; 0 for
         none. The more, the fewer rows differ, and the sooner a flow overfits.
