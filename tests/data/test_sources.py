@@ -109,13 +109,17 @@ def test_more_train_rows_must_be_there_and_alike(tiny, tiny_dir, monkeypatch):
     absent = dataclasses.replace(tiny, more_train="zoo_more_images")
     with pytest.raises(DataError, match=r"zoo_more_images 1\.0\.0 is not prepared"):
         load_arrays(absent, "train", data_dir=tiny_dir)
-    load = sources.load_arrays
+    load, open_builder = sources.load_arrays, sources.open_builder
+
+    def opened(dataset, **options):
+        return None if dataset.name == "zoo_more_images" else open_builder(dataset, **options)
 
     def wider(dataset, split, **options):
         if dataset.name == "zoo_more_images":
             return Arrays(np.zeros((4, 3, 3, 1), np.uint8), np.zeros(4, np.int32))
         return load(dataset, split, **options)
 
+    monkeypatch.setattr(sources, "open_builder", opened)
     monkeypatch.setattr(sources, "load_arrays", wider)
     with pytest.raises(
         DataError, match=r"rows of zoo_more_images cannot follow .*\(3, 3, 1\).*not.*\(2, 2, 1\)"

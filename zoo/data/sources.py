@@ -205,6 +205,8 @@ def load_arrays(
 
     parts = datasets_of(dataset, split)
     if len(parts) > 1:
+        for part in parts:  # an absent one is named before any row is read
+            open_builder(part, data_dir=data_dir, download=download)
         return _joined(
             [load_arrays(part, split, data_dir=data_dir, download=download) for part in parts],
             dataset,
