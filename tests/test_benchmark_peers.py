@@ -97,10 +97,15 @@ def test_fit_keeps_the_best_validation_and_scores_the_stored_rows(
     assert set(flow.batches) == {1000}  # one size, compiled once
 
 
-def test_rates_are_rows_over_the_median_call(worker: ModuleType) -> None:
+def test_rates_are_rows_over_the_median_call() -> None:
+    worker = _tool("peer_worker")
     calls: list[int] = []
     assert worker.rate(lambda: calls.append(1), 10, repeats=3, seconds=0.0) > 0.0
     assert len(calls) == 5  # one compiles, one calibrates, one a repeat
+    calls.clear()
+    worker.LONG = 0.0  # a long call is timed once
+    assert worker.rate(lambda: calls.append(1), 10, repeats=3, seconds=0.0) > 0.0
+    assert len(calls) == 2
     job = {"seed": 0, "batch": 4, "size": 2, "sampled": 3, "repeats": 1, "seconds": 0.0}
     rates = ["log_prob", "sample", "training_step"]
     assert set(worker.speed(Normal(), {**job, "rates": rates})) == set(rates)
@@ -246,9 +251,40 @@ def test_the_faster_of_two_ways_is_found_once(worker: ModuleType) -> None:
 
         return call
 
-    chosen = worker.faster([way("slow", 0.05), way("quick", 0.0)])
+    chosen = worker.faster([way("slow", 0.1), way("quick", 0.01)], 0.25)
     assert [chosen(1), chosen(2), chosen(3)] == [6, 7, 8]
-    assert calls == ["slow"] * 4 + ["quick"] * 4 + ["quick"] * 3
+    assert calls[:4] == ["slow"] * 4  # one compiles
+    assert set(calls[4:]) == {"quick"}
+    assert len(calls) > 4 + 3 + 4  # a quarter of a second
+    calls.clear()
+    assert worker.faster([way("slow", 0.01), way("quick", 0.0)], 0.0)(1) == 6
+    assert calls == ["slow"] * 4 + ["quick"] * 5
+
+
+@pytest.mark.parametrize("by_xla", [True, False])
+def test_our_jobs_are_the_same_in_blocks(
+    worker: ModuleType, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, *, by_xla: bool
+) -> None:
+    import tensorflow as tf
+
+    threads: list[int] = []
+    for name in ("intra", "inter"):
+        monkeypatch.setattr(
+            tf.config.threading, f"set_{name}_op_parallelism_threads", threads.append
+        )
+    monkeypatch.setattr(worker, "faster", lambda ways, seconds: ways[0 if by_xla else 1])
+    job = {"task": "speed", "model": "coupling", "size": 4, "layers": 2, "units": 8, "hidden": 1}
+    whole, blocks = (worker.Zoo({**job, "seed": 3, "blocks": n}) for n in (1, 2))
+    assert threads == [1, 2]  # of the second
+    x = rng.normal(size=(11, 4)).astype("float32")  # 5 and 6
+    for _ in range(2):
+        np.testing.assert_allclose(whole.log_prob(x), blocks.log_prob(x), rtol=1e-4, atol=1e-4)
+        assert whole.training_step(x, 1.0) == pytest.approx(blocks.training_step(x, 1.0), rel=1e-4)
+    for ours, theirs in zip(whole.weights(), blocks.weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    first, second = blocks.sample(6), blocks.sample(6)
+    assert first.shape == (6, 4)
+    assert np.abs(first - second).min() > 0.0
 
 
 def test_rates_of_rounds_are_medians(
@@ -262,6 +298,7 @@ def test_rates_of_rounds_are_medians(
         return {"log_prob": next(rates)} if job["library"] == "zoo" else {"error": "no memory"}
 
     monkeypatch.setattr(peers, "run", run)
+    monkeypatch.setattr(peers, "block_counts", lambda job: [1])
     out = tmp_path / "peers.json"
     peers.main(["--libraries", "zoo,zuko", "--sizes", "3", "--rates", "log_prob",
                 "--rounds", "3", "--out", str(out)])  # fmt: skip
@@ -269,3 +306,29 @@ def test_rates_of_rounds_are_medians(
     assert order == ["zoo", "zuko"] * 3  # in turn
     assert (ours["log_prob"], ours["rounds"]) == (400.0, 3)
     assert theirs["error"] == "no memory"
+
+
+def test_the_faster_number_of_blocks_counts(
+    peers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the medians of rounds, each rate alone; a failure is not hidden by the other's figures."""
+    rates = {1: [(100.0, 9.0), (300.0, 1.0), (200.0, 8.0)], 3: [(150.0, 7.0)] * 3}
+
+    def run(python: Path, job: dict[str, Any], *, timeout: float) -> dict[str, Any]:
+        return dict(zip(("log_prob", "sample"), rates[job["blocks"]].pop(), strict=True))
+
+    monkeypatch.setattr(peers, "run", run)
+    monkeypatch.setattr(peers.os, "sched_getaffinity", lambda _: {0, 1, 2})
+    out = tmp_path / "peers.json"
+    peers.main(["--libraries", "zoo", "--sizes", "3", "--rates", "log_prob,sample",
+                "--rounds", "3", "--out", str(out)])  # fmt: skip
+    (result,) = json.loads(out.read_text())["results"]
+    assert (result["log_prob"], result["sample"], result["rounds"]) == (200.0, 8.0, 3)
+    assert result["blocks"] == {"log_prob": 1, "sample": 1}
+    answers = {1: [{"log_prob": 1.0, "sample": 5.0}], 2: [{"log_prob": 2.0, "sample": 4.0}]}
+    blocks = {"log_prob": 2, "sample": 1}
+    assert peers.fastest(answers) == {"log_prob": 2.0, "sample": 5.0, "blocks": blocks}
+    assert peers.fastest({**answers, 2: [{"error": "killed"}]}) == {"error": "killed"}
+    assert peers.block_counts({"library": "zoo", "task": "speed"}) == [1, 3]
+    assert peers.block_counts({"library": "zoo", "task": "fit"}) == [1]
+    assert peers.block_counts({"library": "zuko", "task": "speed"}) == [1]

@@ -5,7 +5,7 @@ project: NumPy and that library are enough. A job is
 
     {"library": "zuko", "model": "maf", "size": 43, "layers": 5, "units": 512, "hidden": 2,
      "seed": 0, "task": "speed", "batch": 1000, "sampled": 1000, "repeats": 5, "seconds": 1.0,
-     "rates": ["log_prob", "sample", "training_step"]}
+     "rates": ["log_prob", "sample", "training_step"], "blocks": 2}
     {…, "task": "fit", "data": "rows.npz", "batch": 500, "rate": 1e-3, "budget": 600.0}
 
 and the answer {"log_prob": rows/s, "sample": rows/s, "training_step": rows/s} or {"value": nats,
@@ -17,9 +17,11 @@ does that itself. Splines take 3 hidden layers: zoo and normflows know their net
 layer and residual blocks of two.
 
 Each library is used as its documentation shows: compiled where it compiles (flowjax; zoo, by XLA or
-as a graph, `faster`), eager where it does not. Fits are Adam on a cosine over the budget, gradients
-clipped at 5, standardised by train, the weights of the best validation kept; figures are in nats of
-the stored rows.
+as a graph, `faster`), eager where it does not. With "blocks" above 1, of zoo alone, a batch's rows
+are in as many parts of a thread each (`zoo.ops.row_blocks`), which is a setting of the process. A
+call of a minute or more is timed once, after one that compiles. Fits are Adam on a cosine over the
+budget, gradients clipped at 5, standardised by train, the weights of the best validation kept;
+figures are in nats of the stored rows.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ import numpy as np
 
 NUM_BINS = 8
 CLIP_NORM = 5.0
+TRIAL = 0.25  # seconds that a candidate is tried
+LONG = 60.0  # seconds of a call that is timed once
 VALIDATIONS = 20  # of a fit, evenly over its budget
 
 
@@ -264,9 +268,9 @@ class Flowjax:
 
 
 class Zoo:
-    """This project: densities, inverses and steps, by XLA or as a graph (`faster`).
+    """This project: densities, inverses and steps, by XLA or as a graph (`faster`), in row blocks.
 
-    Latents are drawn outside: XLA's own generator takes as long as a coupling flow.
+    Latents are drawn by the graph: XLA's own generator takes as long as a coupling flow.
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
@@ -274,6 +278,7 @@ class Zoo:
         import tensorflow as tf
 
         import zoo
+        from zoo.ops.row_blocks import in_row_blocks
 
         keras.utils.set_random_seed(job["seed"])
         size, layers, units = job["size"], job["layers"], job["units"]
@@ -288,7 +293,10 @@ class Zoo:
             config |= {"num_blocks": (job["hidden"] - 1) // 2}
         else:
             config |= {"num_couplings": layers, "hidden_units": hidden_units}
-        self._tf = tf
+        self._tf, self._in_row_blocks, self._blocks = tf, in_row_blocks, job.get("blocks", 1)
+        if self._blocks > 1:
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+            tf.config.threading.set_inter_op_parallelism_threads(self._blocks)
         self._model = zoo.create(family, **config)
         if job["task"] == "speed":
             # A fresh flow is close to the identity: its sampling would stop after a pass or two.
@@ -301,25 +309,55 @@ class Zoo:
         self._rate = job.get("rate", 1e-3)
         self._optimizer = keras.optimizers.Adam(self._rate, global_clipnorm=CLIP_NORM)
         self._optimizer.build(self._model.trainable_variables)
-        self._scored = self._compiled(self._model.log_prob)
-        self._step = self._compiled(self._one_step)
-        self._decoded = self._compiled(self._model.decode)
-        self._count = 0
-
-    def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return faster(
-            [
-                self._tf.function(function, jit_compile=by_xla, autograph=False)
-                for by_xla in (True, False)
-            ]
+        # A trial step changes the weights, and at a rate of 0 the optimiser's moments.
+        trials = ((self._scoring, TRIAL), (self._drawing, TRIAL), (self._stepping, 0.0))
+        self._scored, self._drawn, self._step = (
+            faster([compiled(by_xla=by_xla) for by_xla in (True, False)], seconds)
+            for compiled, seconds in trials
         )
 
-    def _one_step(self, x: Any) -> Any:
+    def _scoring(self, *, by_xla: bool) -> Callable[..., Any]:
+        return self._in_row_blocks(self._model.log_prob, self._blocks, jit_compile=by_xla)
+
+    def _drawing(self, *, by_xla: bool) -> Callable[..., Any]:
+        size = self._model.config.event_size
+        decode = self._in_row_blocks(self._model.decode, self._blocks, jit_compile=by_xla)
+
+        def drawn(count: int) -> Any:
+            return decode(self._tf.random.normal([count, size]))
+
+        return self._tf.function(drawn, autograph=False)
+
+    def _stepping(self, *, by_xla: bool) -> Callable[..., Any]:
+        """A step; in blocks of rows, by the sum of their shares of the loss and its gradients."""
         variables = self._model.trainable_variables
-        with self._tf.GradientTape() as tape:
-            loss = -self._tf.reduce_mean(self._model.log_prob(x))
-        self._optimizer.apply(tape.gradient(loss, variables), variables)
-        return loss
+
+        def gradients(x: Any, rows: int) -> Any:
+            with self._tf.GradientTape() as tape:
+                loss = -self._tf.reduce_sum(self._model.log_prob(x)) / rows
+            return loss, tape.gradient(loss, variables)
+
+        def apply(shares: Sequence[Any]) -> Any:
+            add = self._tf.add_n
+            loss, gradient = self._tf.nest.map_structure(lambda *values: add(values), *shares)
+            self._optimizer.apply(gradient, variables)
+            return loss
+
+        if self._blocks == 1:
+            return self._function(lambda x: apply([gradients(x, x.shape[0])]), by_xla=by_xla)
+        compiled_gradients = self._function(gradients, by_xla=by_xla)
+        compiled_apply = self._function(apply, by_xla=by_xla)
+
+        def step(x: Any) -> Any:
+            rows = x.shape[0]
+            sizes = [len(part) for part in np.array_split(range(rows), self._blocks)]
+            parts = self._tf.split(x, sizes)
+            return compiled_apply([compiled_gradients(part, rows) for part in parts])
+
+        return self._function(step, by_xla=False)
+
+    def _function(self, function: Callable[..., Any], *, by_xla: bool) -> Callable[..., Any]:
+        return self._tf.function(function, jit_compile=by_xla, autograph=False)
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """[n] nats."""
@@ -327,9 +365,7 @@ class Zoo:
 
     def sample(self, count: int) -> np.ndarray:
         """[count, D]."""
-        self._count += 1
-        shape = [count, self._model.config.event_size]
-        return self._decoded(self._tf.random.stateless_normal(shape, [0, self._count])).numpy()
+        return self._drawn(count).numpy()
 
     def training_step(self, x: np.ndarray, scale: float) -> float:
         """One step at `scale` times the rate; the mean loss in nats."""
@@ -357,9 +393,10 @@ LIBRARIES: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-def faster(candidates: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
-    """The candidate whose quickest of three calls takes less time, found when it is first called.
+def faster(candidates: Sequence[Callable[..., Any]], seconds: float) -> Callable[..., Any]:
+    """The candidate whose quickest call takes less time, found when it is first called.
 
+    Each has three calls, or as many as last `seconds`.
     XLA saves calls and passes over memory; the graph's own matrix products are the faster ones
     where those are most of the work.
     """
@@ -370,8 +407,8 @@ def faster(candidates: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
             timings = []
             for candidate in candidates:
                 np.asarray(candidate(*arguments))  # compiles
-                trials = []
-                for _ in range(3):
+                trials: list[float] = []
+                while len(trials) < 3 or sum(trials) < seconds:
                     start = time.perf_counter()
                     np.asarray(candidate(*arguments))
                     trials.append(time.perf_counter() - start)
@@ -383,11 +420,17 @@ def faster(candidates: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
 
 
 def rate(call: Callable[[], Any], rows: int, *, repeats: int, seconds: float) -> float:
-    """Rows a second: the median of `repeats` timings, each of as many calls as last `seconds`."""
+    """Rows a second: the median of `repeats` timings, each of as many calls as last `seconds`.
+
+    The second call, which says how many, is the only timing where it takes `LONG` seconds.
+    """
     call()  # compiles
     start = time.perf_counter()
     call()
-    calls = max(1, math.ceil(seconds / (time.perf_counter() - start)))
+    lasted = time.perf_counter() - start
+    if lasted >= LONG:
+        return rows / lasted
+    calls = max(1, math.ceil(seconds / lasted))
     timings = []
     for _ in range(repeats):
         start = time.perf_counter()
