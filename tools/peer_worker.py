@@ -396,9 +396,8 @@ LIBRARIES: dict[str, Callable[[dict[str, Any]], Any]] = {
 def faster(candidates: Sequence[Callable[..., Any]], seconds: float) -> Callable[..., Any]:
     """The candidate whose quickest call takes less time, found when it is first called.
 
-    Each has three calls, or as many as last `seconds`.
-    XLA saves calls and passes over memory; the graph's own matrix products are the faster ones
-    where those are most of the work.
+    Each has three calls, or as many as last `seconds`. XLA saves calls and passes over memory; the
+    graph's own matrix products are the faster ones where those are most of the work.
     """
     chosen: list[Callable[..., Any]] = []
 

@@ -24,9 +24,9 @@ def in_row_blocks(
     `bits_per_dim`, `encode` and `decode` do not.
 
     On a CPU where each part has a core of its own, no core waits for another within an operation,
-    and a part's activations may fit its cache: couplings gain most. What a function
-    computes on its weights alone (masked networks) is done once a part. TensorFlow must then keep
-    to one thread an operation, which it can be told before it computes anything:
+    and a part's activations may fit its cache: couplings gain most. What a function computes on its
+    weights alone (masked networks) is done once a part. TensorFlow must then keep to one thread an
+    operation, which it can be told before it computes anything:
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(2)
@@ -36,7 +36,8 @@ def in_row_blocks(
         a function that was traced for any number of rows, some parts are then empty.
     jit_compile: By XLA, each part a program of its own; else as TensorFlow's graph.
 
-    Raises ValueError for a number of blocks that is no whole one of at least 1, and for a scalar.
+    Raises ValueError for a number of blocks that is no whole one of at least 1, and the compiled
+    function, where there are several, for a scalar.
     """
     if not isinstance(blocks, int) or blocks < 1:
         raise ValueError(f"Expected at least 1 block, a whole number; got {blocks!r}.")
