@@ -19,7 +19,6 @@ import tiny_checkpoints
 from hosts import Host
 
 import zoo
-from zoo import addresses, checkpointing, downloads, remotes
 from zoo.errors import (
     FormatError,
     IntegrityError,
@@ -28,6 +27,8 @@ from zoo.errors import (
     OfflineError,
     WeightsMismatchError,
 )
+from zoo.store import addresses, downloads, remotes
+from zoo.store.hashes import sha256_of, write_sha256sums
 
 NAME = "tiny_features"
 NEEDED = ("SHA256SUMS", "config.json", "model.weights.h5")
@@ -63,7 +64,7 @@ def address(host: Host) -> str:
 
 @pytest.fixture
 def sha256(master: Path) -> str:
-    return checkpointing.sha256_of(master / "SHA256SUMS")
+    return sha256_of(master / "SHA256SUMS")
 
 
 def cached(sha256: str) -> Path:
@@ -82,8 +83,8 @@ def flip(path: Path) -> None:
 
 def rehash(folder: Path) -> str:
     """What a publisher of this content would announce."""
-    checkpointing.write_sha256sums(folder)
-    return checkpointing.sha256_of(folder / "SHA256SUMS")
+    write_sha256sums(folder)
+    return sha256_of(folder / "SHA256SUMS")
 
 
 class TestLoad:
@@ -151,7 +152,7 @@ class TestFolder:
         lines = sums.read_text().splitlines(keepends=True)
         sums.write_text("".join(line for line in lines if file not in line))
         with pytest.raises(FormatError, match=f"does not list {file}"):
-            zoo.load(served, sha256=checkpointing.sha256_of(sums))
+            zoo.load(served, sha256=sha256_of(sums))
 
 
 class TestRefusals:
@@ -255,12 +256,12 @@ class TestContent:
         sums = served / "SHA256SUMS"
         sums.write_text(f"{sums.read_text()}{line}\n")
         with pytest.raises(FormatError, match="no 'hash  file name'"):
-            addresses.resolve(address, sha256=checkpointing.sha256_of(sums))
+            addresses.resolve(address, sha256=sha256_of(sums))
 
     def test_a_list_that_is_no_text(self, served: Path, address: str) -> None:
         (served / "SHA256SUMS").write_bytes(b"\xff\xfe\x00")
         with pytest.raises(FormatError, match="is not text"):
-            addresses.resolve(address, sha256=checkpointing.sha256_of(served / "SHA256SUMS"))
+            addresses.resolve(address, sha256=sha256_of(served / "SHA256SUMS"))
 
     def test_a_list_without_weights(self, served: Path, address: str) -> None:
         (served / "model.weights.h5").unlink()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from zoo.audio import read_audio, write_audio
 from zoo.errors import InvalidInputError
+from zoo.media.audio import read_audio, write_audio
 
 TONE = (8000 * np.sin(np.arange(800) / 5.0)).astype(np.int16)
 

@@ -10,10 +10,12 @@ import scipy.stats
 import soundfile
 from typer.testing import CliRunner
 
-from zoo import audio_evaluation, checkpointing, cli, models, recognition, registry
+from zoo import cli, models, registry
 from zoo.data.samples import sample_labels, samples
 from zoo.data.sources import Arrays
 from zoo.data.spoken_digit import clip_lengths
+from zoo.evaluation import audio, recognition
+from zoo.store.folder import save_checkpoint
 
 CLIP = 400
 TINY = {
@@ -45,7 +47,7 @@ class _Uniform:
 def test_a_uniform_model_takes_sixteen_bits_a_sample() -> None:
     rows = Arrays(samples("spoken_digit"), sample_labels("spoken_digit"))
     seen = []
-    found = audio_evaluation.audio_metrics(
+    found = audio.audio_metrics(
         _Uniform(),
         rows,
         ("bits_per_sample", "bits_per_sample_mu_law"),
@@ -62,7 +64,7 @@ def test_the_error_of_a_ratio_is_that_of_the_bootstrap() -> None:
     rng = np.random.default_rng(0)
     counts = rng.integers(1000, 6000, 250)
     sums = counts * rng.normal(7.0, 0.8, 250)
-    found = audio_evaluation.ratio_with_error(sums, counts)
+    found = audio.ratio_with_error(sums, counts)
     assert found["value"] == pytest.approx(sums.sum() / counts.sum(), abs=1e-5)
     draws = rng.integers(0, 250, (2000, 250))
     bootstrap = (sums[draws].sum(1) / counts[draws].sum(1)).std()
@@ -85,10 +87,10 @@ def test_the_listener_understands_the_real_clips() -> None:
 
 def test_the_listener_names_the_share_of_clips_that_say_their_label() -> None:
     clips, labels = samples("spoken_digit"), sample_labels("spoken_digit")
-    assert audio_evaluation.recognised_share(clips, labels)["value"] == 1.0
+    assert audio.recognised_share(clips, labels)["value"] == 1.0
     wrong = labels.copy()
     wrong[:2] = (wrong[:2] + 5) % 50
-    found = audio_evaluation.recognised_share(clips, wrong)
+    found = audio.recognised_share(clips, wrong)
     assert found["value"] == 0.75
     assert found["interval"][0] < 0.75 < found["interval"][1]
     assert found["clips"] == 8
@@ -97,15 +99,15 @@ def test_the_listener_names_the_share_of_clips_that_say_their_label() -> None:
 def test_hiss_is_above_the_floor_of_real_clips() -> None:
     clips, labels = samples("spoken_digit"), sample_labels("spoken_digit")
     rows = Arrays(clips, labels)
-    assert audio_evaluation.silence_excess_db(clips, labels, rows)["value"] == 0.0
+    assert audio.silence_excess_db(clips, labels, rows)["value"] == 0.0
     quiet = (clips // 2).astype(np.int16)
-    assert abs(audio_evaluation.silence_excess_db(quiet, labels, rows)["value"]) < 1.5
+    assert abs(audio.silence_excess_db(quiet, labels, rows)["value"]) < 1.5
     rng = np.random.default_rng(0)
     faint = np.where(clips == 0, rng.integers(-2, 3, clips.shape), clips).astype(np.int16)
-    assert abs(audio_evaluation.silence_excess_db(faint, labels, rows)["value"]) < 0.5
+    assert abs(audio.silence_excess_db(faint, labels, rows)["value"]) < 0.5
     noise = 0.2 * np.abs(clips).max(1, keepdims=True) * rng.normal(size=clips.shape)
     hissing = np.where(clips != 0, clips + noise, 0).astype(np.int16)
-    assert audio_evaluation.silence_excess_db(hissing, labels, rows)["value"] > 6.0
+    assert audio.silence_excess_db(hissing, labels, rows)["value"] > 6.0
 
 
 # The command line.
@@ -116,7 +118,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("audio") / "tiny_wavenet"
     model = models.create("wavenet", **TINY)
     recipe = registry.get("wavenet_digits").recipe
-    checkpointing.save_checkpoint(path, model, family="wavenet", recipe=recipe)
+    save_checkpoint(path, model, family="wavenet", recipe=recipe)
     return path
 
 

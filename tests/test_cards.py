@@ -19,8 +19,13 @@ import typer
 import yaml
 
 import zoo
-from zoo import checkpointing, cli, figures, recipes, registry
+from zoo import cli, registry
+from zoo.core import recipe as recipes
 from zoo.data import sample_names
+from zoo.media import pictures
+from zoo.store.files import read_json, write_json_atomic
+from zoo.store.folder import read_config
+from zoo.store.hashes import sha256_of, verify_folder, verify_sha256sums
 
 ROOT = Path(__file__).resolve().parent.parent
 DTYPES = ("float32", "bfloat16")
@@ -242,7 +247,7 @@ class TestCard:
     def test_body(self, project: Path) -> None:
         folder = project / "checkpoints" / "tiny_images"
         text = (folder / "card.md").read_text(encoding="utf-8")
-        weights = checkpointing.sha256_of(folder / "model.weights.h5")
+        weights = sha256_of(folder / "model.weights.h5")
         for part in (
             "| bits_per_dim (bits/dim) | 4.363 ± 0.012 | 1.25 |",
             "| log_prob_paper (nats, pixels in [0, 1]) | 1980.5 ± 1.9 |  |",
@@ -290,15 +295,15 @@ class TestCard:
         line = next(line for line in text.splitlines() if line.startswith("zoo train"))
         words = shlex.split(line)
         assert words[:3] == ["zoo", "train", "tiny_features"]
-        stored = checkpointing.read_json(project / "checkpoints" / "tiny_features" / "recipe.json")
+        stored = read_json(project / "checkpoints" / "tiny_features" / "recipe.json")
         again = recipes.override(recipe, words[4::2])
         assert recipes.to_dict(again) == stored
 
     def test_samples_and_run_facts_where_they_are(self, project: Path) -> None:
         folder = project / "checkpoints" / "tiny_images"
-        figures.save_png(folder / "samples.png", np.zeros([4, 4, 1], np.uint8))
+        pictures.save_png(folder / "samples.png", np.zeros([4, 4, 1], np.uint8))
         run = {"train_hours": 0.5, "hardware": "9 CPU cores", "step": 1200, "best_step": 1100}
-        checkpointing.write_json_atomic(folder / "run.json", run)
+        write_json_atomic(folder / "run.json", run)
         render_cards.main(["--root", str(project)])
         text = (folder / "card.md").read_text(encoding="utf-8")
         assert "![Samples of tiny_images](samples.png)" in text
@@ -354,7 +359,7 @@ class TestFiles:
         text = (project / "README.md").read_text(encoding="utf-8")
         table = text.partition("<!-- results:begin -->")[2].partition("<!-- results:end -->")[0]
         size = (project / "checkpoints" / "tiny_images" / "model.weights.h5").stat().st_size / 1e6
-        count = checkpointing.read_config(project / "checkpoints" / "tiny_images")["num_parameters"]
+        count = read_config(project / "checkpoints" / "tiny_images")["num_parameters"]
         assert (
             "| `tiny_images` | mnist:3.0.1 | bits_per_dim (bits/dim) | 4.363 ± 0.012 | 1.25 "
             f"| 4.363 ± 0.012 | {count} | {size:.1f} MB |"
@@ -379,7 +384,7 @@ class TestFiles:
             encoding="utf-8"
         )
         picture = np.zeros([4, 4, 3], np.uint8)
-        figures.save_png(project / "docs" / "interpolations.png", picture)
+        pictures.save_png(project / "docs" / "interpolations.png", picture)
         render_cards.main(["--root", str(project)])
         text = (project / "README.md").read_text(encoding="utf-8")
         assert "](docs/interpolations.png)" in text
@@ -396,8 +401,8 @@ class TestFiles:
         pins = json.loads((project / "zoo" / "pins.json").read_text())
         for name, pin in pins.items():
             folder = project / "checkpoints" / name
-            checkpointing.verify_folder(folder, pin)
-            assert checkpointing.verify_sha256sums(folder)
+            verify_folder(folder, pin)
+            assert verify_sha256sums(folder)
         folder = project / "checkpoints" / "tiny_images"
         weights = folder / "model.weights.h5"
         weights.write_bytes(weights.read_bytes() + b"x")
@@ -406,7 +411,7 @@ class TestFiles:
         for file, pin in after["tiny_images"]["files"].items():
             assert (pin == pins["tiny_images"]["files"][file]) == (file != "card.md")
         with pytest.raises(zoo.ZooError, match=r"model\.weights\.h5"):
-            checkpointing.verify_sha256sums(folder)
+            verify_sha256sums(folder)
 
 
 class TestCheck:

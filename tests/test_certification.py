@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import certification, golden
-from zoo.console import error_text
+from zoo.evaluation import certificate, golden
+from zoo.media.console import error_text
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def model(rng: np.random.Generator):
 
 def test_a_flow_is_certified_and_a_broken_one_is_not(model, rng, monkeypatch) -> None:
     x = rng.integers(0, 256, (7, 28, 28, 1), np.uint8)
-    found = certification.certificate(model, x, batch_size=3)
+    found = certificate.certificate(model, x, batch_size=3)
     assert found["rows"] == 7
     assert found["float32"]["invertibility"] < 1e-2
     assert found["float32"]["log_det"] < 1e-2
@@ -34,7 +34,7 @@ def test_a_flow_is_certified_and_a_broken_one_is_not(model, rng, monkeypatch) ->
         return z * 1.1, DiagonalAffine._log_det(self, z) + 3.0
 
     monkeypatch.setattr(DiagonalAffine, "forward_and_log_det", wrong)
-    broken = certification.certificate(model, x)
+    broken = certificate.certificate(model, x)
     assert broken["float32"]["invertibility"] > 1.0
     assert broken["float32"]["log_det"] > 1.0
 
@@ -42,13 +42,13 @@ def test_a_flow_is_certified_and_a_broken_one_is_not(model, rng, monkeypatch) ->
 def test_a_conditional_model_is_certified_with_its_labels(rng) -> None:
     model = zoo.create("made", event_shape=[3], hidden_units=[8], context_size=4)
     x = rng.normal(size=(5, 3)).astype("float32")
-    found = certification.certificate(model, x, np.arange(5, dtype=np.int32) % 4)
+    found = certificate.certificate(model, x, np.arange(5, dtype=np.int32) % 4)
     assert found["float32"]["invertibility"] < 1e-4
 
 
 def test_other_data_of_a_uniform_density_is_eight_bits(monkeypatch, model) -> None:
     monkeypatch.setattr(model, "bits_per_dim", lambda x, seed: np.full(len(x), 8.0))
-    scores = certification.other_data(model)
+    scores = certificate.other_data(model)
     assert set(scores.values()) == {8.0}
     assert {"constant images (64)", "uniform noise (64)", "fashion_mnist test (64)"} <= set(scores)
     assert not any(name.startswith("cifar10") for name in scores)  # larger than the model's images
@@ -64,7 +64,7 @@ def test_smaller_images_are_padded_and_their_channels_repeated() -> None:
             scored.append(x)
             return np.zeros(len(x))
 
-    assert "mnist test (64)" in certification.other_data(Colour())
+    assert "mnist test (64)" in certificate.other_data(Colour())
     digits = scored[-1]
     assert digits.shape == (64, 32, 32, 3)
     assert digits.dtype == np.uint8
@@ -73,7 +73,7 @@ def test_smaller_images_are_padded_and_their_channels_repeated() -> None:
 
 
 def test_features_have_no_other_data() -> None:
-    assert certification.other_data(zoo.create("nice", event_shape=[4], hidden_units=[4])) == {}
+    assert certificate.other_data(zoo.create("nice", event_shape=[4], hidden_units=[4])) == {}
 
 
 def test_golden_rows_are_real_where_there_are_some(model, tmp_path) -> None:
@@ -98,7 +98,7 @@ def test_a_damaged_golden_file_is_refused(model, tmp_path) -> None:
 
 
 def test_an_error_that_is_not_finite_is_none() -> None:
-    assert [certification._stored(e) for e in (0.012345, math.nan, math.inf)] == [
+    assert [certificate._stored(e) for e in (0.012345, math.nan, math.inf)] == [
         0.0123,
         None,
         None,

@@ -16,7 +16,6 @@ import keras
 import numpy as np
 import pytest
 
-from zoo import checkpointing
 from zoo.errors import (
     FormatError,
     IntegrityError,
@@ -24,6 +23,10 @@ from zoo.errors import (
     MissingCheckpointError,
     WeightsMismatchError,
 )
+from zoo.store.files import read_json, write_json_atomic, write_text_atomic
+from zoo.store.folder import read_config, software_versions
+from zoo.store.hashes import sha256_of, verify_folder, verify_sha256sums, write_sha256sums
+from zoo.store.weights import FORMAT_VERSION, load_weights, save_weights
 
 
 class Tiny(keras.Model):
@@ -64,7 +67,7 @@ def assert_equal(first: list[np.ndarray], second: list[np.ndarray]) -> None:
 def saved(tmp_path_factory) -> tuple[Tiny, Path]:
     model = randomise(Tiny(), seed=1)
     path = tmp_path_factory.mktemp("saved") / "model.weights.h5"
-    return model, checkpointing.save_weights(model, path)
+    return model, save_weights(model, path)
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def other() -> Tiny:
 class TestWeights:
     def test_come_back_exactly(self, saved, other) -> None:
         model, path = saved
-        checkpointing.load_weights(randomise(other, seed=2), path)
+        load_weights(randomise(other, seed=2), path)
         assert_equal(values(other), values(model))
 
     def test_keras_reads_what_we_write(self, saved, other) -> None:
@@ -93,7 +96,7 @@ class TestWeights:
         model.compile("adam", "mse")
         model.fit(np.ones((4, 64)), np.ones((4, 70)), verbose=0)
         model.save_weights(tmp_path / "keras.weights.h5")
-        checkpointing.load_weights(randomise(other, seed=2), tmp_path / "keras.weights.h5")
+        load_weights(randomise(other, seed=2), tmp_path / "keras.weights.h5")
         assert_equal(values(other), values(model))
 
     def test_the_layout_is_that_of_keras(self, saved, tmp_path: Path) -> None:
@@ -114,15 +117,13 @@ class TestWeights:
 
     def test_equal_weights_give_equal_bytes(self, saved, tmp_path: Path) -> None:
         model, path = saved
-        again = checkpointing.save_weights(model, tmp_path / "again.weights.h5")
+        again = save_weights(model, tmp_path / "again.weights.h5")
         assert again.read_bytes() == path.read_bytes()
 
     def test_half_precision_rounds_large_matrices_alone(self, saved, other, tmp_path: Path) -> None:
         model, full = saved
-        half = checkpointing.save_weights(
-            model, tmp_path / "half.weights.h5", storage_dtype="float16"
-        )
-        checkpointing.load_weights(randomise(other, seed=2), half)
+        half = save_weights(model, tmp_path / "half.weights.h5", storage_dtype="float16")
+        load_weights(randomise(other, seed=2), half)
         for variable, stored, exact in zip(
             other.weights, values(other), values(model), strict=True
         ):
@@ -137,7 +138,7 @@ class TestWeights:
         kernel = next(v for v in model.weights if v.shape == (80, 70))
         kernel.assign(np.full((80, 70), 1e5))
         with pytest.raises(InvalidInputError, match=r"100000, beyond float16's 65504"):
-            checkpointing.save_weights(model, tmp_path / "a.weights.h5", storage_dtype="float16")
+            save_weights(model, tmp_path / "a.weights.h5", storage_dtype="float16")
         assert list(tmp_path.iterdir()) == []
 
     def test_bfloat16_variables_come_back_exactly(self, tmp_path: Path) -> None:
@@ -146,8 +147,8 @@ class TestWeights:
             return randomise(model, seed)
 
         model, target = build(1), build(2)
-        path = checkpointing.save_weights(model, tmp_path / "a.weights.h5")
-        checkpointing.load_weights(target, path)
+        path = save_weights(model, tmp_path / "a.weights.h5")
+        load_weights(target, path)
         for one, two in zip(model.weights, target.weights, strict=True):
             np.testing.assert_array_equal(
                 keras.ops.convert_to_numpy(one).astype("float32"),
@@ -163,7 +164,7 @@ class TestWeights:
 
         model = keras.Sequential([keras.Input((3,)), Doubling(2)])
         with pytest.raises(WeightsMismatchError, match=r"lost .*kernel.*bias.*not among.*vars/0"):
-            checkpointing.save_weights(model, tmp_path / "a.weights.h5")
+            save_weights(model, tmp_path / "a.weights.h5")
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize(
@@ -177,12 +178,12 @@ class TestWeights:
     def test_bad_arguments(self, saved, tmp_path: Path, arguments, message) -> None:
         path = tmp_path / arguments.pop("path")
         with pytest.raises(InvalidInputError, match=message):
-            checkpointing.save_weights(saved[0], path, **arguments)
+            save_weights(saved[0], path, **arguments)
 
     def test_an_unbuilt_model_is_refused(self, tmp_path: Path) -> None:
         model = keras.Sequential([keras.layers.Dense(2)])
         with pytest.raises(InvalidInputError, match="not built"):
-            checkpointing.save_weights(model, tmp_path / "a.weights.h5")
+            save_weights(model, tmp_path / "a.weights.h5")
 
 
 def truncate(path: Path) -> None:
@@ -216,7 +217,7 @@ def damage_last_chunk(path: Path) -> None:
 
 def newer_version(path: Path) -> None:
     with h5py.File(path, "r+") as file:
-        file.attrs["zoo_format_version"] = checkpointing.FORMAT_VERSION + 1
+        file.attrs["zoo_format_version"] = FORMAT_VERSION + 1
 
 
 def not_a_number(path: Path) -> None:
@@ -297,7 +298,7 @@ def test_damaged_weights_are_refused_and_nothing_is_assigned(
     damage(copied)
     before = values(randomise(other, seed=5))
     with pytest.raises(error, match=message):
-        checkpointing.load_weights(other, copied)
+        load_weights(other, copied)
     assert_equal(values(other), before)
 
 
@@ -305,28 +306,28 @@ def test_weights_of_another_width_name_the_first_difference(saved) -> None:
     narrow = Tiny(width=60)
     before = values(narrow)
     with pytest.raises(WeightsMismatchError, match=r"\[80, 70\], the model's is \[80, 60\].*more"):
-        checkpointing.load_weights(narrow, saved[1])
+        load_weights(narrow, saved[1])
     assert_equal(values(narrow), before)
 
 
 def test_no_file(other, tmp_path: Path) -> None:
     with pytest.raises(MissingCheckpointError, match="No weights file"):
-        checkpointing.load_weights(other, tmp_path / "a.weights.h5")
+        load_weights(other, tmp_path / "a.weights.h5")
 
 
 class TestAtomicFiles:
     def test_json_round_trip(self, tmp_path: Path) -> None:
         value = {"b": [1, 2.5, None], "a": {"text": "é"}}
-        path = checkpointing.write_json_atomic(tmp_path / "new" / "value.json", value)
-        assert checkpointing.read_json(path) == value
+        path = write_json_atomic(tmp_path / "new" / "value.json", value)
+        assert read_json(path) == value
         assert [p.name for p in path.parent.iterdir()] == ["value.json"]
 
     @pytest.mark.parametrize("value", [float("nan"), {"a": float("inf")}])
     def test_json_refuses_what_json_cannot_hold(self, tmp_path: Path, value) -> None:
-        path = checkpointing.write_json_atomic(tmp_path / "value.json", 1)
+        path = write_json_atomic(tmp_path / "value.json", 1)
         with pytest.raises(ValueError, match="not JSON compliant"):
-            checkpointing.write_json_atomic(path, value)
-        assert checkpointing.read_json(path) == 1
+            write_json_atomic(path, value)
+        assert read_json(path) == 1
 
     def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         self, saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -339,7 +340,7 @@ class TestAtomicFiles:
 
         monkeypatch.setattr(h5py.File, "create_dataset", no_space)
         with pytest.raises(OSError, match="No space left"):
-            checkpointing.save_weights(saved[0], path)
+            save_weights(saved[0], path)
         assert path.read_text() == "old"
         assert list(tmp_path.iterdir()) == [path]
 
@@ -349,8 +350,8 @@ class TestAtomicFiles:
         code = (
             "import os, signal, sys\n"
             "from pathlib import Path\n"
-            "from zoo import checkpointing\n"
-            "with checkpointing.replacing(Path(sys.argv[1])) as temporary:\n"
+            "from zoo.store.files import replacing\n"
+            "with replacing(Path(sys.argv[1])) as temporary:\n"
             "    temporary.write_text('2')\n"
             "    os.kill(os.getpid(), signal.SIGKILL)\n"
         )
@@ -361,7 +362,7 @@ class TestAtomicFiles:
     def test_files_have_the_usual_permissions(self, tmp_path: Path) -> None:
         plain = tmp_path / "plain"
         plain.touch()
-        written = checkpointing.write_text_atomic(tmp_path / "written", "x")
+        written = write_text_atomic(tmp_path / "written", "x")
         assert written.stat().st_mode == plain.stat().st_mode
 
     @pytest.mark.parametrize(
@@ -377,7 +378,7 @@ class TestAtomicFiles:
         if content is not None:
             (tmp_path / "value.json").write_bytes(content)
         with pytest.raises(error, match=message):
-            checkpointing.read_json(tmp_path / "value.json")
+            read_json(tmp_path / "value.json")
 
 
 @pytest.fixture
@@ -393,54 +394,54 @@ def folder(tmp_path: Path) -> Path:
 class TestHashes:
     def test_against_hashlib(self, folder: Path) -> None:
         expected = hashlib.sha256(bytes(range(256))).hexdigest()
-        assert checkpointing.sha256_of(folder / "b.bin") == expected
+        assert sha256_of(folder / "b.bin") == expected
 
     def test_sums_are_those_of_sha256sum(self, folder: Path) -> None:
-        files = checkpointing.write_sha256sums(folder)
+        files = write_sha256sums(folder)
         assert sorted(files) == ["a.txt", "b.bin"]
         assert files["a.txt"] == {"sha256": hashlib.sha256(b"alpha").hexdigest(), "size": 5}
-        assert checkpointing.verify_sha256sums(folder)
+        assert verify_sha256sums(folder)
         if shutil.which("sha256sum"):
             subprocess.run(
                 ["sha256sum", "--check", "--status", "SHA256SUMS"], cwd=folder, check=True
             )
 
     def test_a_folder_without_sums_is_not_verified(self, folder: Path) -> None:
-        assert checkpointing.verify_sha256sums(folder) is False
+        assert verify_sha256sums(folder) is False
 
     @pytest.mark.parametrize("position", [0, 100, 255])
     def test_one_flipped_bit(self, folder: Path, position: int) -> None:
-        pins = {"version": 1, "files": checkpointing.write_sha256sums(folder)}
-        checkpointing.verify_folder(folder, pins)
+        pins = {"version": 1, "files": write_sha256sums(folder)}
+        verify_folder(folder, pins)
         data = bytearray((folder / "b.bin").read_bytes())
         data[position] ^= 1
         (folder / "b.bin").write_bytes(data)
         with pytest.raises(IntegrityError, match=r"b\.bin has the SHA-256"):
-            checkpointing.verify_folder(folder, pins)
+            verify_folder(folder, pins)
         with pytest.raises(IntegrityError, match=r"b\.bin is not the file"):
-            checkpointing.verify_sha256sums(folder)
+            verify_sha256sums(folder)
 
     def test_another_size(self, folder: Path) -> None:
-        pins = {"version": 1, "files": checkpointing.write_sha256sums(folder)}
+        pins = {"version": 1, "files": write_sha256sums(folder)}
         os.truncate(folder / "b.bin", 10)
         with pytest.raises(IntegrityError, match="has 10 bytes; 256 are pinned"):
-            checkpointing.verify_folder(folder, pins)
+            verify_folder(folder, pins)
 
     def test_a_missing_file_and_a_missing_folder(self, folder: Path, tmp_path: Path) -> None:
-        pins = {"version": 1, "files": checkpointing.write_sha256sums(folder)}
+        pins = {"version": 1, "files": write_sha256sums(folder)}
         (folder / "a.txt").unlink()
         with pytest.raises(MissingCheckpointError, match=r"a\.txt is missing in"):
-            checkpointing.verify_folder(folder, pins)
+            verify_folder(folder, pins)
         with pytest.raises(MissingCheckpointError, match=r"a\.txt is missing in"):
-            checkpointing.verify_sha256sums(folder)
+            verify_sha256sums(folder)
         with pytest.raises(MissingCheckpointError, match="No checkpoint folder"):
-            checkpointing.verify_folder(tmp_path / "absent", pins)
+            verify_folder(tmp_path / "absent", pins)
 
     @pytest.mark.parametrize("line", ["abc  a.txt", f"{'0' * 64}  ../a.txt", "nonsense"])
     def test_malformed_sums(self, folder: Path, line: str) -> None:
         (folder / "SHA256SUMS").write_text(line + "\n")
         with pytest.raises(FormatError, match="no 'hash  file name'"):
-            checkpointing.verify_sha256sums(folder)
+            verify_sha256sums(folder)
 
 
 class TestConfigFile:
@@ -449,8 +450,8 @@ class TestConfigFile:
     )
 
     def test_is_read(self, tmp_path: Path) -> None:
-        checkpointing.write_json_atomic(tmp_path / "config.json", dict(self.CONFIG))
-        assert checkpointing.read_config(tmp_path) == self.CONFIG
+        write_json_atomic(tmp_path / "config.json", dict(self.CONFIG))
+        assert read_config(tmp_path) == self.CONFIG
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -463,18 +464,18 @@ class TestConfigFile:
         ],
     )
     def test_what_it_refuses(self, tmp_path: Path, change, message) -> None:
-        checkpointing.write_json_atomic(tmp_path / "config.json", {**self.CONFIG, **change})
+        write_json_atomic(tmp_path / "config.json", {**self.CONFIG, **change})
         with pytest.raises(FormatError, match=message):
-            checkpointing.read_config(tmp_path)
+            read_config(tmp_path)
 
     @pytest.mark.parametrize("value", [[], {}, {"family": "nice"}])
     def test_json_that_is_no_config(self, tmp_path: Path, value) -> None:
-        checkpointing.write_json_atomic(tmp_path / "config.json", value)
+        write_json_atomic(tmp_path / "config.json", value)
         with pytest.raises(FormatError, match="no format_version"):
-            checkpointing.read_config(tmp_path)
+            read_config(tmp_path)
 
     def test_software_versions_name_what_computes(self) -> None:
-        versions = checkpointing.software_versions()
+        versions = software_versions()
         assert versions["keras"] == keras.__version__
         assert versions["numpy"] == np.__version__
         assert versions["h5py"] == h5py.__version__

@@ -23,19 +23,15 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import zoo
-from zoo import (
-    checkpointing,
-    cli,
-    diagnosis,
-    exporting,
-    figures,
-    golden,
-    loading,
-    registry,
-    verification,
-)
+from zoo import cli, exporting, loading, registry
+from zoo.cli import doctor
 from zoo.cli import train as train_command
 from zoo.errors import ExportError, InvalidInputError, NotPortableError
+from zoo.evaluation import golden
+from zoo.media import pictures
+from zoo.publishing import verify
+from zoo.store.hashes import sha256_of, write_sha256sums
+from zoo.store.weights import WEIGHTS_FILE, save_weights
 
 SUFFIXES = (".npy", ".npz", ".png")
 COMMANDS = (
@@ -242,7 +238,7 @@ class TestSample:
             assert np.array_equal(np.array(lines, dtype=int), expected.reshape(5, 16))
         else:
             with Image.open(path) as picture:
-                np.testing.assert_array_equal(np.asarray(picture), figures.grid(expected)[..., 0])
+                np.testing.assert_array_equal(np.asarray(picture), pictures.grid(expected)[..., 0])
 
     def test_features_and_a_label(self) -> None:
         run_ok("sample", "tiny_labels", "-n", 6, "--seed", 1, "--context", 2, "-o", "x.npy")
@@ -304,7 +300,7 @@ class TestScore:
         np.save("one.npy", images[0])
         np.savez("b.npz", x=images, other=np.zeros(3))
         np.savez("c.npz", anything=images)
-        figures.save_png("d.png", images[2])
+        pictures.save_png("d.png", images[2])
         files = ["a.npy", "one.npy", "b.npz", "c.npz", "d.png"]
         found = self.score("tiny_images", *files, "--batch-size", 3)
         model = zoo.load("tiny_images")
@@ -322,7 +318,7 @@ class TestScore:
         np.save("a.npy", images)
         assert "minutes" not in run("score", "tiny_images", "a.npy").stderr
         monkeypatch.setattr("zoo.cli.use.SLOW_EVENT_SIZE", 1)
-        monkeypatch.setattr("zoo.models.nice.NICE.slow_direction", "density")
+        monkeypatch.setattr("zoo.models.flows.nice.NICE.slow_direction", "density")
         result = run("score", "tiny_images", "a.npy")
         assert result.exit_code == 0
         assert "passes of each network: this takes minutes." in result.stderr
@@ -394,7 +390,7 @@ class TestScore:
         elif isinstance(content, dict):
             np.savez(path, **content)
         elif content is not None and path.suffix == ".png":
-            figures.save_png(path, content)
+            pictures.save_png(path, content)
         elif content is not None:
             np.save(path, content, allow_pickle=True)
         error = refused(2, "score", name, file)
@@ -491,12 +487,12 @@ class TestTrain:
                 "train", "tiny_recipe", "--set", "max_epochs=1", "--set",
                 "optimizer.learning_rate=0", "--set", "ema_decay=0", "--from", start, "--out", out,
             )  # fmt: skip
-            starts.append((out / checkpointing.WEIGHTS_FILE).read_bytes())
+            starts.append((out / WEIGHTS_FILE).read_bytes())
             origin = json.loads((out / "run.json").read_text())["started_from"]
-            assert origin["sha256"] == checkpointing.sha256_of("first/model.weights.h5")
+            assert origin["sha256"] == sha256_of("first/model.weights.h5")
             assert origin["name"] == "first"
         assert json.loads(Path("first/run.json").read_text())["started_from"] is None
-        assert starts == [Path("first", checkpointing.WEIGHTS_FILE).read_bytes()] * 2
+        assert starts == [Path("first", WEIGHTS_FILE).read_bytes()] * 2
         assert "no published weights" in refused(
             1, "train", "tiny_recipe", "--from", "tiny_recipe", "--out", "third"
         )
@@ -577,7 +573,8 @@ class TestTrain:
         assert "best validation" not in result.stdout
 
     def test_the_strategy_is_made_and_trained_under(self, data, monkeypatch) -> None:
-        from zoo import distribution, training
+        from zoo import training
+        from zoo.training import devices
 
         asked: list[Any] = []
 
@@ -589,7 +586,7 @@ class TestTrain:
             asked.append(options["strategy"])
             raise InvalidInputError("enough")
 
-        monkeypatch.setattr(distribution, "create", create)
+        monkeypatch.setattr(devices, "create", create)
         monkeypatch.setattr(training, "train", train)
         options = ("--strategy", "tpu", "--tpu", "v5", "--tpu-zone", "eu", "--worker-timeout", 9)
         assert refused(2, "train", "tiny_recipe", *options) == "zoo: enough\n"
@@ -597,7 +594,7 @@ class TestTrain:
         assert asked == [(("tpu",), made), "strategy"]
         assert refused(2, "train", "tiny_recipe") == "zoo: enough\n"
         assert asked[2][0] == ("auto",)
-        assert asked[2][1]["worker_timeout"] == distribution.WORKER_TIMEOUT == 300.0
+        assert asked[2][1]["worker_timeout"] == devices.WORKER_TIMEOUT == 300.0
 
     def test_a_strategy_that_cannot_be_is_refused(self, data) -> None:
         text = refused(2, "train", "tiny_recipe", "--strategy", "all")
@@ -616,7 +613,7 @@ class TestTrain:
 
     def test_on_a_terminal_a_bar_on_stderr(self, monkeypatch, capsys) -> None:
         monkeypatch.setattr(train_command, "interactive", lambda: True)
-        monkeypatch.setattr("zoo.console.interactive", lambda: True)
+        monkeypatch.setattr("zoo.media.console.interactive", lambda: True)
         with train_command._training_display("name") as progress:
             progress(500, 500, {"nats": 2.5})
         captured = capsys.readouterr()
@@ -642,13 +639,15 @@ class TestEvaluate:
         assert "uniform noise (64): " in text
 
     def test_models_without_a_bijector_are_not_certified(self, data, monkeypatch) -> None:
-        monkeypatch.setattr("zoo.models.nice.NICE.bijector", property(_no_bijector), raising=False)
+        monkeypatch.setattr(
+            "zoo.models.flows.nice.NICE.bijector", property(_no_bijector), raising=False
+        )
         text = run_ok("evaluate", "tiny_images", "--certify")
         assert "not certified: no bijector between data and latents" in text
 
     def test_a_figure_that_is_no_number(self, data, monkeypatch) -> None:
         metrics = {"bits_per_dim": {"value": math.nan}}
-        monkeypatch.setattr("zoo.evaluation._density_metrics", lambda *_, **__: metrics)
+        monkeypatch.setattr("zoo.evaluation.evaluating._density_metrics", lambda *_, **__: metrics)
         text = refused(1, "evaluate", "tiny_images", "--out", "m.json")
         assert "bits_per_dim of tiny_images on mnist is nan" in text
         assert not Path("m.json").exists()
@@ -796,8 +795,8 @@ class TestVerify:
     def test_files_as_pinned_that_do_not_load_fail(self, published, monkeypatch) -> None:
         folder = published / "tiny_images"
         wrong = zoo.create("nice", event_shape=[4, 4, 1], hidden_units=[9], num_couplings=2)
-        checkpointing.save_weights(wrong, folder / "model.weights.h5")
-        files = checkpointing.write_sha256sums(folder)
+        save_weights(wrong, folder / "model.weights.h5")
+        files = write_sha256sums(folder)
         monkeypatch.setattr(
             registry, "pins", lambda: {"tiny_images": {"version": 1, "files": files}}
         )
@@ -819,7 +818,7 @@ class TestVerify:
         answers = golden.read(folder)
         answers["log_prob"] = answers["log_prob"] * 1.01
         golden.write(folder, answers)
-        files = checkpointing.write_sha256sums(folder)
+        files = write_sha256sums(folder)
         monkeypatch.setattr(
             registry, "pins", lambda: {"tiny_images": {"version": 1, "files": files}}
         )
@@ -829,19 +828,19 @@ class TestVerify:
 
     def test_an_answer_that_is_no_number_fails(self) -> None:
         for errors in ({"x": 0.1, "z": math.nan}, {"z": math.nan, "x": 3.0}):
-            found = verification._judged(errors, "largest error")
+            found = verify._judged(errors, "largest error")
             assert found == {
                 "status": "failed",
                 "detail": "largest error nan of the tolerance, in z",
             }
-        assert verification._judged({"x": 1.0}, "")["status"] == "ok"
+        assert verify._judged({"x": 1.0}, "")["status"] == "ok"
 
     def test_figures_and_export_come_again(self, published, data, monkeypatch) -> None:
         folder = published / "tiny_images"
         zoo.evaluate("tiny_images", out=folder / "metrics.json")
 
         def pins() -> dict[str, Any]:
-            files = checkpointing.write_sha256sums(folder)
+            files = write_sha256sums(folder)
             return {"tiny_images": {"version": 1, "files": files}}
 
         monkeypatch.setattr(registry, "pins", pins)
@@ -871,10 +870,10 @@ class TestVerify:
         (published / "tiny_images" / "metrics.json").write_text(json.dumps(stored))
         found = {"metrics": {metric: {"value": 0.5 + change}}}
         monkeypatch.setattr("zoo.evaluation.evaluate", lambda *_: found)
-        files = checkpointing.write_sha256sums(published / "tiny_images")
+        files = write_sha256sums(published / "tiny_images")
         pinned = {"tiny_images": {"version": 1, "files": files}}
         monkeypatch.setattr(registry, "pins", lambda: pinned)
-        checks = verification.verify("tiny_images", ("metrics",)).checks
+        checks = verify.verify("tiny_images", ("metrics",)).checks
         assert [check.status for check in checks] == [status]
 
     @pytest.mark.parametrize("has_golden_rows", [True, False])
@@ -884,10 +883,10 @@ class TestVerify:
         folder = published / "tiny_labels"
         if not has_golden_rows:
             (folder / golden.GOLDEN_FILE).unlink()
-            files = checkpointing.write_sha256sums(folder)
+            files = write_sha256sums(folder)
             pinned = {"tiny_labels": {"version": 1, "files": files}}
             monkeypatch.setattr(registry, "pins", lambda: pinned)
-        found = verification.verify("tiny_labels", ("export",))
+        found = verify.verify("tiny_labels", ("export",))
         assert [(check.name, check.status) for check in found.checks] == [("export", "ok")]
 
     def test_the_export_of_what_only_speaks_is_decoded(self, monkeypatch, tmp_path) -> None:
@@ -907,8 +906,8 @@ class TestVerify:
         entry = dataclasses.replace(registry.get("tiny_labels"), name="tiny_voice")
         monkeypatch.setitem(registry.ENTRIES, "tiny_voice", entry)
 
-        def verified() -> verification.Check:
-            return verification.verify("tiny_voice", ("export",)).checks[0]
+        def verified() -> verify.Check:
+            return verify.verify("tiny_voice", ("export",)).checks[0]
 
         check = verified()
         assert (check.status, check.detail.split()[0]) == ("ok", "decode")
@@ -931,8 +930,8 @@ class TestDoctor:
 
     @pytest.mark.parametrize(("status", "code"), [("ok", 0), ("warning", 0), ("failed", 1)])
     def test_a_failed_check_is_the_exit_code(self, monkeypatch, status: str, code: int) -> None:
-        check = diagnosis.Check(name="thing", status=status, found="that", advice="do this")
-        monkeypatch.setattr(diagnosis, "run", lambda: [check])
+        check = doctor.Check(name="thing", status=status, found="that", advice="do this")
+        monkeypatch.setattr(doctor, "run", lambda: [check])
         result = run("doctor")
         assert result.exit_code == code
         assert result.stdout == f"{status}  thing  that\nthing: do this\n"
@@ -946,7 +945,7 @@ class TestDoctor:
             return "1.0"
 
         monkeypatch.setattr(metadata, "version", version)
-        checks = {r.name: diagnosis._package(r) for r in diagnosis.requirements()}
+        checks = {r.name: doctor._package(r) for r in doctor.requirements()}
         assert checks["h5py"].status == "failed"
         assert checks["h5py"].found == "not installed"
         assert checks["tensorflow"].status == "failed"
@@ -973,13 +972,13 @@ class TestDoctor:
     def test_folders_that_are_missing_are_warnings(self, monkeypatch, tmp_path: Path) -> None:
         monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "none"))
         monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "no cache"))
-        first, mnist, *_ = diagnosis._datasets()
+        first, mnist, *_ = doctor._datasets()
         assert (first.name, first.status) == ("data directories", "warning")
         assert (mnist.status, mnist.found) == ("warning", "not prepared")
         monkeypatch.setenv("ZOO_CHECKPOINTS", str(tmp_path))
-        assert {check.status for check in diagnosis._checkpoints()} == {"warning"}
+        assert {check.status for check in doctor._checkpoints()} == {"warning"}
         monkeypatch.setenv("ZOO_CHECKPOINTS", str(tmp_path / "none"))
-        assert {check.status for check in diagnosis._checkpoints()} == {"failed"}
+        assert {check.status for check in doctor._checkpoints()} == {"failed"}
         (tmp_path / "file").touch()
         monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file" / "cache"))
-        assert diagnosis._cache().status == "warning"
+        assert doctor._cache().status == "warning"

@@ -16,6 +16,7 @@ from zoo import loading, registry, training
 from zoo.data import sample_labels, samples
 from zoo.data.samples import sample_names
 from zoo.models import build
+from zoo.store.weights import load_weights
 from zoo.training.run import build_model
 
 # In HLO: sizes that depend on values, and whatever leaves the device.
@@ -103,7 +104,7 @@ def test_bfloat16_conditioners_are_within_a_hundredth_of_a_bit(
     in_package = recipe.dataset.name in sample_names()
     x = samples(recipe.dataset.name) if in_package else exact.sample(500, seed=0)
     narrow = build(recipe.family, recipe.config, conditioner_dtype="mixed_bfloat16")
-    loading.checkpointing.load_weights(narrow, folder / "model.weights.h5")
+    load_weights(narrow, folder / "model.weights.h5")
     policies = {getattr(layer.dtype_policy, "name", "") for layer in narrow._flatten_layers()}
     assert "mixed_bfloat16" in policies
     assert narrow.compute_dtype == "float32"  # densities and log-dets

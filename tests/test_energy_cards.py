@@ -9,7 +9,8 @@ import model_card
 import numpy as np
 import pytest
 
-from zoo import recipes, registry
+from zoo import registry
+from zoo.core import recipe
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def checkpoint(tmp_path: Path) -> model_card.Checkpoint:
         folder=tmp_path,
         entry=entry,
         config={"config": entry.recipe.config, "num_parameters": 164},
-        recipe=recipes.to_dict(entry.recipe),
+        recipe=recipe.to_dict(entry.recipe),
         metrics={
             "metrics": {"reverse_kl": figures},
             "count": 20_000,

@@ -14,10 +14,11 @@ import scipy.stats
 import tensorflow as tf
 import tiny_runs
 
-from zoo import checkpointing, evaluation, models, registry
+from zoo import evaluation, models, registry
 from zoo.data import sources
 from zoo.errors import DataError, InvalidInputError, UnknownModelError
 from zoo.ops.noise import hashed_uniform
+from zoo.store.files import write_json_atomic
 
 NUM_ROWS = 37
 
@@ -262,7 +263,7 @@ def test_the_batch_size_does_not_matter_and_the_seed_does(tiny_nice: Any) -> Non
 def test_published_weights_bring_version_and_training_hours(
     tiny_nice: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpointing.write_json_atomic(tmp_path / "run.json", {"train_hours": 1.25})
+    write_json_atomic(tmp_path / "run.json", {"train_hours": 1.25})
     monkeypatch.setattr(evaluation.loading, "load", lambda name: {"tiny": tiny_nice}[name])
     monkeypatch.setattr(evaluation.loading, "resolve", lambda name: tmp_path)
     monkeypatch.setattr(registry, "pins", lambda: {"tiny": {"version": 3, "files": {}}})

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo import console, figures
 from zoo.errors import InvalidInputError
+from zoo.media import console, pictures
 
 
 class TestGrid:
@@ -29,14 +29,14 @@ class TestGrid:
             [w, w, w, w, w, w, w, w],
             [w, w, w, w, w, w, w, w],
         ]
-        np.testing.assert_array_equal(figures.grid(images)[..., 0], expected)
+        np.testing.assert_array_equal(pictures.grid(images)[..., 0], expected)
 
     @pytest.mark.parametrize(
         ("count", "columns", "shape"),
         [(5, 0, (2, 3)), (9, 0, (3, 3)), (1, 0, (1, 1)), (5, 2, (3, 2)), (2, 8, (1, 2))],
     )
     def test_layout(self, count: int, columns: int, shape: tuple[int, int]) -> None:
-        picture = figures.grid(np.zeros([count, 6, 4, 3], np.uint8), columns=columns)
+        picture = pictures.grid(np.zeros([count, 6, 4, 3], np.uint8), columns=columns)
         assert picture.shape == (2 + 8 * shape[0], 2 + 6 * shape[1], 3)
         assert (picture == 0).all(axis=-1).sum() == count * 24
 
@@ -52,30 +52,32 @@ class TestGrid:
     )
     def test_refusals(self, images: np.ndarray, columns: int, message: str) -> None:
         with pytest.raises(InvalidInputError, match=message):
-            figures.grid(images, columns=columns)
+            pictures.grid(images, columns=columns)
 
     def test_stack_of_grey_and_colour(self) -> None:
         grey = np.full([2, 3, 1], 7, np.uint8)
         colour = np.broadcast_to(np.array([1, 2, 3], np.uint8), [1, 5, 3])
-        picture = figures.stack([grey, colour])
+        picture = pictures.stack([grey, colour])
         assert picture.shape == (3, 5, 3)
         assert (picture[:2, :3] == 7).all()
         assert (picture[:2, 3:] == 255).all()
         assert (picture[2] == [1, 2, 3]).all()
         with pytest.raises(InvalidInputError, match="Nothing to stack"):
-            figures.stack([])
+            pictures.stack([])
 
 
 class TestFiles:
     @pytest.mark.parametrize("channels", [1, 3])
     def test_written_and_read_back(self, tmp_path: Path, rng, channels: int) -> None:
         image = rng.integers(0, 256, [5, 4, channels], dtype=np.uint8)
-        path = figures.save_png(tmp_path / "new" / "image.png", image)
-        np.testing.assert_array_equal(figures.read_image(path, (5, 4, channels)), image[np.newaxis])
+        path = pictures.save_png(tmp_path / "new" / "image.png", image)
+        np.testing.assert_array_equal(
+            pictures.read_image(path, (5, 4, channels)), image[np.newaxis]
+        )
 
     def test_scale(self, tmp_path: Path) -> None:
         image = np.array([[[1], [2]]], np.uint8)
-        path = figures.save_png(tmp_path / "image.png", image, scale=2)
+        path = pictures.save_png(tmp_path / "image.png", image, scale=2)
         with Image.open(path) as picture:
             np.testing.assert_array_equal(np.asarray(picture), [[1, 1, 2, 2], [1, 1, 2, 2]])
 
@@ -83,10 +85,10 @@ class TestFiles:
         image = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)
         Image.fromarray(image).quantize(2).save(tmp_path / "palette.png")
         np.testing.assert_array_equal(
-            figures.read_image(tmp_path / "palette.png", (1, 2, 3)), image[np.newaxis]
+            pictures.read_image(tmp_path / "palette.png", (1, 2, 3)), image[np.newaxis]
         )
         Image.fromarray(np.array([[True, False]])).save(tmp_path / "bits.png")
-        found = figures.read_image(tmp_path / "bits.png", (1, 2, 1))
+        found = pictures.read_image(tmp_path / "bits.png", (1, 2, 1))
         np.testing.assert_array_equal(found[0, :, :, 0], [[255, 0]])
 
     @pytest.mark.parametrize("mode", ["RGBA", "I;16", "CMYK"])
@@ -94,14 +96,14 @@ class TestFiles:
         path = tmp_path / ("image.jpg" if mode == "CMYK" else "image.png")
         Image.new(mode, (4, 4)).save(path)
         with pytest.raises(InvalidInputError, match="expected 8 bits of grey or RGB"):
-            figures.read_image(path, (4, 4, 3))
+            pictures.read_image(path, (4, 4, 3))
 
     def test_a_truncated_file_is_refused(self, tmp_path: Path, rng) -> None:
         image = rng.integers(0, 256, [32, 32, 3], dtype=np.uint8)
-        path = figures.save_png(tmp_path / "image.png", image)
+        path = pictures.save_png(tmp_path / "image.png", image)
         path.write_bytes(path.read_bytes()[:400])
         with pytest.raises(InvalidInputError, match="cannot be read as an image"):
-            figures.read_image(path, (32, 32, 3))
+            pictures.read_image(path, (32, 32, 3))
 
 
 class TestInterpolation:
@@ -110,7 +112,7 @@ class TestInterpolation:
         for fraction in (0.0, 1 / 3, 0.5, 1.0):
             angle = fraction * np.pi / 2
             np.testing.assert_allclose(
-                figures.spherical(start, end, fraction),
+                pictures.spherical(start, end, fraction),
                 [[2 * np.cos(angle), 2 * np.sin(angle)]],
                 atol=1e-12,
             )
@@ -118,7 +120,7 @@ class TestInterpolation:
     @pytest.mark.parametrize("end", [[[3.0, 6.0]], [[-1.0, -2.0]], [[0.0, 0.0]]])
     def test_parallel_and_zero_vectors_are_joined_by_a_line(self, end) -> None:
         start = np.array([[1.0, 2.0]])
-        found = figures.spherical(start, np.array(end), 0.25)
+        found = pictures.spherical(start, np.array(end), 0.25)
         # Zero has no direction: arccos(0) is a right angle, and the sine weights apply.
         if np.any(end):
             np.testing.assert_allclose(found, 0.75 * start + 0.25 * np.array(end))
@@ -130,18 +132,18 @@ class TestInterpolation:
             variable.assign(0.3 * rng.normal(size=variable.shape))
         x = rng.normal(size=[4, 3]).astype(np.float32)
         labels = np.array([1, 0], np.int32)
-        path = figures.interpolate(model, x[:2], x[2:], steps=5, context=labels)
+        path = pictures.interpolate(model, x[:2], x[2:], steps=5, context=labels)
         assert path.shape == (10, 3)
         np.testing.assert_allclose(path[[0, 5]], x[:2], atol=1e-5)
         np.testing.assert_allclose(path[[4, 9]], x[2:], atol=1e-5)
-        middle = figures.spherical(
+        middle = pictures.spherical(
             model.encode(x[:2], labels).numpy(), model.encode(x[2:], labels).numpy(), 0.5
         )
         np.testing.assert_allclose(path[[2, 7]], model.decode(middle, labels), atol=1e-5)
 
     def test_one_step_is_no_path(self) -> None:
         with pytest.raises(InvalidInputError, match="at least 2"):
-            figures.interpolate(None, None, None, steps=1)
+            pictures.interpolate(None, None, None, steps=1)
 
 
 class TestConsole:

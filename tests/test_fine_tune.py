@@ -18,9 +18,11 @@ import tiny_runs
 import yaml
 
 import zoo
-from zoo import checkpointing, recipes, training
+from zoo import training
+from zoo.core import recipe as recipes
 from zoo.data import sources
 from zoo.errors import InvalidInputError
+from zoo.store.hashes import sha256_of, verify_sha256sums
 
 README = (Path(zoo.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -75,10 +77,10 @@ def test_the_tool_tunes_saves_exports_and_describes(capsys: pytest.CaptureFixtur
     _, matter, body = card.split("---\n", 2)
     matter = yaml.safe_load(matter)
     assert (matter["base_model"], matter["base_model_relation"]) == ("tiny_images", "finetune")
-    pins = tiny_checkpoints.checkpointing.sha256_of("published/tiny_images/model.weights.h5")
+    pins = sha256_of("published/tiny_images/model.weights.h5")
     assert pins in body
     assert f"| this model | {facts['after']:.4f} |" in body
-    assert checkpointing.verify_sha256sums("tuned")
+    assert verify_sha256sums("tuned")
 
 
 @pytest.mark.usefixtures("_published")

@@ -34,7 +34,7 @@ def run_python(code: str) -> str:
         "import zoo; zoo.list_models(); zoo.list_models(pretrained=True)",
         "import zoo; [print(zoo.info(name)) for name in zoo.list_models()]",
         "import zoo; dir(zoo); zoo.ModelInfo; zoo.ZooError; zoo.load; zoo.create",
-        "import zoo.errors, zoo.recipes, zoo.registry, zoo.checkpointing, zoo.loading",
+        "import zoo.errors, zoo.core.recipe, zoo.registry, zoo.store.folder, zoo.loading",
     ],
     ids=["import", "list", "info", "names", "light-modules"],
 )

@@ -20,7 +20,7 @@ import pytest
 from hosts import Host
 
 import zoo
-from zoo import checkpointing, loading, registry
+from zoo import loading, registry
 from zoo.errors import (
     ConfigError,
     FormatError,
@@ -31,6 +31,10 @@ from zoo.errors import (
     UnknownModelError,
     WeightsMismatchError,
 )
+from zoo.store.files import write_json_atomic, write_text_atomic
+from zoo.store.folder import save_checkpoint
+from zoo.store.hashes import sha256_of, write_sha256sums
+from zoo.store.weights import save_weights
 
 NAME = "nice_tiny"
 CONFIG = {"event_shape": [6], "num_couplings": 2, "hidden_units": [64, 65]}
@@ -56,17 +60,17 @@ def master(trained, tmp_path_factory) -> Path:
     """The published folder; tests work on copies."""
     recipe = dataclasses.replace(registry.get("nice_mnist").recipe, config=CONFIG)
     folder = tmp_path_factory.mktemp("master") / NAME
-    checkpointing.save_checkpoint(folder, trained, family="nice", recipe=recipe)
-    checkpointing.write_json_atomic(folder / "metrics.json", METRICS)
-    checkpointing.write_text_atomic(folder / "card.md", "# A tiny NICE\n")
-    checkpointing.write_sha256sums(folder)
+    save_checkpoint(folder, trained, family="nice", recipe=recipe)
+    write_json_atomic(folder / "metrics.json", METRICS)
+    write_text_atomic(folder / "card.md", "# A tiny NICE\n")
+    write_sha256sums(folder)
     return folder
 
 
 @pytest.fixture
 def pins(master: Path) -> dict:
     files = {
-        path.name: {"sha256": checkpointing.sha256_of(path), "size": path.stat().st_size}
+        path.name: {"sha256": sha256_of(path), "size": path.stat().st_size}
         for path in sorted(master.iterdir())
     }
     return {"version": 1, "files": files}
@@ -137,9 +141,7 @@ class TestLoad:
         assert_same(zoo.load(published, weights=published / "model.weights.h5"), trained)
 
     def test_a_half_precision_checkpoint(self, trained, tmp_path: Path) -> None:
-        checkpointing.save_checkpoint(
-            tmp_path / "half", trained, family="nice", storage_dtype="float16"
-        )
+        save_checkpoint(tmp_path / "half", trained, family="nice", storage_dtype="float16")
         model = zoo.load(tmp_path / "half")
         np.testing.assert_allclose(model.log_prob(X), trained.log_prob(X), rtol=1e-3)
         assert not np.array_equal(model.log_prob(X), trained.log_prob(X))
@@ -249,7 +251,7 @@ class TestRefusals:
         config = published / "config.json"
         edit_json(config, format_version=2)
         pins["files"]["config.json"] = {
-            "sha256": checkpointing.sha256_of(config),
+            "sha256": sha256_of(config),
             "size": config.stat().st_size,
         }
         with pytest.raises(FormatError, match="format version 2"):
@@ -274,7 +276,7 @@ class TestRefusals:
         other = "normal" if config["base"] == "logistic" else "logistic"
         edit_json(path, config={**config, "base": other})
         pins["files"]["config.json"] = {
-            "sha256": checkpointing.sha256_of(path),
+            "sha256": sha256_of(path),
             "size": path.stat().st_size,
         }
         with pytest.raises(WeightsMismatchError, match="differs in base "):
@@ -282,7 +284,7 @@ class TestRefusals:
 
     def test_weights_of_another_model(self, tmp_path: Path) -> None:
         wide = zoo.create("nice", **{**CONFIG, "hidden_units": [64, 70]})
-        path = checkpointing.save_weights(wide, tmp_path / "wide.weights.h5")
+        path = save_weights(wide, tmp_path / "wide.weights.h5")
         with pytest.raises(WeightsMismatchError, match="Nothing was loaded"):
             zoo.load(NAME, weights=path)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo import plotting
 from zoo.errors import FormatError, MissingCheckpointError
+from zoo.media import plots
 
 HEAD = (
     "step,epoch,seconds,learning_rate,train_nats,validation_nats,validation_bits_per_dim,"
@@ -41,27 +41,27 @@ def pixels(path: Path, colour: tuple[int, int, int]) -> np.ndarray:
 
 def test_the_curve_falls_and_its_lowest_point_is_marked(tmp_path: Path) -> None:
     losses = [50.0, 30.0, 20.0, 15.0, 12.0, 16.0]
-    path = plotting.plot(write(tmp_path, losses))
+    path = plots.plot(write(tmp_path, losses))
     assert path == tmp_path / "history.png"
-    assert size(path) == (2 * plotting.WIDTH, 2 * plotting.HEIGHT)
-    curve = pixels(path, plotting.ORANGE)
-    curve = curve[(curve[:, 1] > plotting.WIDTH) & (curve[:, 0] < plotting.HEIGHT)]  # bits/dim
-    inside = curve[curve[:, 0] > plotting.TOP + 4]
+    assert size(path) == (2 * plots.WIDTH, 2 * plots.HEIGHT)
+    curve = pixels(path, plots.ORANGE)
+    curve = curve[(curve[:, 1] > plots.WIDTH) & (curve[:, 0] < plots.HEIGHT)]  # bits/dim
+    inside = curve[curve[:, 0] > plots.TOP + 4]
     heights = [
         inside[inside[:, 1] == x][:, 0].mean() for x in np.unique(inside[:, 1]) if x % 20 == 0
     ]
     lowest = int(np.argmax(heights))  # rows of a picture count downwards
     assert heights[:lowest] == sorted(heights[:lowest])
     assert 0.6 < lowest / len(heights) < 0.95
-    assert len(pixels(path, plotting.BLUE)) > 500
+    assert len(pixels(path, plots.BLUE)) > 500
 
 
 @pytest.mark.parametrize("losses", [[3.0], [3.0, 3.0], [3.0, math.inf, 2.0], [math.nan]])
 def test_short_constant_and_infinite_histories_are_drawn(
     losses: list[float], tmp_path: Path
 ) -> None:
-    path = plotting.plot(write(tmp_path, losses), tmp_path / "new" / "picture.png")
-    assert size(path)[0] == 2 * plotting.WIDTH
+    path = plots.plot(write(tmp_path, losses), tmp_path / "new" / "picture.png")
+    assert size(path)[0] == 2 * plots.WIDTH
 
 
 @pytest.mark.parametrize(
@@ -74,19 +74,19 @@ def test_short_constant_and_infinite_histories_are_drawn(
     ],
 )
 def test_ticks_are_round_numbers(low: float, high: float, expected: list[float]) -> None:
-    assert plotting.ticks(low, high) == pytest.approx(expected)
+    assert plots.ticks(low, high) == pytest.approx(expected)
 
 
 def test_what_is_no_history_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingCheckpointError, match=r"history\.csv does not exist: give the"):
-        plotting.plot(tmp_path)
+        plots.plot(tmp_path)
     with pytest.raises(FormatError, match="has no row yet"):
-        plotting.plot(write(tmp_path, []))
+        plots.plot(write(tmp_path, []))
     with pytest.raises(FormatError, match="expected numbers in the columns step"):
-        plotting.plot(write(tmp_path, [1.0], head="a,b,c,d,e,f,g,h\n"))
+        plots.plot(write(tmp_path, [1.0], head="a,b,c,d,e,f,g,h\n"))
     (tmp_path / "history.csv").write_text(HEAD + "1,2,x,y,z,1,2,3\n")
     with pytest.raises(FormatError, match="could not convert string to float"):
-        plotting.plot(tmp_path)
+        plots.plot(tmp_path)
     (tmp_path / "history.csv").write_bytes(b"step,\xff\n")
     with pytest.raises(FormatError, match=r"not the history of a run .*utf-8"):
-        plotting.plot(tmp_path)
+        plots.plot(tmp_path)

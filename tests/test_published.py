@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import checkpointing, golden, loading, recipes, registry
+from zoo import loading, registry
+from zoo.core import recipe as recipes
 from zoo.data import sample_labels
+from zoo.evaluation import golden
+from zoo.store.files import read_json
+from zoo.store.hashes import verify_sha256sums
 
 
 def test_every_pinned_name_has_an_entry_and_a_sound_pin() -> None:
@@ -31,8 +35,8 @@ def test_an_entry_says_that_it_has_no_weights_where_it_has_none(name: str) -> No
 def test_published_models_load_and_score_rows(name: str, require_checkpoint) -> None:
     folder = require_checkpoint(name)
     assert loading.resolve(name) == folder
-    assert checkpointing.verify_sha256sums(folder)
-    recipe = recipes.from_dict(checkpointing.read_json(folder / "recipe.json"))
+    assert verify_sha256sums(folder)
+    recipe = recipes.from_dict(read_json(folder / "recipe.json"))
     assert recipe == registry.get(name).recipe  # `zoo train` of the name gives these weights
     model = zoo.load(name)
     info = zoo.info(name)

@@ -18,7 +18,7 @@ from hosts import Host
 from typer.testing import CliRunner
 
 import zoo
-from zoo import checkpointing, cli, publishing, registry
+from zoo import cli, registry
 from zoo.errors import (
     CheckpointError,
     FormatError,
@@ -28,6 +28,10 @@ from zoo.errors import (
     PublishError,
     UnknownModelError,
 )
+from zoo.publishing import copies
+from zoo.store import files
+from zoo.store.files import replacing
+from zoo.store.hashes import sha256_of, verify_folder, verify_sha256sums
 
 NAME = "tiny_features"
 X = np.linspace(-2.0, 2.0, 15, dtype=np.float32).reshape(3, 5)
@@ -64,7 +68,7 @@ def left(to: Path) -> list[str]:
 
 class TestPublish:
     def test_copies_and_loads(self, source: Path, to: Path) -> None:
-        published = publishing.publish(NAME, to)
+        published = copies.publish(NAME, to)
         files = contents(to)
         for name in registry.pins()[NAME]["files"]:
             assert files[name] == (source / name).read_bytes()
@@ -74,51 +78,51 @@ class TestPublish:
         assert left(to) == []
 
     def test_the_call_it_shows_loads_it(self, to: Path) -> None:
-        assert zoo.load(NAME).config == eval(str(publishing.publish(NAME, to))).config
+        assert zoo.load(NAME).config == eval(str(copies.publish(NAME, to))).config
 
     def test_a_folder_with_a_registered_name(self, monkeypatch, tmp_path: Path) -> None:
         monkeypatch.chdir(tmp_path)
-        published = publishing.publish(NAME, NAME)
+        published = copies.publish(NAME, NAME)
         assert published.address == f"./{NAME}"
         assert zoo.load(NAME).config == eval(str(published)).config
 
     def test_the_hashes_are_those_of_sha256sum(self, to: Path) -> None:
-        published = publishing.publish(NAME, to)
+        published = copies.publish(NAME, to)
         subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=to, check=True)
         assert published.sha256 == hashlib.sha256((to / "SHA256SUMS").read_bytes()).hexdigest()
 
     def test_the_manifest_is_an_entry_of_the_pins(self, to: Path) -> None:
-        publishing.publish(NAME, to)
+        copies.publish(NAME, to)
         manifest = json.loads((to / "manifest.json").read_text())
         pins = registry.pins()[NAME]
         assert {key: manifest[key] for key in ("version", "files")} == pins
         assert (manifest["name"], manifest["family"]) == (NAME, "nice")
-        checkpointing.verify_folder(to, manifest)
+        verify_folder(to, manifest)
 
     def test_what_lies_beside_the_listed_files_stays(self, source: Path, to: Path) -> None:
         (source / "notes.txt").write_text("of mine")
-        publishing.publish(source, to)
+        copies.publish(source, to)
         assert "notes.txt" not in contents(to)
 
     def test_a_training_run(self, source: Path, to: Path) -> None:
         (source / "SHA256SUMS").unlink()
         (source / "state.npz").write_bytes(b"the optimiser's")
         (source / "logs").mkdir()
-        published = publishing.publish(source, to)
+        published = copies.publish(source, to)
         assert not {"state.npz", "logs"} & set(contents(to))
         assert json.loads((to / "manifest.json").read_text())["version"] == 0
         zoo.load(to, sha256=published.sha256)
 
     def test_what_was_published(self, to: Path) -> None:
-        first = publishing.publish(NAME, to)
-        second = publishing.publish(to, to.with_name("again"))
+        first = copies.publish(NAME, to)
+        second = copies.publish(to, to.with_name("again"))
         assert second.sha256 == first.sha256
         assert contents(to.with_name("again")) == contents(to)
 
     def test_others_can_read_it(self, to: Path) -> None:
         umask = os.umask(0o022)
         try:
-            publishing.publish(NAME, to)
+            copies.publish(NAME, to)
         finally:
             os.umask(umask)
         assert to.stat().st_mode & 0o777 == 0o755
@@ -128,18 +132,18 @@ class TestPublish:
         (tmp_path / "real").mkdir()
         to.parent.mkdir()
         to.symlink_to(tmp_path / "real")
-        published = publishing.publish(NAME, to)
+        published = copies.publish(NAME, to)
         assert to.is_symlink()
         assert "SHA256SUMS" in contents(tmp_path / "real")
         assert published.address == str(to)
 
     def test_a_home_directory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
-        assert publishing.publish(NAME, "~/mine").address == str(tmp_path / "mine")
+        assert copies.publish(NAME, "~/mine").address == str(tmp_path / "mine")
 
     def test_over_the_web(self, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """What a folder's publisher announces loads it from behind a server."""
-        published = publishing.publish(NAME, to)
+        published = copies.publish(NAME, to)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         with Host(to.parent) as host:
             model = zoo.load(f"{host.url}/published", sha256=published.sha256)
@@ -154,21 +158,21 @@ class TestSource:
         (source / file).write_bytes(data)
         for name in (NAME, source):
             with pytest.raises(IntegrityError, match=file):
-                publishing.publish(name, to)
+                copies.publish(name, to)
         assert not to.exists()
 
     def test_a_truncated_training_run(self, source: Path, to: Path) -> None:
         (source / "SHA256SUMS").unlink()
         os.truncate(source / "model.weights.h5", 1000)
         with pytest.raises(FormatError, match="truncated or damaged"):
-            publishing.publish(source, to)
+            copies.publish(source, to)
         assert not to.parent.exists()
 
     def test_hashes_that_leave_out_the_weights(self, source: Path, to: Path) -> None:
         lines = (source / "SHA256SUMS").read_text().splitlines(keepends=True)
         (source / "SHA256SUMS").write_text("".join(x for x in lines if "weights" not in x))
         with pytest.raises(PublishError, match=r"does not list model\.weights\.h5"):
-            publishing.publish(source, to)
+            copies.publish(source, to)
 
     def test_a_file_that_changes_meanwhile(
         self, source: Path, to: Path, monkeypatch: pytest.MonkeyPatch
@@ -182,68 +186,68 @@ class TestSource:
 
         monkeypatch.setattr(shutil, "copyfile", changing)
         with pytest.raises(PublishError, match=r"card\.md changed while"):
-            publishing.publish(source, to)
+            copies.publish(source, to)
         assert left(to) == []
         assert not to.exists()
 
     def test_no_such_name(self, to: Path) -> None:
         with pytest.raises(UnknownModelError, match=NAME):
-            publishing.publish("tiny_feature", to)
+            copies.publish("tiny_feature", to)
 
     def test_no_weights(self, to: Path) -> None:
         with pytest.raises(MissingCheckpointError, match="no published weights"):
-            publishing.publish("tiny_recipe", to)
+            copies.publish("tiny_recipe", to)
 
     def test_no_such_folder(self, to: Path, tmp_path: Path) -> None:
         with pytest.raises(MissingCheckpointError, match=r"config\.json is missing"):
-            publishing.publish(tmp_path / "absent", to)
+            copies.publish(tmp_path / "absent", to)
 
     def test_an_address(self, to: Path) -> None:
         with pytest.raises(InvalidInputError, match="on this machine"):
-            publishing.publish("hf://user/repository", to)
+            copies.publish("hf://user/repository", to)
 
 
 class TestPlace:
     @pytest.fixture
-    def other(self, source: Path, to: Path) -> publishing.Publication:
+    def other(self, source: Path, to: Path) -> copies.Publication:
         """Another checkpoint in the place; the source is as it was."""
-        return publishing.publish(source.with_name("tiny_images"), to)
+        return copies.publish(source.with_name("tiny_images"), to)
 
     def test_the_same_again_changes_nothing(self, to: Path) -> None:
-        first = publishing.publish(NAME, to)
+        first = copies.publish(NAME, to)
         before = {path: path.stat().st_mtime_ns for path in [to, *to.iterdir()]}
-        assert publishing.publish(NAME, to) == first
+        assert copies.publish(NAME, to) == first
         assert {path: path.stat().st_mtime_ns for path in [to, *to.iterdir()]} == before
         assert left(to) == []
 
-    def test_other_content_stays(self, other: publishing.Publication, to: Path) -> None:
+    def test_other_content_stays(self, other: copies.Publication, to: Path) -> None:
         before = contents(to)
         with pytest.raises(PublishError, match=r"holds other content\. .*overwrite"):
-            publishing.publish(NAME, to)
+            copies.publish(NAME, to)
         assert contents(to) == before
         assert left(to) == []
 
     def test_a_damaged_copy_stays_unless_overwritten(self, to: Path) -> None:
-        first = publishing.publish(NAME, to)
+        first = copies.publish(NAME, to)
         (to / "card.md").write_text("damaged")
         with pytest.raises(PublishError, match="holds other content"):
-            publishing.publish(NAME, to)
-        assert publishing.publish(NAME, to, overwrite=True) == first
-        assert checkpointing.verify_sha256sums(to)
+            copies.publish(NAME, to)
+        assert copies.publish(NAME, to, overwrite=True) == first
+        assert verify_sha256sums(to)
 
-    def test_overwritten_it_is_gone(self, other: publishing.Publication, to: Path) -> None:
-        published = publishing.publish(NAME, to, overwrite=True)
-        assert published.sha256 == checkpointing.sha256_of(to / "SHA256SUMS") != other.sha256
-        assert checkpointing.verify_sha256sums(to)
+    def test_overwritten_it_is_gone(self, other: copies.Publication, to: Path) -> None:
+        published = copies.publish(NAME, to, overwrite=True)
+        assert published.sha256 == sha256_of(to / "SHA256SUMS") != other.sha256
+        assert verify_sha256sums(to)
         assert left(to) == []
 
     def test_what_is_more_than_a_checkpoint_always_stays(
-        self, other: publishing.Publication, to: Path
+        self, other: copies.Publication, to: Path
     ) -> None:
         (to / "thesis.tex").write_text("of somebody")
         before = contents(to)
         with pytest.raises(PublishError, match=r"holds more than a checkpoint \(thesis\.tex\)"):
-            publishing.publish(NAME, to, overwrite=True)
+            copies.publish(NAME, to, overwrite=True)
         assert contents(to) == before
         assert left(to) == []
 
@@ -251,33 +255,33 @@ class TestPlace:
         to.mkdir(parents=True)
         (to / "thesis.tex").write_text("of somebody")
         with pytest.raises(PublishError, match="is no published checkpoint, and stays"):
-            publishing.publish(NAME, to, overwrite=True)
+            copies.publish(NAME, to, overwrite=True)
         assert contents(to) == {"thesis.tex": b"of somebody"}
 
     def test_a_file_always_stays(self, to: Path) -> None:
         to.parent.mkdir()
         to.write_text("of somebody")
         with pytest.raises(PublishError, match="is a file"):
-            publishing.publish(NAME, to, overwrite=True)
+            copies.publish(NAME, to, overwrite=True)
         assert to.read_text() == "of somebody"
 
     def test_that_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(PublishError, match=r"file/place cannot be published to \(.*choose"):
-            publishing.publish(NAME, tmp_path / "file" / "place")
+            copies.publish(NAME, tmp_path / "file" / "place")
 
     @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
     @pytest.mark.parametrize("number", [0, 2, -1])
     def test_interrupted_leaves_what_was_there(
         self,
-        other: publishing.Publication,
+        other: copies.Publication,
         to: Path,
         monkeypatch: pytest.MonkeyPatch,
         error: BaseException,
         number: int,
     ) -> None:
         """At the first file, at a later one, and at the last, the list of hashes."""
-        before, count, replacing = contents(to), 0, checkpointing.replacing
+        before, count = contents(to), 0
         last = len(registry.pins()[NAME]["files"]) + 1
 
         def failing(path: Path):
@@ -287,15 +291,16 @@ class TestPlace:
                 raise error
             return replacing(path)
 
-        monkeypatch.setattr(checkpointing, "replacing", failing)
+        monkeypatch.setattr(files, "replacing", failing)
+        monkeypatch.setattr(copies, "replacing", failing, raising=False)
         expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else PublishError
         with pytest.raises(expected):
-            publishing.publish(NAME, to, overwrite=True)
+            copies.publish(NAME, to, overwrite=True)
         assert contents(to) == before
         assert left(to) == []
 
     def test_an_error_at_the_last_step_puts_back_what_was_there(
-        self, other: publishing.Publication, to: Path, monkeypatch: pytest.MonkeyPatch
+        self, other: copies.Publication, to: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         before, rename = contents(to), Path.rename
 
@@ -306,7 +311,7 @@ class TestPlace:
 
         monkeypatch.setattr(Path, "rename", failing)
         with pytest.raises(PublishError, match="Input/output error"):
-            publishing.publish(NAME, to, overwrite=True)
+            copies.publish(NAME, to, overwrite=True)
         assert contents(to) == before
         assert left(to) == []
 
@@ -332,7 +337,7 @@ class TestProcesses:
         errors = [process.communicate("go\n", timeout=120)[1] for process in running]
         won = [name for name in sources if not publish_fails(name, to)]
         assert len(won) == 1
-        assert checkpointing.verify_sha256sums(to)
+        assert verify_sha256sums(to)
         assert left(to) == []
         # Twice the same content, and twice another.
         codes = sorted(process.returncode for process in running)
@@ -342,7 +347,7 @@ class TestProcesses:
 
 def publish_fails(name: Path, to: Path) -> bool:
     try:
-        publishing.publish(name, to)
+        copies.publish(name, to)
     except (PublishError, CheckpointError):
         return True
     return False
@@ -355,12 +360,12 @@ class TestCommand:
 
     def test_prints_what_loads_it(self, to: Path) -> None:
         code, output, _ = self.run(NAME, "--to", to)
-        sha256 = checkpointing.sha256_of(to / "SHA256SUMS")
+        sha256 = sha256_of(to / "SHA256SUMS")
         assert (code, output) == (0, f'zoo.load("{to}", sha256="{sha256}")\n')
 
     def test_json(self, to: Path) -> None:
         code, output, _ = self.run(NAME, "--to", to, "--json")
-        sha256 = checkpointing.sha256_of(to / "SHA256SUMS")
+        sha256 = sha256_of(to / "SHA256SUMS")
         assert code == 0
         assert json.loads(output) == {"address": str(to), "revision": "", "sha256": sha256}
 

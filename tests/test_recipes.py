@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zoo import models, recipes, registry
+from zoo import models, registry
+from zoo.core import recipe as recipes
+from zoo.core.recipe import Dataset, Optimizer, Recipe
 from zoo.errors import ConfigError
-from zoo.recipes import Dataset, Optimizer, Recipe
 from zoo.training.start import assign_shared
 
 RECIPE = Recipe(

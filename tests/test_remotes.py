@@ -24,7 +24,6 @@ from fake_hub import FakeHub
 from huggingface_hub import constants
 from huggingface_hub.utils import _http
 
-from zoo import addresses, checkpointing, downloads, publishing
 from zoo.errors import (
     FormatError,
     IntegrityError,
@@ -34,6 +33,9 @@ from zoo.errors import (
     OfflineError,
     PublishError,
 )
+from zoo.publishing import copies
+from zoo.store import addresses, downloads
+from zoo.store.hashes import sha256_of, write_sha256sums
 
 # Of the library's own, when it sends a large file without Xet.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -53,7 +55,7 @@ def source(tmp_path: Path) -> Path:
     )
     (folder / "model.weights.h5").write_bytes(bytes(range(256)) * 20)
     (folder / "card.md").write_text(CARD)
-    checkpointing.write_sha256sums(folder)
+    write_sha256sums(folder)
     return folder
 
 
@@ -62,10 +64,10 @@ def change(folder: Path, **contents: str | None) -> None:
     for name, text in contents.items():
         path = folder / f"{name}.md"
         path.unlink(missing_ok=True) if text is None else path.write_text(text)
-    checkpointing.write_sha256sums(folder)
+    write_sha256sums(folder)
 
 
-def resolved(published: publishing.Publication) -> Path:
+def resolved(published: copies.Publication) -> Path:
     return addresses.resolve(
         published.address, revision=published.revision, sha256=published.sha256
     )
@@ -103,7 +105,7 @@ NAME = "user/repository"
 
 class TestHubPublish:
     def test_makes_a_repository_and_one_commit(self, hub: FakeHub, source: Path) -> None:
-        published = publishing.publish(source, ADDRESS)
+        published = copies.publish(source, ADDRESS)
         commits = hub.repositories[NAME]
         assert len(commits) == 2
         assert published.revision == commits[-1][0]
@@ -115,7 +117,7 @@ class TestHubPublish:
         assert not hub.private
 
     def test_makes_a_private_repository(self, hub: FakeHub, source: Path) -> None:
-        publishing.publish(source, ADDRESS, private=True)
+        copies.publish(source, ADDRESS, private=True)
         assert hub.private == {NAME}
 
     def test_makes_nothing_public_that_is_meant_to_be_private(
@@ -123,18 +125,18 @@ class TestHubPublish:
     ) -> None:
         hub.create(NAME)
         with pytest.raises(PublishError, match="is public already"):
-            publishing.publish(source, ADDRESS, private=True)
+            copies.publish(source, ADDRESS, private=True)
         assert len(hub.repositories[NAME]) == 1
 
     def test_of_the_same_again_commits_nothing(self, hub: FakeHub, source: Path) -> None:
-        first = publishing.publish(source, ADDRESS)
-        assert publishing.publish(source, ADDRESS) == first
+        first = copies.publish(source, ADDRESS)
+        assert copies.publish(source, ADDRESS) == first
         assert len(hub.repositories[NAME]) == 2
 
     def test_into_a_folder_leaves_the_rest_alone(self, hub: FakeHub, source: Path) -> None:
         hub.create(NAME)
         hub.commit(NAME, {"README.md": b"mine", "config.json": b"mine"})
-        published = publishing.publish(source, f"{ADDRESS}/models/tiny")
+        published = copies.publish(source, f"{ADDRESS}/models/tiny")
         files = hub.files(NAME)
         assert files["README.md"] == files["config.json"] == b"mine"
         assert set(files) == {"README.md", "config.json", *(f"models/tiny/{f}" for f in FILES)}
@@ -146,17 +148,17 @@ class TestHubPublish:
     def test_does_not_replace_a_readme(self, hub: FakeHub, source: Path) -> None:
         hub.create(NAME)
         hub.commit(NAME, {"README.md": b"mine"})
-        publishing.publish(source, ADDRESS)
+        copies.publish(source, ADDRESS)
         assert hub.files(NAME)["README.md"] == b"mine"
 
     def test_other_content_stays_unless_overwritten(self, hub: FakeHub, source: Path) -> None:
         change(source, extra="of the first version\n")
-        first = publishing.publish(source, ADDRESS)
+        first = copies.publish(source, ADDRESS)
         change(source, card=CARD + "More.\n", extra=None)
         with pytest.raises(PublishError, match="holds other content"):
-            publishing.publish(source, ADDRESS)
+            copies.publish(source, ADDRESS)
         assert len(hub.repositories[NAME]) == 2
-        second = publishing.publish(source, ADDRESS, overwrite=True)
+        second = copies.publish(source, ADDRESS, overwrite=True)
         assert set(hub.files(NAME)) == {*FILES, ".gitattributes", "README.md"}
         assert hub.files(NAME)["README.md"] == (CARD + "More.\n").encode()
         assert resolved(first) != resolved(second)
@@ -165,53 +167,53 @@ class TestHubPublish:
         hub.create(NAME)
         hub.commit(NAME, {"config.json": b"mine", "SHA256SUMS": b"of another form", "notes": b""})
         with pytest.raises(PublishError, match=r"holds other content \(SHA256SUMS, config\.json\)"):
-            publishing.publish(source, ADDRESS)
-        publishing.publish(source, ADDRESS, overwrite=True)
+            copies.publish(source, ADDRESS)
+        copies.publish(source, ADDRESS, overwrite=True)
         assert set(hub.files(NAME)) == {*FILES, "README.md", "notes"}
 
     def test_a_commit_in_between_wins(self, hub: FakeHub, source: Path) -> None:
         hub.create(NAME)
         hub.before_commit = lambda: hub.commit(NAME, {"theirs": b""})
         with pytest.raises(PublishError, match=r"changed while .*Nothing of this was committed"):
-            publishing.publish(source, ADDRESS)
+            copies.publish(source, ADDRESS)
         assert set(hub.files(NAME)) == {"theirs"}
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_without_the_right(self, hub: FakeHub, source: Path, status: int) -> None:
         hub.refuse = {"POST /api/repos/create": status}
         with pytest.raises(PublishError, match=rf"answered {status}: .*hf auth login"):
-            publishing.publish(source, ADDRESS)
+            copies.publish(source, ADDRESS)
         assert not hub.repositories
 
     def test_a_card_that_the_hub_refuses(self, hub: FakeHub, source: Path) -> None:
         change(source, card="no front matter")
         with pytest.raises(PublishError, match=r"hf://user/repository: .*"):
-            publishing.publish(source, ADDRESS)
+            copies.publish(source, ADDRESS)
         assert len(hub.repositories[NAME]) == 1
 
     def test_that_breaks_commits_nothing(self, hub: FakeHub, source: Path) -> None:
         hub.create(NAME)
         hub.refuse = {"PUT /lfs": 500}
         with pytest.raises(OfflineError, match="cannot be reached"):
-            publishing.publish(source, ADDRESS)
+            copies.publish(source, ADDRESS)
         assert len(hub.repositories[NAME]) == 1
 
     def test_of_a_damaged_source_asks_for_nothing(self, hub: FakeHub, source: Path) -> None:
         (source / "card.md").write_text("changed")
         with pytest.raises(IntegrityError, match=r"card\.md is not the file that SHA256SUMS lists"):
-            publishing.publish(source, ADDRESS)
+            copies.publish(source, ADDRESS)
         assert not hub.requests
 
 
 class TestHubLoad:
     @pytest.fixture
-    def published(self, hub: FakeHub, source: Path) -> publishing.Publication:
-        published = publishing.publish(source, ADDRESS)
+    def published(self, hub: FakeHub, source: Path) -> copies.Publication:
+        published = copies.publish(source, ADDRESS)
         hub.requests.clear()
         return published
 
     @pytest.mark.parametrize("revision", ["", "main", "commit"])
-    def test_by_hash(self, published: publishing.Publication, source: Path, revision: str) -> None:
+    def test_by_hash(self, published: copies.Publication, source: Path, revision: str) -> None:
         revision = published.revision if revision == "commit" else revision
         folder = addresses.resolve(ADDRESS, revision=revision, sha256=published.sha256)
         assert {path.name for path in folder.iterdir()} == set(NEEDED)
@@ -219,7 +221,7 @@ class TestHubLoad:
             assert (folder / name).read_bytes() == (source / name).read_bytes()
 
     def test_by_commit_alone(
-        self, hub: FakeHub, published: publishing.Publication, monkeypatch: pytest.MonkeyPatch
+        self, hub: FakeHub, published: copies.Publication, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder = addresses.resolve(ADDRESS, revision=published.revision)
         assert folder == resolved(published)
@@ -228,10 +230,10 @@ class TestHubLoad:
         assert addresses.resolve(ADDRESS, revision=published.revision) == folder
 
     def test_an_earlier_commit(
-        self, hub: FakeHub, published: publishing.Publication, source: Path
+        self, hub: FakeHub, published: copies.Publication, source: Path
     ) -> None:
         change(source, card=CARD + "More.\n")
-        later = publishing.publish(source, ADDRESS, overwrite=True)
+        later = copies.publish(source, ADDRESS, overwrite=True)
         with pytest.raises(IntegrityError, match="SHA256SUMS is not the pinned file"):
             addresses.resolve(ADDRESS, sha256=published.sha256)
         assert resolved(published) == addresses.resolve(ADDRESS, revision=published.revision)
@@ -243,7 +245,7 @@ class TestHubLoad:
         [lambda data: data[:-1] + bytes([data[-1] ^ 1]), lambda data: data[: len(data) // 2]],
     )
     def test_damage_on_the_way(
-        self, hub: FakeHub, published: publishing.Publication, file: str, damage: Callable
+        self, hub: FakeHub, published: copies.Publication, file: str, damage: Callable
     ) -> None:
         hub.damage = {file: damage}
         with pytest.raises((IntegrityError, OfflineError), match=r"pinned file|cannot be reached"):
@@ -265,31 +267,31 @@ class TestHubLoad:
         ],
     )
     def test_nothing_there(
-        self, published: publishing.Publication, address: str, revision: str
+        self, published: copies.Publication, address: str, revision: str
     ) -> None:
         with pytest.raises(MissingCheckpointError, match=r"answered 404.*Check the address"):
             addresses.resolve(address, revision=revision, sha256=published.sha256)
 
     @pytest.mark.parametrize("status", [401, 403])
-    def test_no_right(self, hub: FakeHub, published: publishing.Publication, status: int) -> None:
+    def test_no_right(self, hub: FakeHub, published: copies.Publication, status: int) -> None:
         hub.refuse = {"HEAD": status}
         with pytest.raises(MissingCheckpointError, match=rf"answered {status}: .*hf auth login"):
             resolved(published)
 
-    def test_a_hub_in_trouble(self, hub: FakeHub, published: publishing.Publication) -> None:
+    def test_a_hub_in_trouble(self, hub: FakeHub, published: copies.Publication) -> None:
         hub.refuse = {"HEAD": 503}
         with pytest.raises(OfflineError, match="cannot be reached"):
             resolved(published)
 
-    def test_no_hub(self, hub: FakeHub, published: publishing.Publication, source: Path) -> None:
+    def test_no_hub(self, hub: FakeHub, published: copies.Publication, source: Path) -> None:
         hub.close()
         with pytest.raises(OfflineError, match=r"cannot be reached \(ConnectError"):
             resolved(published)
         with pytest.raises(OfflineError, match="cannot be reached"):
-            publishing.publish(source, ADDRESS)
+            copies.publish(source, ADDRESS)
 
     def test_the_library_s_own_offline_switch(
-        self, published: publishing.Publication, monkeypatch: pytest.MonkeyPatch
+        self, published: copies.Publication, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
         with pytest.raises(OfflineError, match="HF_HUB_OFFLINE"):
@@ -409,7 +411,7 @@ def write(address: str, content: str) -> None:
 
 class TestBucket:
     def test_publish_and_load(self, gs: str, source: Path) -> None:
-        published = publishing.publish(source, gs)
+        published = copies.publish(source, gs)
         assert listing(gs) == FILES
         assert (published.address, published.revision) == (gs, "")
         folder = resolved(published)
@@ -417,43 +419,43 @@ class TestBucket:
             assert (folder / name).read_bytes() == (source / name).read_bytes()
 
     def test_the_list_comes_last(self, bucket: RamBackend, gs: str, source: Path) -> None:
-        publishing.publish(source, gs)
+        copies.publish(source, gs)
         written = [call[2] for call in bucket.calls if call[0] == "copy" and call[2].startswith(gs)]
         assert {path.rpartition("/")[2] for path in written} == FILES
         assert written[-1] == f"{gs}/SHA256SUMS"
 
     def test_the_same_again_writes_nothing(self, bucket: RamBackend, gs: str, source: Path) -> None:
-        first = publishing.publish(source, gs)
+        first = copies.publish(source, gs)
         bucket.calls.clear()
-        assert publishing.publish(source, gs) == first
+        assert copies.publish(source, gs) == first
         assert not [call for call in bucket.calls if call[0] == "copy" and call[2].startswith(gs)]
 
     def test_interrupted_it_is_not_loaded_and_can_be_finished(
         self, bucket: RamBackend, gs: str, source: Path
     ) -> None:
-        sha256 = publishing.publish(source, source.parent / "elsewhere").sha256
+        sha256 = copies.publish(source, source.parent / "elsewhere").sha256
         bucket.after["copy"] = lambda: bucket.faults.update(
             copy=tf.errors.UnavailableError(None, None, "the line is down")
         )
         with pytest.raises(OfflineError, match="UnavailableError: the line is down"):
-            publishing.publish(source, gs)
+            copies.publish(source, gs)
         assert len(listing(gs)) == 1
         assert "SHA256SUMS" not in listing(gs)
         bucket.faults.clear()
         with pytest.raises(MissingCheckpointError, match="SHA256SUMS"):
             addresses.resolve(gs, sha256=sha256)
-        assert publishing.publish(source, gs).sha256 == sha256
+        assert copies.publish(source, gs).sha256 == sha256
         assert listing(gs) == FILES
 
     def test_other_content_stays_unless_overwritten(self, gs: str, source: Path) -> None:
         change(source, extra="of the first version\n")
-        first = publishing.publish(source, gs)
+        first = copies.publish(source, gs)
         change(source, card=CARD + "More.\n", extra=None)
         with pytest.raises(PublishError, match=r"holds other content .*overwrite"):
-            publishing.publish(source, gs)
+            copies.publish(source, gs)
         assert "extra.md" in listing(gs)
         write(f"{gs}/notes", "of somebody else")
-        second = publishing.publish(source, gs, overwrite=True)
+        second = copies.publish(source, gs, overwrite=True)
         assert listing(gs) == {*FILES, "notes"}
         resolved(second)
         with pytest.raises(IntegrityError, match="SHA256SUMS is not the pinned file"):
@@ -462,16 +464,16 @@ class TestBucket:
     def test_files_of_others_stay_unless_overwritten(self, gs: str, source: Path) -> None:
         write(f"{gs}/SHA256SUMS", "of another form")
         with pytest.raises(PublishError, match=r"holds other content \(SHA256SUMS\)"):
-            publishing.publish(source, gs)
-        resolved(publishing.publish(source, gs, overwrite=True))
+            copies.publish(source, gs)
+        resolved(copies.publish(source, gs, overwrite=True))
 
     def test_a_second_publisher_is_noticed(self, bucket: RamBackend, gs: str, source: Path) -> None:
         bucket.after["copy"] = lambda: write(f"{gs}/card.md", "of somebody else")
         with pytest.raises(IntegrityError, match=r"card\.md is not what was written"):
-            publishing.publish(source, gs)
+            copies.publish(source, gs)
 
     def test_damage_is_refused_and_not_kept(self, gs: str, source: Path) -> None:
-        published = publishing.publish(source, gs)
+        published = copies.publish(source, gs)
         write(f"{gs}/model.weights.h5", "damaged")
         with pytest.raises(IntegrityError, match=r"model\.weights\.h5 is not the pinned file"):
             resolved(published)
@@ -490,7 +492,7 @@ class TestBucket:
         with pytest.raises(MissingCheckpointError, match=r"not for you.*gcloud auth"):
             addresses.resolve(gs, sha256="0" * 64)
         with pytest.raises(PublishError, match=r"not for you.*gcloud auth"):
-            publishing.publish(source, gs)
+            copies.publish(source, gs)
 
 
 @pytest.mark.parametrize(
@@ -504,25 +506,25 @@ def test_a_library_that_is_not_installed(
     with pytest.raises(MissingExtraError, match=rf"pip install 'density-zoo\[{extra}\]'"):
         addresses.resolve(address, sha256="0" * 64)
     with pytest.raises(MissingExtraError, match=rf"pip install 'density-zoo\[{extra}\]'"):
-        publishing.publish(source, address)
+        copies.publish(source, address)
 
 
 def test_the_web_is_only_read(source: Path) -> None:
     with pytest.raises(PublishError, match="can be read, not written"):
-        publishing.publish(source, "https://host/path")
+        copies.publish(source, "https://host/path")
 
 
 @pytest.mark.parametrize("to", ["gs://bucket/path", "folder"])
 def test_only_a_repository_is_private(source: Path, to: str) -> None:
     with pytest.raises(InvalidInputError, match="private goes with an hf:// address"):
-        publishing.publish(source, to, private=True)
+        copies.publish(source, to, private=True)
 
 
 def test_the_hash_is_the_same_everywhere(
     hub: FakeHub, gs: str, source: Path, tmp_path: Path
 ) -> None:
     places = [ADDRESS, f"{ADDRESS}/folder", gs, tmp_path / "folder"]
-    assert len({publishing.publish(source, place).sha256 for place in places}) == 1
+    assert len({copies.publish(source, place).sha256 for place in places}) == 1
     copy = Path(shutil.copytree(tmp_path / "folder", tmp_path / "renamed"))
-    again = publishing.publish(copy, tmp_path / "again")
-    assert again.sha256 == checkpointing.sha256_of(tmp_path / "folder" / "SHA256SUMS")
+    again = copies.publish(copy, tmp_path / "again")
+    assert again.sha256 == sha256_of(tmp_path / "folder" / "SHA256SUMS")

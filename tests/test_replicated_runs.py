@@ -17,12 +17,14 @@ import tiny_runs
 import tiny_steps
 from numpy.testing import assert_allclose, assert_array_equal
 
-from zoo import distillation, distribution, loading, models, training
+from zoo import loading, models, training
+from zoo.core.recipe import Recipe
 from zoo.data import sources
 from zoo.errors import ConfigError, NonFiniteLossError
 from zoo.models import build
+from zoo.objectives import distillation
 from zoo.ops.noise import replica_seed
-from zoo.recipes import Recipe
+from zoo.training import devices
 from zoo.training.replicas import ReplicatedRun, ReplicatedStep, has_collectives
 from zoo.training.run import build_model
 
@@ -55,9 +57,9 @@ def steps_of(recipe: Recipe, strategy: Any, count: int = 2) -> dict[str, Any]:
         if strategy is None:
             result = compiled(tf.constant(x), context, tf.constant(number))
         else:
-            parts = [distribution.shards(strategy, rows) for rows in (x, context)]
+            parts = [devices.shards(strategy, rows) for rows in (x, context)]
             result = compiled(*parts, tf.constant(number), tf.zeros(2))
-            result = {k: distribution.local_value(strategy, v) for k, v in result.items()}
+            result = {k: devices.local_value(strategy, v) for k, v in result.items()}
         nats.append(float(tf.reduce_mean(result["nats"])))
         norms.append(float(result["gradient_norm"]))
     return {
@@ -143,7 +145,7 @@ def test_free_bits_are_of_the_global_batch(two_replicas: Any) -> None:
 
     whole = loss(tf.constant([1.0, 1.0, 5.0, 5.0]))
     assert_array_equal(whole, 3.5)
-    parts = distribution.shards(two_replicas, np.array([1.0, 1.0, 5.0, 5.0], np.float32))
+    parts = devices.shards(two_replicas, np.array([1.0, 1.0, 5.0, 5.0], np.float32))
     found = two_replicas.run(tf.function(loss), args=(parts,))
     for part in two_replicas.experimental_local_results(found):
         assert_array_equal(part, 3.5)
@@ -176,7 +178,7 @@ def test_replicas_draw_other_dropout_masks_and_the_same_ones_again(two_replicas:
         step = ReplicatedStep(build_model(recipe, "tiny"), recipe, TOTAL_STEPS)
     tiny_families.randomised(step.model)
     x, _ = tiny_families.rows(recipe, BATCH := 4)
-    same = distribution.shards(two_replicas, np.concatenate([x, x]))  # the same rows on both
+    same = devices.shards(two_replicas, np.concatenate([x, x]))  # the same rows on both
 
     @tf.function(autograph=False)
     def nats(number: Any) -> Any:

@@ -17,7 +17,7 @@ from zoo.cli.app import app
 from zoo.data import sources
 from zoo.errors import InvalidInputError
 from zoo.ops.symmetries import all_symmetries, patches_of_rows, rows_of_patches
-from zoo.symmetrised import symmetrised_log_prob
+from zoo.tasks.symmetrised import symmetrised_log_prob
 
 SIDE = 3
 COLUMNS = SIDE**2 - 1

@@ -21,11 +21,11 @@ from typer.testing import CliRunner
 
 import zoo
 from zoo import cli, registry
-from zoo.anomalies import p_values
+from zoo.core.config import Preprocessing
 from zoo.errors import InvalidInputError
-from zoo.imputation import impute
-from zoo.models.config import Preprocessing
-from zoo.tables import read_csv, write_csv
+from zoo.media.tables import read_csv, write_csv
+from zoo.tasks.anomalies import p_values
+from zoo.tasks.imputation import impute
 
 tfd = tfp.distributions
 
@@ -400,7 +400,7 @@ def test_impute_says_which_chains_stand_still(
         warnings.warn("The chains of 1 rows stand still.", stacklevel=2)
         return np.ones_like(rows)
 
-    monkeypatch.setattr("zoo.imputation.impute", warned)
+    monkeypatch.setattr("zoo.tasks.imputation.impute", warned)
     Path("in.csv").write_text("1,,3,4,5\n")
     result = CliRunner().invoke(cli.app, ["impute", "tiny_features", "in.csv", "-o", "out.csv"])
     assert result.stderr == "zoo: The chains of 1 rows stand still.\n"

@@ -24,7 +24,8 @@ import tiny_families
 import tiny_runs
 
 import zoo
-from zoo import checkpointing, models, training
+from zoo import models, training
+from zoo.core.recipe import Optimizer, Recipe
 from zoo.data import pipeline, sources
 from zoo.errors import (
     ConfigError,
@@ -36,7 +37,7 @@ from zoo.errors import (
     TrainingError,
 )
 from zoo.models import build
-from zoo.recipes import Optimizer, Recipe
+from zoo.store.weights import save_weights
 from zoo.training.run import Run, build_model
 from zoo.training.start import assign_shared
 from zoo.training.state import STATE_VERSION
@@ -699,7 +700,7 @@ def test_averaged_weights_are_lent_and_returned() -> None:
 
 
 def test_l2_penalty_is_the_sum_of_squares(rng: np.random.Generator) -> None:
-    from zoo.losses import l2_penalty
+    from zoo.objectives.likelihood import l2_penalty
 
     weights = [rng.normal(size=shape).astype("float32") for shape in ((3, 4), (5,), ())]
     expected = 0.7 * sum(float(np.sum(np.square(w, dtype=np.float64))) for w in weights)
@@ -802,7 +803,7 @@ def test_weights_to_start_from_get_the_lengths_of_the_runs_own_clips(
     recipe = dataclasses.replace(recipe, config={**recipe.config, "num_durations": 4})
     source = build(recipe.family, recipe.config)
     source.typical_durations.assign([3, 3, 3, 3, 3, 3])
-    checkpointing.save_weights(source, tmp_path / "source.weights.h5")
+    save_weights(source, tmp_path / "source.weights.h5")
     x = np.ones((8, 32), np.int16)
     x[:, 20:] = 0  # the third of four classes
     rows = sources.Arrays(x, np.array([0, 1] * 4, np.int32))

@@ -12,10 +12,10 @@ import tensorflow as tf
 import tiny_runs
 
 from zoo import evaluation, loading, models, registry, training
+from zoo.core.recipe import Distillation, Optimizer, Recipe
 from zoo.data import sources
 from zoo.errors import ConfigError, TrainingError
 from zoo.ops.noise import binarized
-from zoo.recipes import Distillation, Optimizer, Recipe
 from zoo.training.run import Run, build_model
 from zoo.training.step import TrainingStep
 
@@ -136,7 +136,7 @@ def test_joint_annealing_has_no_divergence_to_be_bounded() -> None:
 
 
 def test_figures_of_a_vae(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.vae_evaluation.IMPORTANCE_SAMPLES", 7)
+    monkeypatch.setattr("zoo.evaluation.bounds.IMPORTANCE_SAMPLES", 7)
     entry = dataclasses.replace(registry.get("vae_mnist"), name="tiny", recipe=RECIPE)
     monkeypatch.setitem(registry.ENTRIES, "tiny", entry)
     model = models.build("vae", CONFIG)

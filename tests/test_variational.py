@@ -11,12 +11,13 @@ import scipy.stats
 import tensorflow as tf
 from numpy.testing import assert_allclose
 
-from zoo import energy_evaluation, models, registry, training
+from zoo import models, registry, training
 from zoo.data import sources
+from zoo.data.targets.plane import ENERGIES
 from zoo.errors import ConfigError
-from zoo.ops.energies import ENERGIES
+from zoo.evaluation import targets
+from zoo.objectives.reverse_kl import ReverseKL
 from zoo.training.run import build_model
-from zoo.variational import ReverseKL
 
 
 def test_the_loss_is_the_divergence_by_quadrature() -> None:
@@ -88,7 +89,7 @@ def test_a_recipe_with_an_energy_trains_by_it(tmp_path: Path) -> None:
     assert result.best_validation_nats < before - 0.5
     model = models.build("planar", recipe.config)
     model.load_weights(tmp_path / "run" / "model.weights.h5")
-    metrics = energy_evaluation.energy_metrics(
+    metrics = targets.energy_metrics(
         model,
         rows,
         ("reverse_kl", "forward_kl"),
@@ -108,10 +109,10 @@ def test_the_figures_of_a_known_model_are_scipys() -> None:
     """One radial layer that is the identity: q is a standard normal."""
     model = models.create("radial", event_shape=(2,), num_layers=1)
     rows = sources.load_arrays(registry.get("radial_u1").recipe.dataset, "validation").take(4000)
-    metrics = energy_evaluation.energy_metrics(
+    metrics = targets.energy_metrics(
         model,
         rows,
-        energy_evaluation.ENERGY_METRICS,
+        targets.ENERGY_METRICS,
         energy="u1",
         seed=0,
     )

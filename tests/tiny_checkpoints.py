@@ -14,8 +14,12 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import checkpointing, golden, loading, registry
-from zoo.recipes import Dataset, Recipe
+from zoo import loading, registry
+from zoo.core.recipe import Dataset, Recipe
+from zoo.evaluation import golden
+from zoo.store.files import write_json_atomic, write_text_atomic
+from zoo.store.folder import save_checkpoint
+from zoo.store.hashes import write_sha256sums
 
 CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "tiny_images": (
@@ -102,11 +106,11 @@ def publish(root: Path) -> dict[str, dict[str, Any]]:
         for variable in model.trainable_variables:
             variable.assign(0.3 * generator.normal(size=variable.shape))
         folder = root / name
-        checkpointing.save_checkpoint(folder, model, family=family, recipe=entry(name).recipe)
-        checkpointing.write_json_atomic(folder / "metrics.json", metrics(name))
+        save_checkpoint(folder, model, family=family, recipe=entry(name).recipe)
+        write_json_atomic(folder / "metrics.json", metrics(name))
         golden.write(folder, golden.golden(model, DATASETS[name]))
-        checkpointing.write_text_atomic(folder / "card.md", f"# {name}\n")
-        pins[name] = {"version": 1, "files": checkpointing.write_sha256sums(folder)}
+        write_text_atomic(folder / "card.md", f"# {name}\n")
+        pins[name] = {"version": 1, "files": write_sha256sums(folder)}
     return pins
 
 

@@ -13,7 +13,7 @@ import tiny_runs
 import tiny_steps
 
 from zoo import models
-from zoo.recipes import Distillation, Optimizer, Recipe
+from zoo.core.recipe import Distillation, Optimizer, Recipe
 
 BATCH = 8
 _AUDIO: dict[str, Any] = {

@@ -16,8 +16,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
+from zoo.core.recipe import Dataset, Optimizer, Recipe
 from zoo.data import sources
-from zoo.recipes import Dataset, Optimizer, Recipe
 
 TRAIN_ROWS, VALIDATION_ROWS, BATCH_SIZE = 96, 32, 16
 STEPS_PER_EPOCH = TRAIN_ROWS // BATCH_SIZE

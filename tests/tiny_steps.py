@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tiny_runs
 
-from zoo.recipes import Recipe
+from zoo.core.recipe import Recipe
 
 RUNNER = Path(__file__).resolve().parent.parent / "tools" / "run_step.py"
 REFERENCE_STEPS = 20

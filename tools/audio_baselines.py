@@ -9,7 +9,7 @@ gru                 a GRU of 64 units on companded samples and the label's embed
                     256 mu-law classes (spread evenly over each class's values), Adam
 
 Both are fitted to the training clips and scored on the test clips, over the samples that
-`zoo.audio_evaluation` scores: those before the zeros behind a clip's end.
+`zoo.evaluation.audio` scores: those before the zeros behind a clip's end.
 """
 
 from __future__ import annotations
@@ -34,24 +34,22 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=default)
     options = parser.parse_args()
 
-    from zoo import checkpointing
     from zoo.data import sources
     from zoo.registry.entry import SPOKEN_DIGIT
+    from zoo.store.files import write_json_atomic
 
     train, test = (sources.load_arrays(SPOKEN_DIGIT, split) for split in ("train", "test"))
     found = {"linear_prediction": linear_prediction(train, test)}
     print(found, flush=True)
     found["gru"] = gru(train, test, steps=options.steps)
     print(found)
-    checkpointing.write_json_atomic(
-        options.out, {"dataset": "spoken_digit:1.0.9", "split": "test", **found}
-    )
+    write_json_atomic(options.out, {"dataset": "spoken_digit:1.0.9", "split": "test", **found})
 
 
 def linear_prediction(train: Any, test: Any) -> dict[str, Any]:
     """Bits a sample of order-8 linear prediction with a residual density of its own a label."""
-    from zoo.audio_evaluation import ratio_with_error
     from zoo.data.spoken_digit import clip_lengths
+    from zoo.evaluation.audio import ratio_with_error
 
     lengths = clip_lengths(test.x)
     bits = np.zeros(test.rows)
@@ -115,8 +113,8 @@ def gru(train: Any, test: Any, *, steps: int) -> dict[str, Any]:
     import keras
     import tensorflow as tf
 
-    from zoo.audio_evaluation import ratio_with_error
     from zoo.data.spoken_digit import clip_lengths
+    from zoo.evaluation.audio import ratio_with_error
 
     started = time.monotonic()
     keras.utils.set_random_seed(SEED)

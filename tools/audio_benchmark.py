@@ -26,8 +26,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import tensorflow as tf
 
-from zoo import checkpointing, loading, registry
-from zoo.models import wavenet_sampling
+from zoo import loading, registry
+from zoo.models.audio import wavenet_sampling
+from zoo.store.files import write_json_atomic
+from zoo.store.folder import software_versions
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCHES = (1, 16)
@@ -48,10 +50,10 @@ def main(arguments: list[str] | None = None) -> None:
     report = {
         "hardware": f"{os.cpu_count()} CPU cores",
         "load_average": round(os.getloadavg()[0], 1),
-        "software": checkpointing.software_versions(),
+        "software": software_versions(),
         "models": results,
     }
-    checkpointing.write_json_atomic(options.out, report)
+    write_json_atomic(options.out, report)
     for result in results:
         print(result)
 

@@ -31,10 +31,11 @@ def main() -> None:
 
 def write(name: str, folder: Path, *, seed: int) -> None:
     """Writes both files."""
-    from zoo import figures, loading, registry
-    from zoo.audio import write_audio
+    from zoo import loading, registry
     from zoo.data import sources
     from zoo.data.spoken_digit import DIGITS, SPEAKERS
+    from zoo.media import pictures as figures
+    from zoo.media.audio import write_audio
 
     recipe = registry.get(name).recipe
     test = sources.load_arrays(recipe.dataset, "test")

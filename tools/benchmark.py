@@ -43,11 +43,14 @@ import rich.progress
 import rich.table
 import tensorflow as tf
 
-from zoo import checkpointing, loading, registry
+from zoo import loading, registry
+from zoo.core.recipe import Dataset, Recipe
 from zoo.data.samples import sample_names, samples
 from zoo.errors import UnknownModelError
 from zoo.models import build
-from zoo.recipes import Dataset, Recipe
+from zoo.store.files import write_json_atomic
+from zoo.store.folder import software_versions
+from zoo.store.weights import WEIGHTS_FILE, load_weights
 from zoo.training import TrainingStep
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,7 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
         results[-1]["share_of_matmul_rate"] = significant(operations / matmul[dtype])
     report = {
         "cpu_count": os.cpu_count(),
-        "software": checkpointing.software_versions(),
+        "software": software_versions(),
         "repeats": options.repeats,
         "seconds_per_timing": seconds,
         "matmul": {
@@ -143,7 +146,7 @@ def main(arguments: list[str] | None = None) -> None:
         "results": results,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    checkpointing.write_json_atomic(options.out, report)
+    write_json_atomic(options.out, report)
     console.print(table(report))
     console.print(f"Written to {options.out}")
 
@@ -214,7 +217,7 @@ def model_of(case: Case, dtype: str) -> Any:
         name=case.name,
     )
     if case.published:
-        checkpointing.load_weights(model, loading.resolve(case.name) / checkpointing.WEIGHTS_FILE)
+        load_weights(model, loading.resolve(case.name) / WEIGHTS_FILE)
         return model
     # A fresh MAF is close to the identity, and sampling would stop after a pass or two.
     rng = np.random.default_rng(0)

@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from zoo import figures, loading, registry
-from zoo.console import columns, figure, import_tensorflow
+from zoo import loading, registry
 from zoo.data import samples
 from zoo.errors import ZooError
+from zoo.media import pictures as figures
+from zoo.media.console import columns, figure, import_tensorflow
 
 NAMES = ("realnvp_cifar", "nice_mnist", "maf_mnist")
 # An autoregressive flow inverts one dimension after another: few of its images, and few pairs.

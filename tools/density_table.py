@@ -15,7 +15,7 @@ import benchmark_peers
 from model_card import Checkpoint, read_optional
 
 from zoo import registry
-from zoo.console import figure
+from zoo.media.console import figure
 
 PEERS_FILE = Path("benchmarks") / "peers_cpu.json"
 INVERSION_FILE = Path("benchmarks") / "inversion_cpu.json"
@@ -104,8 +104,8 @@ def density_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
         "BSDS300's patches are drawn anew from the same photographs; `nsf_coupling_bsds300` had "
         "7,000,000 to train on, the papers' models and the others here 1,000,000. "
         "Of 8 symmetries: the exact density of the equal mixture of the model over the square's "
-        "mirror images and quarter turns (`zoo.symmetrised`); the papers' figures are of single "
-        "flows."
+        "mirror images and quarter turns (`zoo.tasks.symmetrised`); the papers' figures are of "
+        "single flows."
     )
 
 

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo import figures, loading, registry, training
-from zoo.ops.energies import ENERGIES, log_normaliser
+from zoo import loading, registry, training
+from zoo.data.targets.plane import ENERGIES, log_normaliser
+from zoo.media import pictures as figures
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (2, 8)

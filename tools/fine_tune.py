@@ -29,11 +29,15 @@ from typing import Any
 import model_card
 import numpy as np
 
-from zoo import checkpointing, exporting, loading, registry
-from zoo.console import import_tensorflow
+from zoo import exporting, loading, registry
+from zoo.core.recipe import Dataset
 from zoo.data import sources
 from zoo.errors import InvalidInputError, ZooError
-from zoo.recipes import Dataset
+from zoo.media.console import import_tensorflow
+from zoo.store.files import write_json_atomic, write_text_atomic
+from zoo.store.folder import save_checkpoint, software_versions
+from zoo.store.hashes import write_sha256sums
+from zoo.store.weights import WEIGHTS_FILE
 
 __all__ = ["main"]
 
@@ -109,9 +113,7 @@ def fine_tune(options: argparse.Namespace) -> dict[str, Any]:
     facts = {
         "base": options.base,
         "base_version": registry.pins()[options.base]["version"],
-        "base_weights_sha256": registry.pins()[options.base]["files"][checkpointing.WEIGHTS_FILE][
-            "sha256"
-        ],
+        "base_weights_sha256": registry.pins()[options.base]["files"][WEIGHTS_FILE]["sha256"],
         "dataset": f"{dataset.name}:{dataset.version}",
         "labels": options.labels,
         "train_rows": train.rows,
@@ -123,7 +125,7 @@ def fine_tune(options: argparse.Namespace) -> dict[str, Any]:
         "learning_rate": options.learning_rate,
         "before": before,
         "after": _bits(model, validation),
-        "software": checkpointing.software_versions(),
+        "software": software_versions(),
     }
     _write(out, model, entry, facts, history.history)
     return facts
@@ -174,10 +176,10 @@ def _bits(model: Any, rows: sources.Arrays, batch: int = 100) -> float:
 def _write(
     out: Path, model: Any, entry: Any, facts: Mapping[str, Any], history: Mapping[str, Any]
 ) -> None:
-    checkpointing.save_checkpoint(out, model, family=entry.family)
+    save_checkpoint(out, model, family=entry.family)
     model.save(out / "model.keras")
     exporting.export(model, out / "export")
-    checkpointing.write_json_atomic(out / "fine_tuning.json", facts)
+    write_json_atomic(out / "fine_tuning.json", facts)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["epoch", *history])
@@ -185,9 +187,9 @@ def _write(
         [epoch, *values]
         for epoch, values in enumerate(zip(*history.values(), strict=True), start=1)
     )
-    checkpointing.write_text_atomic(out / "history.csv", text.getvalue())
-    checkpointing.write_text_atomic(out / "card.md", card(out.name, entry, facts))
-    checkpointing.write_sha256sums(out)
+    write_text_atomic(out / "history.csv", text.getvalue())
+    write_text_atomic(out / "card.md", card(out.name, entry, facts))
+    write_sha256sums(out)
 
 
 def card(name: str, entry: Any, facts: Mapping[str, Any]) -> str:

@@ -29,8 +29,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from peer_worker import rate
 
-from zoo import checkpointing, loading, models
+from zoo import loading, models
 from zoo.bijectors.autoregressive import AutoregressiveFlow
+from zoo.store.files import write_json_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(
             f"{name}: {results[-1]['blocks']:,.0f} rows/s, {results[-1]['loop']:,.0f} by the loop"
         )
-    checkpointing.write_json_atomic(options.out, {"cpu_count": os.cpu_count(), "results": results})
+    write_json_atomic(options.out, {"cpu_count": os.cpu_count(), "results": results})
 
 
 def measure(name: str, repeats: int, seconds: float) -> dict[str, Any]:

@@ -36,7 +36,7 @@ import requests
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from zoo.console import columns
+from zoo.media.console import columns
 
 PROTOCOLS = ("REST rows", "REST columns", "gRPC")
 SECONDS = 120.0  # for one answer

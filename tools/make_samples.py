@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from zoo import registry
+from zoo.core.recipe import Dataset
 from zoo.data.sources import available, load_arrays
-from zoo.recipes import Dataset
 from zoo.registry.entry import SPOKEN_DIGIT
 
 ASSETS = Path(__file__).resolve().parent.parent / "zoo" / "assets"

@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo import checkpointing, recipes, registry
-from zoo.console import error_text, figure
+from zoo import registry
+from zoo.core import recipe as recipes
 from zoo.data.samples import sample_names
+from zoo.media.console import error_text, figure
+from zoo.store.files import read_json
+from zoo.store.folder import CONFIG_FILE, RECIPE_FILE, read_config
+from zoo.store.hashes import sha256_of
+from zoo.store.weights import WEIGHTS_FILE
 
 __all__ = [
     "Checkpoint",
@@ -74,7 +79,8 @@ AUDIO_POLICY = (
     "the digit and the speaker, as one label 5 * digit + speaker or as a pair."
 )
 ENERGY_POLICY = (
-    "The target is the density exp(-U) / Z of the energy U = `{energy}` (`zoo.ops.energies`). "
+    "The target is the density exp(-U) / Z of the energy U = `{energy}` "
+    "(`zoo.data.targets.plane`). "
     "Training draws points from the model itself and asks the energy about them; the rows of the "
     "dataset, exact draws from the density that `zoo.data.energies` makes, only name the noise, "
     "and score the model from the other side."
@@ -110,8 +116,8 @@ def read_checkpoints(root: Path) -> list[Checkpoint]:
         Checkpoint(
             folder=folder,
             entry=entry,
-            config=checkpointing.read_config(folder),
-            recipe=read_optional(folder / checkpointing.RECIPE_FILE),
+            config=read_config(folder),
+            recipe=read_optional(folder / RECIPE_FILE),
             metrics=read_optional(folder / METRICS_FILE),
             run=read_optional(folder / RUN_FILE),
             baselines=read_optional(folder / BASELINES_FILE),
@@ -124,7 +130,7 @@ def read_checkpoints(root: Path) -> list[Checkpoint]:
 
 def read_optional(path: Path) -> dict[str, Any]:
     """A JSON file's object; {} where there is no file."""
-    return checkpointing.read_json(path) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 # --- one card
@@ -489,9 +495,9 @@ def _licences(checkpoint: Checkpoint) -> str:
 
 
 def _checksums(checkpoint: Checkpoint) -> str:
-    files = (checkpointing.WEIGHTS_FILE, checkpointing.CONFIG_FILE)
+    files = (WEIGHTS_FILE, CONFIG_FILE)
     lines = [
-        f"{checkpointing.sha256_of(checkpoint.folder / file)}  {file}"
+        f"{sha256_of(checkpoint.folder / file)}  {file}"
         for file in files
         if (checkpoint.folder / file).is_file()
     ]

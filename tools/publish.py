@@ -68,20 +68,23 @@ def check_finished(run: Path) -> None:
 
 def publish(name: str, run: Path, *, storage: str, version: int) -> None:
     """Stores, pins, evaluates, describes, and pins again what evaluation and card have added."""
-    from zoo import checkpointing, evaluation, golden, loading, recipes, registry
+    from zoo import evaluation, loading, registry
+    from zoo.core import recipe as recipes
+    from zoo.evaluation import golden
     from zoo.exporting import deployment
     from zoo.models import build
+    from zoo.store.files import read_json, write_text_atomic
+    from zoo.store.folder import RECIPE_FILE, read_config, save_checkpoint
+    from zoo.store.weights import WEIGHTS_FILE, load_weights
 
     entry = registry.get(name)
-    config = checkpointing.read_config(run)
-    recipe = recipes.from_dict(checkpointing.read_json(run / checkpointing.RECIPE_FILE))
+    config = read_config(run)
+    recipe = recipes.from_dict(read_json(run / RECIPE_FILE))
     folder = ROOT / "checkpoints" / name
     if run.resolve() != folder:  # else a published folder is evaluated and described again
         model = build(config["family"], config["config"], name=name)
-        checkpointing.load_weights(model, run / checkpointing.WEIGHTS_FILE)
-        checkpointing.save_checkpoint(
-            folder, model, family=entry.family, recipe=recipe, storage_dtype=storage
-        )
+        load_weights(model, run / WEIGHTS_FILE)
+        save_checkpoint(folder, model, family=entry.family, recipe=recipe, storage_dtype=storage)
         for file in ("history.csv", "run.json"):
             shutil.copyfile(run / file, folder / file)
     stale_files = ("metrics.json", "card.md", "samples.png", "samples.csv", "samples.wav")
@@ -96,7 +99,7 @@ def publish(name: str, run: Path, *, storage: str, version: int) -> None:
     subprocess.run([sys.executable, str(ROOT / "tools" / "render_cards.py")], check=True)
     pin(name, folder, version)
     served = deployment.models_config(sorted(registry.pins()))
-    checkpointing.write_text_atomic(ROOT / "export" / "models.config", served)
+    write_text_atomic(ROOT / "export" / "models.config", served)
 
 
 def check_certificate(name: str, metrics: dict[str, Any]) -> None:
@@ -127,13 +130,15 @@ def sampling_command(entry: Any, folder: Path) -> list[str]:
 
 def pin(name: str, folder: Path, version: int) -> None:
     """Writes SHA256SUMS and the name's pins."""
-    from zoo import checkpointing, registry
+    from zoo import registry
+    from zoo.store.files import write_json_atomic
+    from zoo.store.hashes import write_sha256sums
 
-    files = checkpointing.write_sha256sums(folder)
+    files = write_sha256sums(folder)
     path = ROOT / "zoo" / "pins.json"
     pins = json.loads(path.read_text(encoding="utf-8"))
     pins[name] = {"version": version, "files": files}
-    checkpointing.write_json_atomic(path, dict(sorted(pins.items())))
+    write_json_atomic(path, dict(sorted(pins.items())))
     registry.pins.cache_clear()
 
 

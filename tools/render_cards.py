@@ -30,9 +30,12 @@ from model_card import (
     render_card,
 )
 
-from zoo import checkpointing, registry
-from zoo.console import figure
+from zoo import registry
 from zoo.errors import ZooError
+from zoo.media.console import figure
+from zoo.store.files import write_json_atomic, write_text_atomic
+from zoo.store.hashes import SUMS_FILE, sha256_of
+from zoo.store.weights import WEIGHTS_FILE
 
 CARD_FILE = "card.md"
 PICTURES = {
@@ -112,7 +115,7 @@ def _headline(checkpoint: Checkpoint) -> tuple[str, Mapping[str, Any]]:
 
 
 def _megabytes(checkpoint: Checkpoint) -> str:
-    weights = checkpoint.folder / checkpointing.WEIGHTS_FILE
+    weights = checkpoint.folder / WEIGHTS_FILE
     return f"{weights.stat().st_size / 1e6:.1f}" if weights.is_file() else ""
 
 
@@ -282,11 +285,11 @@ def unsourced(text: str, allowed: Sequence[float]) -> list[str]:
 
 def write(root: Path, path: Path, text: str) -> None:
     """Writes a generated file; the hashes of a card follow it."""
-    checkpointing.write_text_atomic(path, text)
+    write_text_atomic(path, text)
     if path.name != CARD_FILE:
         return
-    digest = checkpointing.sha256_of(path)
-    sums = path.parent / checkpointing.SUMS_FILE
+    digest = sha256_of(path)
+    sums = path.parent / SUMS_FILE
     if sums.is_file():
         lines = [
             line
@@ -295,13 +298,13 @@ def write(root: Path, path: Path, text: str) -> None:
         ]
         lines.append(f"{digest}  {CARD_FILE}")
         lines.sort(key=lambda line: line.partition("  ")[2])
-        checkpointing.write_text_atomic(sums, "\n".join(lines) + "\n")
+        write_text_atomic(sums, "\n".join(lines) + "\n")
     pins_file = root / "zoo" / "pins.json"
     pins = read_optional(pins_file)
     files = pins.get(path.parent.name, {}).get("files", {})
     if CARD_FILE in files:
         files[CARD_FILE] = {"sha256": digest, "size": path.stat().st_size}
-        checkpointing.write_json_atomic(pins_file, pins)
+        write_json_atomic(pins_file, pins)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -34,8 +34,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from zoo.core.recipe import Dataset, Optimizer, Recipe
 from zoo.data import sources
-from zoo.recipes import Dataset, Optimizer, Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- torture:begin -->", "<!-- torture:end -->"

@@ -1,12 +1,12 @@
-"""Trains the listener of `zoo.recognition` on real clips and measures it on the test clips.
+"""Trains the listener of `zoo.evaluation.recognition` and measures it on the test clips.
 
     python tools/train_recogniser.py [--epochs 20] [--perceptual]
 
 Writes zoo/assets/digit_recogniser.npz (float16 weights, the test accuracy as measured with them);
-with --perceptual the classifier of `zoo.perceptual` in its place, zoo/assets/digit_features.npz.
-Clips are shifted, stretched by resampling and mixed with noise at random, so that it listens to
-the word and not to a clip's start or floor. The validation clips choose nothing; the last weights
-are kept.
+with --perceptual the classifier of `zoo.objectives.perceptual` in its place,
+zoo/assets/digit_features.npz. Clips are shifted, stretched by resampling and mixed with noise at
+random, so that it listens to the word and not to a clip's start or floor. The validation clips
+choose nothing; the last weights are kept.
 """
 
 from __future__ import annotations
@@ -81,14 +81,14 @@ def train(epochs: int, *, perceptual: bool) -> None:
 
 
 def _listener() -> tuple[Any, Callable[[np.ndarray], np.ndarray], str]:
-    from zoo import recognition
+    from zoo.evaluation import recognition
     from zoo.ops.mel import log_mel
 
     return recognition.build_recogniser(), log_mel, recognition.ASSET
 
 
 def _perceptual() -> tuple[Any, Callable[[np.ndarray], np.ndarray], str]:
-    from zoo import perceptual
+    from zoo.objectives import perceptual
     from zoo.ops.audio_losses import log_spectra
 
     def features(x: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from zoo import registration
+from zoo.version import __version__
 
 if TYPE_CHECKING:
     from zoo.errors import ZooError
@@ -22,11 +23,10 @@ if TYPE_CHECKING:
     from zoo.exporting import export
     from zoo.loading import ModelInfo, create, info, list_models, load
 
-__version__ = "0.1.0"
-
 __all__ = [
     "ModelInfo",
     "ZooError",
+    "__version__",
     "create",
     "evaluate",
     "export",

@@ -13,7 +13,7 @@ one used, and every pinned file of it is hashed on every load:
 
 Weights are immutable: from version 2 on, the cache and the host name the folder
 `<name>.v<version>`. What lies at an address instead (hf://, gs://, https://) is loaded by
-`zoo.addresses`.
+`zoo.store.addresses`.
 """
 
 from __future__ import annotations
@@ -27,17 +27,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import addresses, checkpointing, downloads, registry, remotes
-from zoo.downloads import cache_dir
+from zoo import registry
 from zoo.errors import (
     InvalidInputError,
     MissingCheckpointError,
     OfflineError,
     WeightsMismatchError,
 )
+from zoo.store import addresses, downloads, remotes
+from zoo.store.downloads import cache_dir
+from zoo.store.files import read_json
+from zoo.store.folder import CONFIG_FILE, read_config
+from zoo.store.hashes import verify_files, verify_folder, verify_sha256sums
+from zoo.store.weights import WEIGHTS_FILE, load_weights
 
 if TYPE_CHECKING:
-    from zoo.models.base import DensityModel
+    from zoo.kinds.flow import DensityModel
 
 __all__ = [
     "ModelInfo",
@@ -145,14 +150,14 @@ def info(name: str) -> ModelInfo:
     event_shape = entry.recipe.config.get("event_shape", ())
     folder = local_folder(name)
     if pins and folder:
-        small = ("metrics.json", "card.md", checkpointing.CONFIG_FILE)
+        small = ("metrics.json", "card.md", CONFIG_FILE)
         present = {file: pin for file, pin in pins["files"].items() if file in small}
-        checkpointing.verify_files(folder, present)
-        config = checkpointing.read_config(folder)
+        verify_files(folder, present)
+        config = read_config(folder)
         parameters = config.get("num_parameters")
         event_shape = config["config"].get("event_shape", event_shape)
         if "metrics.json" in present:
-            metrics = checkpointing.read_json(folder / "metrics.json")
+            metrics = read_json(folder / "metrics.json")
         if "card.md" in present:
             card = (folder / "card.md").read_text(encoding="utf-8")
     return ModelInfo(
@@ -251,7 +256,7 @@ def load(
     entry = registry.get(name)
     if weights is True:
         folder = resolve(name)
-        return _with_weights(_fresh(entry), folder / checkpointing.WEIGHTS_FILE, folder)
+        return _with_weights(_fresh(entry), folder / WEIGHTS_FILE, folder)
     if weights is False:
         return _fresh(entry)
     return _with_given(_fresh(entry), weights=weights)
@@ -261,7 +266,7 @@ def is_folder(name: str | os.PathLike[str]) -> bool:
     """Whether `name` is a path: anything with a separator, or a folder that holds a checkpoint."""
     if isinstance(name, os.PathLike) or os.sep in name:
         return True
-    return name not in registry.ENTRIES and Path(name, checkpointing.CONFIG_FILE).is_file()
+    return name not in registry.ENTRIES and Path(name, CONFIG_FILE).is_file()
 
 
 def _fresh(entry: Any) -> DensityModel:
@@ -278,7 +283,7 @@ def _load_folder(
         )
     if sha256:
         addresses.verify(folder, addresses.checked_sha256(sha256))
-    checkpointing.verify_sha256sums(folder)
+    verify_sha256sums(folder)
     return _build(folder, weights=weights)
 
 
@@ -286,10 +291,10 @@ def _build(folder: Path, *, weights: bool | str | os.PathLike[str]) -> DensityMo
     """The model that a folder's config describes; its hashes have been checked."""
     from zoo import models
 
-    values = checkpointing.read_config(folder)
+    values = read_config(folder)
     model = models.build(values["family"], values["config"])
     if weights is True:
-        checkpointing.load_weights(model, folder / checkpointing.WEIGHTS_FILE)
+        load_weights(model, folder / WEIGHTS_FILE)
     elif weights is not False:
         return _with_given(model, weights=weights)
     return model
@@ -303,8 +308,8 @@ def _with_given(model: DensityModel, *, weights: bool | str | os.PathLike[str]) 
         raise InvalidInputError(f"weights takes a path; an address is loaded whole: {weights}.")
     path = Path(weights)
     if path.is_dir():
-        checkpointing.verify_sha256sums(path)
-        return _with_weights(model, path / checkpointing.WEIGHTS_FILE, path)
+        verify_sha256sums(path)
+        return _with_weights(model, path / WEIGHTS_FILE, path)
     if path.name.endswith(".weights.h5"):
         return _with_weights(model, path, None)
     if path.exists():
@@ -319,19 +324,19 @@ def _with_weights(model: DensityModel, path: Path, folder: Path | None) -> Densi
     if folder is not None:
         # A field that is absent is younger than the file, and has its default.
         expected = json.loads(json.dumps(model.config.to_dict()))
-        found = {**_defaults(type(model.config)), **checkpointing.read_config(folder)["config"]}
+        found = {**_defaults(type(model.config)), **read_config(folder)["config"]}
         if found != expected:
             fields = sorted(
                 key for key in {*found, *expected} if found.get(key, ...) != expected.get(key, ...)
             )
             key = fields[0]
             raise WeightsMismatchError(
-                f"{folder / checkpointing.CONFIG_FILE} is the config of another model: it differs "
+                f"{folder / CONFIG_FILE} is the config of another model: it differs "
                 f"in {', '.join(fields)} ({key} is {found.get(key, 'absent')}, expected "
                 f"{expected.get(key, 'absent')}). Nothing was loaded. zoo.load({str(folder)!r}) "
                 "builds the model that the folder describes."
             )
-    checkpointing.load_weights(model, path)
+    load_weights(model, path)
     return model
 
 
@@ -381,7 +386,7 @@ def resolve(name: str) -> Path:
             "the models that have weights."
         )
     folder = local_folder(name) or _download(name, pins)
-    checkpointing.verify_folder(folder, pins)
+    verify_folder(folder, pins)
     return folder
 
 

@@ -21,8 +21,8 @@ def test_eager_graph_and_xla_agree(name: str) -> None:
     z = case.latents(dtype="float32")
 
     def numbers(x: tf.Tensor, z: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        score = model._log_prob(x, labels, seed)
-        chain = model._chain(context=model._encoded_context(labels))
+        score = model.score(x, labels, seed)
+        chain = model.chain(context=model.encoded_context(labels))
         return score, forward_and_log_det(chain, z, 1)[0]
 
     eager = numbers(x, z)

@@ -25,10 +25,10 @@ from cases import (
 
 import zoo
 from zoo import models, registry
-from zoo.models.base import DensityModel
-from zoo.models.clip_conditioning import LabelledClips
-from zoo.models.fitting import MaximumLikelihood
-from zoo.models.free_flow import FreeFlow
+from zoo.kinds.flow import DensityModel
+from zoo.kinds.model import MaximumLikelihood
+from zoo.models.audio.clip_conditioning import LabelledClips
+from zoo.models.flows.free_flow import FreeFlow
 
 PACKAGES = ("zoo.ops", "zoo.bijectors", "zoo.networks", "zoo.models")
 CHECKPOINTS = Path(zoo.__file__).parent.parent / "checkpoints"

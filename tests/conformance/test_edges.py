@@ -27,7 +27,7 @@ def test_scores_and_gradients_are_finite_at_the_edges(name: str) -> None:
     x, labels = _edge_rows(case), case.labels(4)
     assert np.isfinite(model.log_prob(x, labels)).all()
     with tf.GradientTape() as tape:
-        score = tf.reduce_sum(model._log_prob(tf.constant(x), labels, tf.constant([0, 0])))
+        score = tf.reduce_sum(model.score(tf.constant(x), labels, tf.constant([0, 0])))
     for gradient in tape.gradient(score, model.trainable_variables):
         assert np.isfinite(gradient).all()
 

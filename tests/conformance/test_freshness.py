@@ -14,7 +14,7 @@ def test_new_weights_give_new_numbers_for_the_same_tensors(name: str) -> None:
     model = case.build()
     x, labels = tf.constant(case.rows()), case.labels()
     z = tf.constant(np.full((3, case.event_size), 0.8, "float32"))
-    compiled = tf.function(lambda: model._log_prob(x, labels, tf.constant([0, 0])), autograph=False)
+    compiled = tf.function(lambda: model.score(x, labels, tf.constant([0, 0])), autograph=False)
 
     def numbers() -> list[np.ndarray]:
         bijector = model.bijector(labels)

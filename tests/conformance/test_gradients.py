@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 
 
 def _mean_nats(model, x, labels, *, training: bool) -> tf.Tensor:
-    return -tf.reduce_mean(model._log_prob(x, labels, tf.constant([1, 2]), training=training))
+    return -tf.reduce_mean(model.score(x, labels, tf.constant([1, 2]), training=training))
 
 
 @pytest.mark.parametrize("name", MODELS)

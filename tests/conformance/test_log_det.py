@@ -103,7 +103,7 @@ def test_one_event_is_a_batch_of_one(name: str) -> None:
     case = MODELS[name]
     model = shared_model(case, "float64")
     labels = None if case.labels() is None else np.ones(1, "int32")
-    y = model._dequantised(tf.constant(case.rows(1)), tf.constant([0, 0]))
+    y = model.dequantised(tf.constant(case.rows(1)), tf.constant([0, 0]))
     distribution = model.distribution(labels)
     log_prob = distribution.log_prob(y[0])
     assert log_prob.shape == ()
@@ -117,7 +117,7 @@ def test_log_det_to_the_paper_space_is_that_of_the_first_preprocessing_step(name
     case = MODELS[name]
     model = shared_model(case, "float64")
     x = case.rows(1)
-    y = model._dequantised(tf.constant(x), tf.constant([0, 0]))
+    y = model.dequantised(tf.constant(x), tf.constant([0, 0]))
     expected = np.zeros(1)
     if members := model._preprocessing()[:1]:
         _, expected = np.linalg.slogdet(jacobians(members[0].inverse, y))

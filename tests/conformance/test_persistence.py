@@ -15,8 +15,8 @@ from cases import FAMILIES, MODELS, UNCONDITIONAL, shared_model
 from numpy.testing import assert_allclose, assert_array_equal
 
 from zoo import models
+from zoo.core.config import Preprocessing
 from zoo.errors import ConfigError
-from zoo.models.config import Preprocessing
 
 # Values that are no field's default, so that a field lost on the way shows.
 NON_DEFAULT = {

@@ -15,7 +15,7 @@ NUM_ROWS = 8
 def _mean_nats_and_gradients(model, x, labels):
     """Of the rows here, divided by the global batch."""
     with tf.GradientTape() as tape:
-        nats = -model._log_prob(x, labels, tf.constant([5, 6]), training=True)
+        nats = -model.score(x, labels, tf.constant([5, 6]), training=True)
         loss = tf.reduce_sum(nats) / NUM_ROWS
     return loss, tape.gradient(loss, model.trainable_variables, unconnected_gradients="zero")
 

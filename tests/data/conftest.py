@@ -8,8 +8,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from zoo import registry
+from zoo.core.recipe import Dataset
 from zoo.data import sources
-from zoo.recipes import Dataset
 from zoo.registry.entry import BINARIZED_MNIST, SPOKEN_DIGIT
 
 TRAIN_ROWS = 12

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from zoo import registry
 from zoo.data import energies, sources
+from zoo.data.targets.plane import ENERGIES
 from zoo.errors import DataError
-from zoo.ops.energies import ENERGIES
 
 U2 = registry.get("planar_u2").recipe.dataset
 

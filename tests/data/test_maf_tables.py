@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from zoo.core.recipe import Dataset
 from zoo.data import building, maf_tables, sources
 from zoo.errors import DataError
-from zoo.recipes import Dataset
 
 pd = pytest.importorskip("pandas", reason="the files are written, and one is read, by pandas")
 

@@ -12,8 +12,10 @@ import tensorflow as tf
 
 import zoo
 from zoo import exporting
-from zoo.models.nice import NICE
-from zoo.models.signatures import Field, Signature, data_field, row_field
+from zoo.core.signature import Signature
+from zoo.core.space import Space
+from zoo.kinds.signatures import data_field, row_field
+from zoo.models.flows.nice import NICE
 
 NUM_ROWS = 3
 
@@ -22,7 +24,7 @@ class Streaming(NICE):
     """A model that answers one thing more: the mean of all rows so far, with explicit state."""
 
     def serving_signatures(self) -> dict[str, Signature]:
-        state = Field(shape=(2,), dtype="float32", meaning="sum and number of rows so far")
+        state = Space(shape=(2,), dtype="float32", meaning="sum and number of rows so far")
 
         def mean_step(x: Any, state: Any) -> dict[str, Any]:
             state = state + tf.stack([tf.reduce_mean(x, -1), tf.ones_like(x[:, 0])], -1)

@@ -167,13 +167,13 @@ def test_fit_evaluate_save_and_fit_again(family: str, rng: np.random.Generator, 
 def test_fit_draws_other_noise_every_step() -> None:
     model = models.create("nice", event_shape=(2, 2, 1), hidden_units=(4,))
     seeds = []
-    original = model._log_prob
+    original = model.score
 
     def spy(x, context, seed, *, training=False):
         seeds.append(tuple(seed.numpy()))
         return original(x, context, seed, training=training)
 
-    model._log_prob = spy
+    model.score = spy
     model.compile(run_eagerly=True)
     x = np.zeros((8, 2, 2, 1), "uint8")
     model.fit(tf.data.Dataset.from_tensor_slices(x).batch(2), epochs=2, shuffle=False, verbose=0)
@@ -220,7 +220,7 @@ def test_scoring_runs_every_conditioner_once(
     sizes = SIZES.get(family, {"hidden_units": (4,)})
     model = models.create(family, event_shape=(3,), **sizes)
     x = tf.constant(rng.normal(size=(2, 3)), tf.float32)
-    model._log_prob(x, None, tf.constant([0, 0]))
+    model.score(x, None, tf.constant([0, 0]))
     networks = [layer for layer in model._flatten_layers() if isinstance(layer, MLP | MADE)]
     assert sorted(calls) == sorted(layer.name for layer in networks)
 
@@ -231,7 +231,7 @@ def test_a_training_pass_moves_running_moments_once(rng: np.random.Generator) ->
         "realnvp", event_shape=(3,), hidden_units=(4,), normalization="batch_norm", dtype="float64"
     )
     x = rng.normal(2.0, 3.0, size=(50, 3))
-    model._log_prob(tf.constant(x), None, tf.constant([0, 0]), training=True)
+    model.score(tf.constant(x), None, tf.constant([0, 0]), training=True)
     ordered, norm = x[:, [0, 2, 1]], model.norms[0]
     assert_allclose(norm.mean.numpy(), (1.0 - norm.decay) * ordered.mean(0), rtol=1e-9)
     assert_allclose(

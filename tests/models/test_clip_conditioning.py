@@ -10,11 +10,11 @@ import tensorflow_probability as tfp
 from numpy.testing import assert_allclose, assert_array_equal
 
 import zoo
-from zoo.distillation import DistillationLoss
+from zoo.core.recipe import Distillation
 from zoo.errors import ConfigError, InvalidInputError
-from zoo.models.audio_inputs import labels_of_factors
+from zoo.models.audio.clips import labels_of_factors
 from zoo.networks.conditioning import LabelConditioner
-from zoo.recipes import Distillation
+from zoo.objectives.distillation import DistillationLoss
 
 SIZE = 64
 COMMON = {
@@ -55,7 +55,7 @@ def test_clips_of_a_class_are_of_like_lengths(model) -> None:
     assert_array_equal(inside, np.stack([LABELS, CLASSES], -1))
     cut = model._with_durations(tf.constant(clips()[:4, :40]), tf.constant(LABELS[:4]))
     assert_array_equal(cut, inside[:4])  # a batch cut behind its longest clip
-    assert_array_equal(model._checked_context(rows, rows=6), inside)
+    assert_array_equal(model.checked_context(rows, rows=6), inside)
     silence = model.clip_context(np.zeros((1, SIZE), np.int16), LABELS[:1])
     assert_array_equal(silence, [[0, 0, 0]])
 
@@ -180,7 +180,7 @@ def test_a_student_is_a_flow_given_label_and_length() -> None:
     student = zoo.create("parallel_wavenet", dtype="float64", **COMMON, **SIZES["parallel_wavenet"])
     for variable in student.trainable_variables:
         variable.assign(0.3 * np.random.default_rng(1).normal(size=variable.shape))
-    context = student._checked_context(np.array([[0, 1, 3], [2, 0, 1]]), rows=2)
+    context = student.checked_context(np.array([[0, 1, 3], [2, 0, 1]]), rows=2)
     z = tf.constant(np.random.default_rng(2).logistic(size=(2, SIZE)))
     draw = student.draw(z, context)
     flow = tfp.bijectors.Chain(student._flow(context=context))

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from zoo import models
 from zoo.errors import ConfigError
-from zoo.models.nsf import STEP_SLOPE
+from zoo.models.flows.nsf import STEP_SLOPE
 
 BINS, BOUND = 4, 2.0
 CONFIG = {

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo import models, perceptual
+from zoo import models
 from zoo.bijectors import forward_and_log_det, inverse_and_log_det
-from zoo.distillation import DistillationLoss
+from zoo.core.recipe import Distillation
 from zoo.errors import ConfigError, InvalidInputError
+from zoo.objectives import perceptual
+from zoo.objectives.distillation import DistillationLoss
 from zoo.ops import audio_losses
-from zoo.recipes import Distillation
 
 SIZE = 24
 TINY = {
@@ -81,7 +82,7 @@ def test_a_draws_density_is_its_noises_minus_the_log_det() -> None:
     chain = model.bijector(LABELS)
     x, log_det = forward_and_log_det(chain, tf.identity(z), 1)
     np.testing.assert_allclose(x, 2.0**15 * draw.x, rtol=1e-12)
-    expected = model._base_distribution().log_prob(z) - log_det
+    expected = model.base_distribution().log_prob(z) - log_det
     found = model.distribution(LABELS).log_prob(tf.identity(x))
     np.testing.assert_allclose(found, expected, rtol=1e-9)
     steps = -draw.log_scale - tf.math.softplus(z) - tf.math.softplus(-z)

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 import zoo
 from zoo.errors import ConfigError, InvalidInputError
-from zoo.models.likelihoods import DiscretizedLogistic
+from zoo.models.latent.likelihoods import DiscretizedLogistic
 
 SIDE, LATENTS, ROWS = 4, 3, 5
 SIZES = {
@@ -146,7 +146,7 @@ def test_the_elbo_of_a_linear_gaussian_vae_is_its_closed_form(
         point = np.zeros((6, 1, 2))
         point[..., axis] = sign * math.sqrt(2.0)
         monkeypatch.setattr(model, "_noise", lambda *_, p=point: tf.constant(p))
-        elbos.append(model._log_prob(tf.constant(x), None, None).numpy())
+        elbos.append(model.score(tf.constant(x), None, None).numpy())
     np.testing.assert_allclose(np.mean(elbos, 0), expected, rtol=1e-10)
 
 
@@ -278,7 +278,7 @@ def test_scores_are_functions_of_row_and_seed(name: str, models: Any) -> None:
     alone = np.concatenate([model.elbo(row[None], seed=1).numpy() for row in BINARY])
     np.testing.assert_allclose(together, alone, rtol=1e-5)
     compiled = tf.function(
-        lambda x: model._log_prob(x, None, tf.constant([0, 1])), jit_compile=True, autograph=False
+        lambda x: model.score(x, None, tf.constant([0, 1])), jit_compile=True, autograph=False
     )
     np.testing.assert_allclose(compiled(tf.constant(BINARY)), together, rtol=1e-5)
     assert (together != model.elbo(BINARY, seed=2).numpy()).all()
@@ -290,7 +290,7 @@ def test_the_importance_samples_do_not_depend_on_how_many_are_taken_at_once(
 ) -> None:
     estimates = []
     for at_once in (1, 4, 10, 100):
-        monkeypatch.setattr("zoo.models.vae._SAMPLES_AT_ONCE", at_once)
+        monkeypatch.setattr("zoo.models.latent.vae._SAMPLES_AT_ONCE", at_once)
         model = _model("iaf")
         estimates.append(model.log_prob(BINARY, num_importance_samples=23).numpy())
     for found in estimates[1:]:

@@ -12,7 +12,8 @@ import tensorflow as tf
 import zoo
 from zoo import models
 from zoo.errors import ConfigError, InvalidInputError
-from zoo.models import audio_outputs, wavenet_sampling
+from zoo.models.audio import outputs as audio_outputs
+from zoo.models.audio import wavenet_sampling
 
 SIZE = 48
 TINY = {
@@ -98,7 +99,7 @@ def stepwise(model, x, context):
 
 
 def as_tensors(model, case: str, rows: int = ROWS):
-    return model._checked_context(condition(case, rows), rows=rows)
+    return model.checked_context(condition(case, rows), rows=rows)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -250,7 +251,7 @@ def test_scoring_in_parts_is_scoring_at_once(monkeypatch) -> None:
     model = model_of("mu_law")
     x, labels = clips(7), np.arange(7, dtype=np.int32) % 6
     whole = model.log_prob(x, labels)
-    monkeypatch.setattr("zoo.models.wavenet._SCORING_BYTES", 2 * model._row_bytes)
+    monkeypatch.setattr("zoo.models.audio.wavenet._SCORING_BYTES", 2 * model._row_bytes)
     np.testing.assert_array_equal(whole, model.log_prob(x, labels))
     np.testing.assert_array_equal(whole[3:4], model.log_prob(x[3:4], labels[3:4]))
 
@@ -260,7 +261,7 @@ def test_every_weight_gets_a_gradient() -> None:
         model = model_of(case)
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(
-                model._log_prob(tf.constant(clips()), as_tensors(model, case), None)
+                model.score(tf.constant(clips()), as_tensors(model, case), None)
             )
         for variable, slope in zip(
             model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from numpy.testing import assert_array_equal
 
-from zoo.networks.flow_parameters import FlowParameters
+from zoo.layers.flow_parameters import FlowParameters
 
 
 def _built(**kwargs) -> FlowParameters:

@@ -10,8 +10,8 @@ import scipy.signal
 import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
+from zoo.layers.linear import LUFactors
 from zoo.networks import blockwise
-from zoo.networks.linear import LUFactors
 from zoo.networks.made import MADE, MaskedDense, ResidualMADE
 from zoo.networks.mlp import MLP, ResidualMLP
 from zoo.networks.normalization import (

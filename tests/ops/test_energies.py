@@ -10,7 +10,7 @@ import scipy.integrate
 import tensorflow as tf
 from numpy.testing import assert_allclose
 
-from zoo.ops.energies import BOX, ENERGIES, log_normaliser
+from zoo.data.targets.plane import BOX, ENERGIES, log_normaliser
 
 
 def _numpy_energy(name: str, x: float, y: float) -> float:

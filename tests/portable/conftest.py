@@ -11,8 +11,8 @@ import pytest
 import tiny_runs
 import tiny_steps
 
-from zoo import portable
 from zoo.data import sources
+from zoo.training import portable
 
 jax = pytest.importorskip("jax", reason="the extra 'portable' is not installed")
 

@@ -14,7 +14,7 @@ import tiny_runs
 
 from zoo.data import sources
 from zoo.errors import ExportError
-from zoo.portable import exporting, lowering
+from zoo.training.portable import exporting, lowering
 from zoo.training.run import Run
 
 VECTOR = [tf.TensorSpec([4], tf.float32)]

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from tiny_steps import TINY
 
-from zoo import portable
 from zoo.errors import (
     ConfigError,
     ExportError,
@@ -27,8 +26,8 @@ from zoo.errors import (
     TrainingError,
     WeightsMismatchError,
 )
-from zoo.portable import arrays, exporting, importing
-from zoo.training import state
+from zoo.training import portable, state
+from zoo.training.portable import arrays, exporting, importing
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ import jax
 import numpy as np
 import pytest
 
-from zoo import portable, registry
+from zoo import registry
 from zoo.data import sources
-from zoo.portable import exporting
+from zoo.training import portable
+from zoo.training.portable import exporting
 
 # A student's step holds its teacher's weights: it is exported once those are published.
 NAMES = [name for name, entry in registry.ENTRIES.items() if entry.recipe.distillation is None]

@@ -20,12 +20,14 @@ import pytest
 import tensorflow as tf
 from tiny_steps import REFERENCE_STEPS, RUNNER, SAME_STEP, TINY
 
-from zoo import checkpointing, models, portable, training
+from zoo import models, training
 from zoo.data import pipeline, sources
 from zoo.errors import TrainingError
-from zoo.losses import negative_log_likelihood
+from zoo.objectives.likelihood import negative_log_likelihood
 from zoo.ops.noise import binarized
-from zoo.portable import importing
+from zoo.store.weights import WEIGHTS_FILE, load_weights
+from zoo.training import portable
+from zoo.training.portable import importing
 from zoo.training.run import build_model
 from zoo.training.state import load_state, save_state
 
@@ -103,7 +105,7 @@ def test_weights_come_back_with_the_log_prob_that_the_runner_saw(
 ) -> None:
     result = portable.import_step(ran(family).whole, tmp_path, name=family)
     model = build_model(TINY[family], family)
-    checkpointing.load_weights(model, tmp_path / checkpointing.WEIGHTS_FILE)
+    load_weights(model, tmp_path / WEIGHTS_FILE)
     rows = sources.load_arrays(TINY[family].dataset, "validation")
     x = tf.constant(rows.x)
     if TINY[family].dynamic_binarization:

@@ -12,11 +12,11 @@ import typer.core
 
 import zoo
 from zoo import loading
-from zoo.console import import_tensorflow, waiting
 from zoo.errors import CheckpointError, TrainingError, ZooError
+from zoo.media.console import import_tensorflow, waiting
 
 if TYPE_CHECKING:
-    from zoo.models.base import DensityModel
+    from zoo.kinds.flow import DensityModel
 
 __all__ = [
     "BAD_INPUT",

@@ -18,8 +18,8 @@ from zoo.cli.app import (
     complain,
     print_json,
 )
-from zoo.console import columns, figure
 from zoo.errors import CheckpointError
+from zoo.media.console import columns, figure
 
 if TYPE_CHECKING:
     pass

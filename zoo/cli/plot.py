@@ -22,6 +22,6 @@ def plot(
 
     Example: zoo plot runs/nice_mnist
     """
-    from zoo import plotting
+    from zoo.media import plots
 
-    print(plotting.plot(folder, out or ""))
+    print(plots.plot(folder, out or ""))

@@ -19,8 +19,8 @@ from zoo.cli.app import (
     complain,
     print_json,
 )
-from zoo.console import columns, import_tensorflow, waiting
 from zoo.errors import InvalidInputError, NotPortableError
+from zoo.media.console import columns, import_tensorflow, waiting
 
 if TYPE_CHECKING:
     pass
@@ -102,12 +102,12 @@ def publish(
 
     Prints the zoo.load call that loads it, with the hash that pins it.
     """
-    from zoo import publishing
+    from zoo.publishing import copies
 
-    if to.startswith("gs://") or publishing.is_unhashed(name):
+    if to.startswith("gs://") or copies.is_unhashed(name):
         import_tensorflow()
     with waiting(f"publishing {name}"):
-        published = publishing.publish(name, to, overwrite=overwrite, private=private)
+        published = copies.publish(name, to, overwrite=overwrite, private=private)
     if as_json:
         print_json(dataclasses.asdict(published))
     else:
@@ -136,14 +136,14 @@ def verify(
 
     Without --all or --full: the files, that they load, and their golden outputs.
     """
-    from zoo import verification
+    from zoo.publishing import verify
 
     if every and names:
         raise InvalidInputError("Give names, or --all.")
     if not load and (every or full):
         raise InvalidInputError("--no-load checks files alone: leave out --all and --full.")
     chosen = names or loading.list_models(pretrained=True)
-    checks: tuple[str, ...] = verification.CHECKS if every or full else verification.QUICK
+    checks: tuple[str, ...] = verify.CHECKS if every or full else verify.QUICK
     if not load:
         checks = checks[:1]
     if load and chosen:
@@ -151,7 +151,7 @@ def verify(
     results = []
     for name in chosen:
         with waiting(f"verifying {name}"):
-            results.append(verification.verify(name, checks))
+            results.append(verify.verify(name, checks))
     if as_json:
         print_json([{**dataclasses.asdict(result), "ok": result.ok} for result in results])
     elif not results:
@@ -174,12 +174,12 @@ def verify(
 @app.command(epilog=EXIT_CODES)
 def doctor(*, as_json: AsJson = False) -> None:
     """Check this machine: versions against the pins, folders, datasets, XLA, cores."""
-    from zoo import diagnosis
+    from zoo.cli import doctor
 
     with contextlib.suppress(Exception):  # a check of its own says why it cannot be imported
         import_tensorflow()
     with waiting("checking versions, folders and XLA"):
-        checks = diagnosis.run()
+        checks = doctor.run()
     if as_json:
         print_json([dataclasses.asdict(check) for check in checks])
     else:

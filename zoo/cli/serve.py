@@ -15,8 +15,8 @@ import typer
 
 from zoo import registry
 from zoo.cli.app import EXIT_CODES, SIGNALLED, app, complain
-from zoo.console import import_tensorflow, waiting
 from zoo.errors import ServingError
+from zoo.media.console import import_tensorflow, waiting
 
 if TYPE_CHECKING:
     from zoo.serving.server import Addresses

@@ -9,8 +9,8 @@ import typer
 
 from zoo.cli.app import EXIT_CODES, AsJson, Context, Name, app, complain, loaded, print_json
 from zoo.cli.use import read_rows, scores_of
-from zoo.console import columns, waiting
 from zoo.errors import CheckpointError, DataError, InvalidInputError
+from zoo.media.console import columns, waiting
 
 SHOWN_ROWS = 10
 
@@ -43,7 +43,7 @@ def anomalies(
     """
     import numpy as np
 
-    from zoo.anomalies import p_values
+    from zoo.tasks.anomalies import p_values
 
     model = loaded(name)
     rows, labels = read_rows(file, model.config, context)
@@ -87,12 +87,15 @@ def _reference(name: str, path: Path | None, model: Any, context: int | None) ->
         return read_rows(path, model.config, context)
     import numpy as np
 
-    from zoo import checkpointing, loading, recipes, registry
+    from zoo import loading, registry
+    from zoo.core import recipe as recipes
     from zoo.data import sample_labels, samples
+    from zoo.store.files import read_json
+    from zoo.store.folder import RECIPE_FILE
 
     try:
         if loading.is_folder(name):
-            stored = checkpointing.read_json(Path(name) / checkpointing.RECIPE_FILE)
+            stored = read_json(Path(name) / RECIPE_FILE)
             recipe = recipes.from_dict(stored)
         else:
             recipe = registry.get(name).recipe
@@ -140,8 +143,8 @@ def impute(
 
     import numpy as np
 
-    from zoo.imputation import impute as imputed
-    from zoo.tables import is_missing, numbers_of, read_cells, write_csv
+    from zoo.media.tables import is_missing, numbers_of, read_cells, write_csv
+    from zoo.tasks.imputation import impute as imputed
 
     for path in (file, out):
         if path.suffix.lower() != ".csv":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo import checkpointing, loading, recipes, registry
+from zoo import loading, registry
 from zoo.cli.app import (
     EXIT_CODES,
     SIGNALLED,
@@ -21,7 +21,9 @@ from zoo.cli.app import (
     app,
     print_json,
 )
-from zoo.console import (
+from zoo.core import recipe as recipes
+from zoo.errors import InvalidInputError
+from zoo.media.console import (
     columns,
     error_text,
     figure,
@@ -30,7 +32,10 @@ from zoo.console import (
     progress_bar,
     waiting,
 )
-from zoo.errors import InvalidInputError
+from zoo.store.files import read_json
+from zoo.store.folder import RECIPE_FILE
+from zoo.store.hashes import verify_sha256sums
+from zoo.store.weights import WEIGHTS_FILE
 
 if TYPE_CHECKING:
     from zoo.training import TrainingResult
@@ -126,14 +131,14 @@ def train(
     recipe = recipes.override(_recipe(name, folder if resume else None), assignments or [])
     import_tensorflow()
     if import_step is not None:
-        from zoo import portable
+        from zoo.training import portable
 
         _print_result(portable.import_step(import_step, folder, name=name))
         if not (folder / "state.npz").exists():
             print("the run's state was left behind: it cannot be resumed")
         return
     if export_step is not None:
-        from zoo import portable
+        from zoo.training import portable
 
         with waiting(f"lowering the training step of {name}"):
             written = portable.export_step(
@@ -149,7 +154,8 @@ def train(
             )
         print(written)
         return
-    from zoo import distribution, training
+    from zoo import training
+    from zoo.training import devices as distribution
 
     devices = distribution.create(
         strategy,
@@ -204,9 +210,9 @@ def _recipe(name: str, resumed: Path | None) -> recipes.Recipe:
     record = resumed and resumed / "run.json"
     if not record or not record.exists():
         return recipe  # which a state of another one refuses
-    if checkpointing.read_json(record).get("name") != name:
+    if read_json(record).get("name") != name:
         return recipe
-    return recipes.from_dict(checkpointing.read_json(record.with_name(checkpointing.RECIPE_FILE)))
+    return recipes.from_dict(read_json(record.with_name(RECIPE_FILE)))
 
 
 def _print_result(result: TrainingResult) -> None:
@@ -226,12 +232,12 @@ def _weights_file(start: str) -> Path | str:
     if not start or start.endswith(".weights.h5"):
         return start
     if not loading.is_folder(start):
-        return loading.resolve(start) / checkpointing.WEIGHTS_FILE
+        return loading.resolve(start) / WEIGHTS_FILE
     folder = Path(start).expanduser()
     if not folder.is_dir():
         raise InvalidInputError(f"--from: no folder {folder}.")
-    checkpointing.verify_sha256sums(folder)
-    return folder / checkpointing.WEIGHTS_FILE
+    verify_sha256sums(folder)
+    return folder / WEIGHTS_FILE
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.audio import AUDIO_SUFFIXES, read_audio, write_audio
 from zoo.cli.app import (
     EXIT_CODES,
     AsJson,
@@ -18,9 +17,10 @@ from zoo.cli.app import (
     loaded,
     print_json,
 )
-from zoo.console import columns, progress_bar, waiting
 from zoo.errors import InvalidInputError
-from zoo.tables import read_csv, write_csv
+from zoo.media.audio import AUDIO_SUFFIXES, read_audio, write_audio
+from zoo.media.console import columns, progress_bar, waiting
+from zoo.media.tables import read_csv, write_csv
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,9 +98,9 @@ def _labels_in_turn(model: Any, number: int) -> np.ndarray:
 
 
 def _write_png(path: Path, rows: np.ndarray) -> None:
-    from zoo import figures
+    from zoo.media import pictures
 
-    figures.save_png(path, figures.grid(rows))
+    pictures.save_png(path, pictures.grid(rows))
 
 
 def _shown(rows: np.ndarray, model: Any) -> np.ndarray:
@@ -247,9 +247,9 @@ def _stored_rows(path: Path, config: Any) -> tuple[Any, Any]:
     if suffix == ".csv":
         return _of_table(read_csv(path, config.event_size)[0], path, config), None
     if suffix not in (".npy", ".npz"):
-        from zoo import figures
+        from zoo.media import pictures
 
-        pixels = figures.read_image(path, event_shape)
+        pixels = pictures.read_image(path, event_shape)
         if config.preprocessing.num_levels == 2 and set(np.unique(pixels)) <= {0, 255}:
             pixels = pixels // 255  # black and white
         return pixels, None
@@ -294,12 +294,12 @@ def scores_of(
 ) -> np.ndarray:
     """log p of every row, [n] nats, a batch at a time under a progress bar named `label`.
 
-    symmetrised: of the mixture over the symmetries of square patches (`zoo.symmetrised`).
+    symmetrised: of the mixture over the symmetries of square patches (`zoo.tasks.symmetrised`).
     Raises InvalidInputError, which begins with the label.
     """
     import numpy as np
 
-    from zoo.symmetrised import symmetrised_log_prob
+    from zoo.tasks.symmetrised import symmetrised_log_prob
 
     if labels is not None and symmetrised:
         raise InvalidInputError(f"{label}: patches have no labels: leave out --context.")

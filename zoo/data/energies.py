@@ -1,4 +1,4 @@
-"""Draws from the densities exp(-U) / Z of `zoo.ops.energies`, as datasets: made, not stored.
+"""Draws from the densities exp(-U) / Z of `zoo.data.targets.plane`, as datasets: made, not stored.
 
 Rejection from the uniform density on a box outside which less than 1e-10 of the mass lies: the
 rows are independent exact draws. They are a pure function of the name and the split.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from zoo.core.recipe import Dataset
 from zoo.errors import DataError
-from zoo.recipes import Dataset
 
 __all__ = ["PREFIX", "VERSION", "is_energy", "read_split"]
 
@@ -30,7 +30,7 @@ def read_split(dataset: Dataset, split: str) -> np.ndarray:
     """float32 [rows, 2]. Raises DataError for no energy, another version or split."""
     import tensorflow as tf
 
-    from zoo.ops.energies import ENERGIES
+    from zoo.data.targets.plane import ENERGIES
 
     name = dataset.name.removeprefix(PREFIX)
     if name not in ENERGIES or dataset.version != VERSION or split not in ROWS:

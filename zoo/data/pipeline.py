@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from zoo.core.recipe import Dataset
 from zoo.data import sources
 from zoo.data.sources import Arrays
 from zoo.data.spoken_digit import clip_lengths
 from zoo.errors import ConfigError, DataError
-from zoo.recipes import Dataset
 
 __all__ = [
     "batches_in_memory",

@@ -1,8 +1,9 @@
 """Datasets as arrays in memory, by TFDS name and pinned version.
 
-A `zoo.recipes.Dataset` names a TFDS dataset, its version and, for each of the zoo's three splits, a
-TFDS split string ("train[:50000]"). The rows come back exactly as the dataset stores them (uint8
-images, float32 features): whatever happens to them afterwards belongs to the model's preprocessing.
+A `zoo.core.recipe.Dataset` names a TFDS dataset, its version and, for each of the zoo's three
+splits, a TFDS split string ("train[:50000]"). The rows come back exactly as the dataset stores them
+(uint8 images, float32 features): whatever happens to them afterwards belongs to the model's
+preprocessing.
 
 Where a prepared dataset is looked for, in this order:
 
@@ -40,9 +41,9 @@ from typing import Any
 
 import numpy as np
 
+from zoo.core.recipe import Dataset
 from zoo.data import energies, ljspeech, spoken_digit
 from zoo.errors import DataError
-from zoo.recipes import Dataset
 
 __all__ = [
     "OWN_DATASETS",

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from zoo.core.recipe import Dataset
 from zoo.errors import DataError, InvalidInputError
-from zoo.recipes import Dataset
 
 __all__ = [
     "CLIP_SAMPLES",

@@ -7,13 +7,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from zoo.core.signature import Signature
+from zoo.core.space import Space
 from zoo.errors import ExportError
-from zoo.models.signatures import Field, Signature
 
 __all__ = ["specifications", "traced"]
 
 
-def specifications(fields: Mapping[str, Field]) -> list[tf.TensorSpec]:
+def specifications(fields: Mapping[str, Space]) -> list[tf.TensorSpec]:
     """One `tf.TensorSpec` [batch, *shape] per field, in order."""
     return [
         tf.TensorSpec([None, *field.shape], field.dtype, name=name)
@@ -43,7 +44,7 @@ def traced(name: str, signature: Signature, *, checks: bool = True) -> Any:
     return function
 
 
-def _checked(inputs: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
+def _checked(inputs: Mapping[str, Any], fields: Mapping[str, Space]) -> dict[str, Any]:
     """The inputs, whose use waits for every check."""
     # The static shape is what the caller promises; a server feeds any. EnsureShape looks again.
     inputs = {
@@ -55,7 +56,7 @@ def _checked(inputs: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str
         return {key: tf.identity(value) for key, value in inputs.items()}
 
 
-def _values(name: str, value: Any, field: Field) -> list[Any]:
+def _values(name: str, value: Any, field: Space) -> list[Any]:
     """Assertions that the values are finite and in range."""
     checks = []
     dtype = tf.as_dtype(field.dtype)
@@ -89,7 +90,7 @@ def _same_rows(inputs: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def _check_outputs(name: str, outputs: Mapping[str, Any], fields: Mapping[str, Field]) -> None:
+def _check_outputs(name: str, outputs: Mapping[str, Any], fields: Mapping[str, Space]) -> None:
     """Raises ExportError where the outputs are not the declared fields."""
     declared = {k: f"{f.dtype} {[None, *f.shape]}" for k, f in fields.items()}
     found = {k: f"{v.dtype.name} {v.shape.as_list()}" for k, v in outputs.items()}

@@ -18,8 +18,8 @@ from zoo.errors import ExportError, MissingExtraError
 from zoo.exporting import portable, savedmodel
 
 if TYPE_CHECKING:
-    from zoo.models.base import DensityModel
-    from zoo.models.signatures import Signature
+    from zoo.core.signature import Signature
+    from zoo.kinds.flow import DensityModel
 
 __all__ = ["LITE_FILE", "write"]
 

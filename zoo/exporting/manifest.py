@@ -52,8 +52,9 @@ import tensorflow as tf
 import zoo
 
 if TYPE_CHECKING:
-    from zoo.models.base import DensityModel
-    from zoo.models.signatures import Field, Signature
+    from zoo.core.signature import Signature
+    from zoo.core.space import Space
+    from zoo.kinds.flow import DensityModel
 
 __all__ = ["FILES", "SCHEMA", "manifest", "read", "write"]
 
@@ -145,7 +146,7 @@ def _signature(signature: Signature) -> dict[str, Any]:
     }
 
 
-def _field(field: Field, *, is_input: bool) -> dict[str, Any]:
+def _field(field: Space, *, is_input: bool) -> dict[str, Any]:
     dtype = tf.as_dtype(field.dtype)
     return {
         "dtype": field.dtype,
@@ -158,5 +159,5 @@ def _field(field: Field, *, is_input: bool) -> dict[str, Any]:
     }
 
 
-def _range(field: Field) -> dict[str, Any]:
+def _range(field: Space) -> dict[str, Any]:
     return {"minimum": field.minimum, "maximum": field.maximum}

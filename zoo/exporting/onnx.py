@@ -17,8 +17,8 @@ from zoo.errors import ExportError, MissingExtraError
 from zoo.exporting import graph, portable
 
 if TYPE_CHECKING:
-    from zoo.models.base import DensityModel
-    from zoo.models.signatures import Signature
+    from zoo.core.signature import Signature
+    from zoo.kinds.flow import DensityModel
 
 __all__ = ["write"]
 

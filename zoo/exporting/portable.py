@@ -11,7 +11,8 @@ import tensorflow as tf
 from zoo.errors import ExportError, NotPortableError
 
 if TYPE_CHECKING:
-    from zoo.models.signatures import Field, Signature
+    from zoo.core.signature import Signature
+    from zoo.core.space import Space
 
 __all__ = ["TOLERANCE", "check_agreement", "portable_signatures", "random_batch"]
 
@@ -35,7 +36,7 @@ def portable_signatures(
     return found
 
 
-def random_batch(fields: Mapping[str, Field], rows: int, *, seed: int) -> dict[str, np.ndarray]:
+def random_batch(fields: Mapping[str, Space], rows: int, *, seed: int) -> dict[str, np.ndarray]:
     """Rows of random values in every field's range."""
     rng = np.random.default_rng(seed)
     batch = {}

@@ -21,8 +21,8 @@ import tensorflow as tf
 from zoo.exporting import graph
 
 if TYPE_CHECKING:
-    from zoo.models.base import DensityModel
-    from zoo.models.signatures import Signature
+    from zoo.core.signature import Signature
+    from zoo.kinds.flow import DensityModel
 
 __all__ = ["concrete_functions", "write"]
 

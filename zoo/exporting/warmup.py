@@ -20,7 +20,8 @@ import numpy as np
 import tensorflow as tf
 
 if TYPE_CHECKING:
-    from zoo.models.signatures import Field, Signature
+    from zoo.core.signature import Signature
+    from zoo.core.space import Space
 
 __all__ = ["ROWS", "WARMUP_FILE", "example_batch", "write"]
 
@@ -37,7 +38,7 @@ def write(folder: Path, name: str, signatures: Mapping[str, Signature]) -> None:
             writer.write(record)
 
 
-def example_batch(fields: Mapping[str, Field], rows: int) -> dict[str, np.ndarray]:
+def example_batch(fields: Mapping[str, Space], rows: int) -> dict[str, np.ndarray]:
     """A batch of every field's example value; axes of any size have size 1."""
     return {
         key: np.full(

@@ -12,29 +12,29 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import ConfigError, UnknownModelError
 
 if TYPE_CHECKING:
-    from zoo.models.base import DensityModel
+    from zoo.kinds.flow import DensityModel
 
 __all__ = ["FAMILIES", "build", "create", "model_class"]
 
 FAMILIES = {
-    "nice": "zoo.models.nice:NICE",
-    "realnvp": "zoo.models.realnvp:RealNVP",
-    "maf": "zoo.models.maf:MAF",
-    "made": "zoo.models.maf:MADEModel",
-    "iaf": "zoo.models.iaf:IAF",
-    "planar": "zoo.models.planar:PlanarFlow",
-    "radial": "zoo.models.radial:RadialFlow",
-    "sylvester": "zoo.models.sylvester:SylvesterFlow",
-    "vae": "zoo.models.vae:VAE",
-    "planar_vae": "zoo.models.flow_posteriors:PlanarVAE",
-    "radial_vae": "zoo.models.flow_posteriors:RadialVAE",
-    "sylvester_vae": "zoo.models.flow_posteriors:SylvesterVAE",
-    "iaf_vae": "zoo.models.flow_posteriors:IAFVAE",
-    "coupling_vae": "zoo.models.flow_posteriors:CouplingVAE",
-    "nsf": "zoo.models.nsf:NSF",
-    "nsf_coupling": "zoo.models.nsf:NSFCoupling",
-    "wavenet": "zoo.models.wavenet:WaveNet",
-    "parallel_wavenet": "zoo.models.parallel_wavenet:ParallelWaveNet",
+    "nice": "zoo.models.flows.nice:NICE",
+    "realnvp": "zoo.models.flows.realnvp:RealNVP",
+    "maf": "zoo.models.flows.maf:MAF",
+    "made": "zoo.models.flows.maf:MADEModel",
+    "iaf": "zoo.models.flows.iaf:IAF",
+    "planar": "zoo.models.flows.planar:PlanarFlow",
+    "radial": "zoo.models.flows.radial:RadialFlow",
+    "sylvester": "zoo.models.flows.sylvester:SylvesterFlow",
+    "vae": "zoo.models.latent.vae:VAE",
+    "planar_vae": "zoo.models.latent.flow_posteriors:PlanarVAE",
+    "radial_vae": "zoo.models.latent.flow_posteriors:RadialVAE",
+    "sylvester_vae": "zoo.models.latent.flow_posteriors:SylvesterVAE",
+    "iaf_vae": "zoo.models.latent.flow_posteriors:IAFVAE",
+    "coupling_vae": "zoo.models.latent.flow_posteriors:CouplingVAE",
+    "nsf": "zoo.models.flows.nsf:NSF",
+    "nsf_coupling": "zoo.models.flows.nsf:NSFCoupling",
+    "wavenet": "zoo.models.audio.wavenet:WaveNet",
+    "parallel_wavenet": "zoo.models.audio.parallel_wavenet:ParallelWaveNet",
 }
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from typing import Any
 
-from zoo.recipes import Dataset, Optimizer, Recipe
+from zoo.core.recipe import Dataset, Optimizer, Recipe
 from zoo.registry.entry import Entry
 
 __all__ = ["ENTRIES"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from zoo.recipes import Dataset, Recipe
+from zoo.core.recipe import Dataset, Recipe
 
 __all__ = [
     "BINARIZED_MNIST",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from zoo.recipes import Dataset, Optimizer, Recipe
+from zoo.core.recipe import Dataset, Optimizer, Recipe
 from zoo.registry.entry import (
     BSDS300,
     CIFAR10,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from zoo.recipes import Optimizer, Recipe
+from zoo.core.recipe import Optimizer, Recipe
 from zoo.registry.entry import CIFAR10, MNIST, SVHN, Entry
 
 __all__ = ["ENTRIES"]

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 from typing import Any, NamedTuple
 
-from zoo.recipes import Dataset, Optimizer, Recipe
+from zoo.core.recipe import Dataset, Optimizer, Recipe
 from zoo.registry.entry import BSDS300, GAS, HEPMASS, MAGIC, MINIBOONE, POWER, Entry
 from zoo.registry.maf import PATCH_METRICS, PATCHES
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from zoo.recipes import Optimizer, Recipe
+from zoo.core.recipe import Optimizer, Recipe
 from zoo.registry.entry import CIFAR10, MNIST, Entry
 from zoo.registry.maf import MAF_BSDS300_BASE, MAF_MAGIC, MAF_MNIST, PATCH_METRICS, PATCHES
 

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 from typing import Any
 
-from zoo.recipes import Optimizer, Recipe
+from zoo.core.recipe import Optimizer, Recipe
 from zoo.registry.entry import BINARIZED_MNIST, MNIST, Entry
 
 __all__ = ["ENTRIES"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from zoo.recipes import Distillation, Optimizer, Recipe
+from zoo.core.recipe import Distillation, Optimizer, Recipe
 from zoo.registry.entry import LJSPEECH, SPOKEN_DIGIT, Entry
 
 __all__ = ["ENTRIES"]

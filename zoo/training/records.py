@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo import checkpointing
+from zoo.store.files import write_json_atomic, write_text_atomic
+from zoo.store.folder import software_versions
 
 __all__ = ["HISTORY_FIELDS", "TrainingResult", "result_of", "write_history", "write_record"]
 
@@ -45,7 +46,7 @@ def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
     table = csv.DictWriter(text, HISTORY_FIELDS, lineterminator="\n")
     table.writeheader()
     table.writerows(history)
-    checkpointing.write_text_atomic(folder / "history.csv", text.getvalue())
+    write_text_atomic(folder / "history.csv", text.getvalue())
 
 
 def result_of(
@@ -85,7 +86,7 @@ def write_record(
         "train_hours": round(result.seconds / 3600.0, 3),
         "hardware": " and ".join(counters["hardware"]),
         "started_from": counters.get("started_from"),
-        "software": {**checkpointing.software_versions(), **(software or {})},
+        "software": {**software_versions(), **(software or {})},
     }
-    checkpointing.write_json_atomic(folder / "run.json", record)
+    write_json_atomic(folder / "run.json", record)
     return result

@@ -25,11 +25,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import distribution
+from zoo.core.recipe import Recipe
 from zoo.errors import ConfigError, TrainingError
 from zoo.networks.normalization import RunningMoments
 from zoo.ops.noise import replica_seed
-from zoo.recipes import Recipe
+from zoo.training import devices
 from zoo.training.records import TrainingResult, result_of
 from zoo.training.run import HARDWARE, Run
 from zoo.training.state import STATE_FILE
@@ -155,7 +155,7 @@ def _worker_number(strategy: Any) -> int:
         return tf.constant(0)
 
     strategy.experimental_distribute_values_from_function(note)
-    return min(ids) // distribution.local_replicas(strategy)
+    return min(ids) // devices.local_replicas(strategy)
 
 
 def _only_first(value: np.ndarray, first: bool) -> Any:  # noqa: FBT001
@@ -186,12 +186,12 @@ class ReplicatedRun(Run):
         self, strategy: Any, recipe: Recipe, folder: Path, name: str, **options: Any
     ) -> None:
         self.strategy = strategy
-        self.multi_worker = distribution.is_multi_worker(strategy)
+        self.multi_worker = devices.is_multi_worker(strategy)
         self.writes = bool(strategy.extended.should_checkpoint)
         self._wish = np.zeros(2, np.float32)
         self._agreed = np.zeros(2, np.float32)
         replicas = strategy.num_replicas_in_sync
-        self.workers = replicas // distribution.local_replicas(strategy)
+        self.workers = replicas // devices.local_replicas(strategy)
         if self.multi_worker:
             self.worker = _worker_number(strategy)
         kind = type(strategy).__name__.removesuffix("Strategy").lower()
@@ -286,14 +286,13 @@ class ReplicatedRun(Run):
     def _advance(self, x: Any, context: Any, step: int) -> tuple[float, float]:
         stop = self._from_replicas(lambda _: tf.constant(self._wish))
         result = self._compiled_step(
-            distribution.shards(self.strategy, x),
-            distribution.shards(self.strategy, context),
+            devices.shards(self.strategy, x),
+            devices.shards(self.strategy, context),
             tf.constant(step, tf.int32),
             stop,
         )
         values = {
-            key: distribution.local_value(self.strategy, value).numpy()
-            for key, value in result.items()
+            key: devices.local_value(self.strategy, value).numpy() for key, value in result.items()
         }
         self._agreed = values["stop"]
         return float(values["nats"]), float(values["gradient_norm"])
@@ -319,8 +318,8 @@ class ReplicatedRun(Run):
             index = np.minimum(np.arange(start, start + size), rows.rows - 1)
             index = index.reshape(self.workers, -1)[self.worker]
             nats = self._compiled_nats(
-                distribution.shards(self.strategy, rows.x[index]),
-                distribution.shards(
+                devices.shards(self.strategy, rows.x[index]),
+                devices.shards(
                     self.strategy, None if rows.context is None else rows.context[index]
                 ),
             ).numpy()

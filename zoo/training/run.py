@@ -15,7 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import checkpointing, loading
+from zoo import loading
+from zoo.core.lazy import tfb
+from zoo.core.recipe import Recipe, to_dict
 from zoo.data import pipeline, sources
 from zoo.errors import (
     ConfigError,
@@ -24,14 +26,15 @@ from zoo.errors import (
     NonFiniteLossError,
     TrainingError,
 )
-from zoo.lazy import tfb
-from zoo.losses import negative_log_likelihood
 from zoo.models import build
+from zoo.objectives.likelihood import negative_log_likelihood
 from zoo.ops.noise import binarized
 from zoo.ops.precision import float32_products
 from zoo.ops.symmetries import side_of_rows
 from zoo.ops.units import bits_per_dim_from_nats
-from zoo.recipes import Recipe, to_dict
+from zoo.store.files import write_json_atomic
+from zoo.store.folder import RECIPE_FILE, save_checkpoint
+from zoo.store.weights import load_weights
 from zoo.training.records import TrainingResult, write_history, write_record
 from zoo.training.showcase import Showcase
 from zoo.training.signals import StopRequests
@@ -67,7 +70,8 @@ def train(
     max_seconds: of this call; the state is saved when they are over.
     initial_weights: a `.weights.h5` to start from, instead of a data-dependent initialisation.
     progress: called after every step with (step, total steps, {"nats", ...}).
-    strategy: of `zoo.distribution.create`; None for one device. A state that was saved under one
+    strategy: of `zoo.training.devices.create`; None for one device. A state that was saved under
+    one
         strategy resumes under any other. Of several workers the chief alone writes; all read
         `out_dir`, which they share.
 
@@ -126,7 +130,7 @@ def build_model(recipe: Recipe, name: str) -> Any:
             "free_bits bound a KL divergence; joint annealing has none. Leave out one of them."
         )
     if recipe.distillation is not None:
-        from zoo.distillation import DistillationLoss  # with the teacher's weights
+        from zoo.objectives.distillation import DistillationLoss  # with the teacher's weights
 
         teacher = loading.load(recipe.distillation.teacher)
         durations = [getattr(m.config, "num_durations", 0) for m in (teacher, model)]
@@ -136,7 +140,7 @@ def build_model(recipe: Recipe, name: str) -> Any:
             )
         model.learn_from(DistillationLoss(recipe.distillation, teacher))
     if recipe.energy:
-        from zoo.variational import ReverseKL
+        from zoo.objectives.reverse_kl import ReverseKL
 
         model.learn_from(ReverseKL(recipe.energy))
     if recipe.frozen:
@@ -256,13 +260,13 @@ class Run:
 
     def _initialize(self, initial_weights: str | os.PathLike[str]) -> None:
         if initial_weights:
-            checkpointing.load_weights(self.model, initial_weights)
+            load_weights(self.model, initial_weights)
             self._measure_durations()
             return
         self.model.adapt_whitening(self.train_rows.x)
         if self.recipe.initialization_rows:
             rows = self.train_rows.take(self.recipe.initialization_rows or self.train_rows.rows)
-            self.model._fit(rows.x, rows.context, "all")
+            self.model.initialize(rows.x, rows.context, "all")
         if self.recipe.start:
             assign_shared(self.model, loading.load(self.recipe.start))
             self._measure_durations()
@@ -318,9 +322,7 @@ class Run:
         )
         reason = "finished"
         if self.writes:  # of a resumed run, max_epochs and patience may be new
-            checkpointing.write_json_atomic(
-                self.folder / checkpointing.RECIPE_FILE, to_dict(self.recipe)
-            )
+            write_json_atomic(self.folder / RECIPE_FILE, to_dict(self.recipe))
         if not (self.folder / STATE_FILE).exists():
             self._save()  # so that a run that is killed before its first step resumes as well
         if self._out_of_patience():  # a finished run that is resumed stays as it is
@@ -455,9 +457,9 @@ class Run:
                 step, nats, norm, f"the objective {type(model._objective).__name__}"
             )
         context = None if context is None else tf.constant(context)
-        value = model._dequantised(x, tf.constant([self.recipe.seed, step]))
+        value = model.dequantised(x, tf.constant([self.recipe.seed, step]))
         try:
-            chain = model._chain(training=True, context=model._encoded_context(context))
+            chain = model.chain(training=True, context=model.encoded_context(context))
         except NotImplementedError:  # of other parts than bijectors
             chain = tfb.Chain([])
         members = chain.bijectors
@@ -489,9 +491,7 @@ class Run:
     def _publish(self) -> None:
         if not self.writes:
             return
-        checkpointing.save_checkpoint(
-            self.folder, self.model, family=self.recipe.family, recipe=self.recipe
-        )
+        save_checkpoint(self.folder, self.model, family=self.recipe.family, recipe=self.recipe)
 
     def _save(self) -> None:
         if not self.writes:

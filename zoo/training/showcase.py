@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo import figures
+from zoo.media import pictures
 
 __all__ = ["Showcase"]
 
@@ -49,7 +49,7 @@ class Showcase:
                 "samples", sound, self.model.config.sample_rate, step=step, max_outputs=count
             )
         else:
-            tf.summary.image("samples", figures.grid(x)[np.newaxis], step=step)
+            tf.summary.image("samples", pictures.grid(x)[np.newaxis], step=step)
         ended = self.clock()
         self.due = ended + max(FIRST_SECONDS, (ended - began) / SHARE)
         return True

@@ -7,8 +7,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from zoo import checkpointing, loading
+from zoo import loading
 from zoo.errors import TrainingError
+from zoo.store.hashes import sha256_of
+from zoo.store.weights import WEIGHTS_FILE
 
 __all__ = ["assign_shared", "origin"]
 
@@ -51,5 +53,5 @@ def origin(initial_weights: str | os.PathLike[str], start: str) -> dict[str, str
     """What a run starts from: its folder's name and the weights' SHA-256; None for nothing."""
     if not initial_weights and not start:
         return None
-    weights = Path(initial_weights or loading.resolve(start) / checkpointing.WEIGHTS_FILE)
-    return {"name": weights.absolute().parent.name, "sha256": checkpointing.sha256_of(weights)}
+    weights = Path(initial_weights or loading.resolve(start) / WEIGHTS_FILE)
+    return {"name": weights.absolute().parent.name, "sha256": sha256_of(weights)}

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from zoo import checkpointing
+from zoo.core.recipe import Recipe, from_dict, to_dict
 from zoo.errors import FormatError, TrainingError
-from zoo.recipes import Recipe, from_dict, to_dict
+from zoo.store.files import replacing
 
 __all__ = ["PREVIOUS_FILE", "STATE_FILE", "load_latest", "load_state", "save_state"]
 
@@ -52,7 +52,7 @@ def save_state(
         "recipe": to_dict(recipe),
     }
     meta_bytes = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    with checkpointing.replacing(path) as temporary:
+    with replacing(path) as temporary:
         with temporary.open("wb") as file:
             np.savez(file, meta=meta_bytes, **arrays)
             file.flush()
@@ -63,7 +63,7 @@ def save_state(
 
 def _keep(source: Path, target: Path) -> None:
     """Gives the file `source` a second name, in one move; copies it where names are not linked."""
-    with checkpointing.replacing(target) as temporary:
+    with replacing(target) as temporary:
         temporary.unlink()
         try:
             os.link(source, temporary)
@@ -94,7 +94,7 @@ def load_latest(
             stacklevel=2,
         )
         if restore:
-            with checkpointing.replacing(state) as temporary:
+            with replacing(state) as temporary:
                 shutil.copyfile(previous, temporary)
         return loaded
 

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from zoo.losses import l2_penalty, negative_log_likelihood
+from zoo.core.recipe import Recipe
+from zoo.objectives.likelihood import l2_penalty, negative_log_likelihood
 from zoo.ops.noise import binarized
-from zoo.recipes import Recipe
 from zoo.training.augmentation import patch_symmetries, shifted_images
 
 __all__ = ["TrainingStep", "WarmupSchedule"]

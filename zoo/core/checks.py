@@ -1,0 +1,214 @@
+"""Checks of what users pass in: types and shapes always, values in eager mode.
+
+In a graph, values are checked by assertions, which XLA drops. Each function raises
+InvalidInputError, which says what was expected and what came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo.core.config import ModelConfig
+from zoo.errors import InvalidInputError
+
+__all__ = [
+    "EVALUATION_SEED",
+    "as_tensor",
+    "checked_context",
+    "checked_data",
+    "checked_latents",
+    "checked_sampling",
+    "seed_tensor",
+    "unpacked",
+    "with_range",
+]
+
+EVALUATION_SEED = (0, 0)
+MAX_TEMPERATURE = 1e6  # beyond it latents of any flow leave float32
+
+
+def checked_data(x: Any, config: ModelConfig, dtype: Any) -> Any:
+    """x [batch, *event_shape] as a tensor: uint8 for grey levels, `dtype` for features."""
+    shape, levels = config.event_shape, config.preprocessing.num_levels
+    x = as_tensor(x, "x", None if levels else dtype)
+    expected = f"[batch, {', '.join(map(str, shape))}]"
+    if x.shape.rank != len(shape) + 1 or not x.shape[1:].is_compatible_with(shape):
+        raise InvalidInputError(f"Expected x of shape {expected}; got {_shape_text(x)}.")
+    if x.shape[0] == 0:
+        raise InvalidInputError(
+            f"Expected x of shape {expected} with at least one row; got an empty batch."
+        )
+    if levels:
+        if not x.dtype.is_integer:
+            scale = f" For floats in [0, 1]: np.round({levels - 1} * x).astype('uint8')."
+            raise InvalidInputError(
+                f"This model takes grey levels 0..{levels - 1} as integers (uint8), as the "
+                f"dataset stores them; got {x.dtype.name}.{scale if levels > 2 else ''}"
+            )
+        if x.dtype != tf.uint8 or levels < 256:
+            x = with_range(x, levels, "Grey levels")
+        return tf.cast(x, tf.uint8)
+    message = "x holds NaN or infinity; the density is defined for finite features."
+    if not _is_eager(x):
+        return _asserting(x, tf.reduce_all(tf.math.is_finite(x)), message)
+    if not np.isfinite(x.numpy()).all():
+        raise InvalidInputError(message)
+    return x
+
+
+def checked_latents(z: Any, size: int, dtype: Any) -> Any:
+    """z [batch, size] as a tensor of `dtype`."""
+    z = as_tensor(z, "z", dtype)
+    if z.shape.rank != 2 or z.shape[1] not in (size, None) or z.shape[0] == 0:
+        raise InvalidInputError(
+            f"Expected latents z of shape [batch, {size}]; got {_shape_text(z)}."
+        )
+    if _is_eager(z) and not np.isfinite(z.numpy()).all():
+        raise InvalidInputError("z holds NaN or infinity.")
+    return z
+
+
+def checked_context(context: Any, size: int, rows: int | None) -> Any:
+    """Labels [batch] as an int32 tensor; None for an unconditional model (size 0)."""
+    if not size:
+        if context is not None:
+            raise InvalidInputError("This model is unconditional: leave out context.")
+        return None
+    if context is None:
+        raise InvalidInputError(
+            f"This model is conditional: give context, labels 0..{size - 1}, [batch]."
+        )
+    context = as_tensor(context, "context", None)
+    if not context.dtype.is_integer or context.shape.rank != 1:
+        raise InvalidInputError(
+            "Expected context as integer labels of shape [batch]; got "
+            f"{context.dtype.name} {_shape_text(context)}."
+        )
+    if rows is not None and context.shape[0] not in (rows, None):
+        raise InvalidInputError(f"Expected one label a row: {rows}; got {context.shape[0]}.")
+    return tf.cast(with_range(context, size, "Labels"), tf.int32)
+
+
+def checked_sampling(num_samples: Any, temperature: Any) -> None:
+    """Raises InvalidInputError for a number of samples or a temperature that is none."""
+    if not is_real(num_samples) or num_samples < 1 or int(num_samples) != num_samples:
+        raise InvalidInputError(
+            f"num_samples must be an integer of at least 1; got {num_samples!r}."
+        )
+    if not is_real(temperature) or not 0.0 <= temperature <= MAX_TEMPERATURE:
+        raise InvalidInputError(
+            f"temperature must be a finite number >= 0, at most {MAX_TEMPERATURE:g}; got "
+            f"{temperature!r}."
+        )
+
+
+def unpacked(data: Any, *, conditional: bool) -> tuple[Any, Any]:
+    """(x, context or None) of what Keras' `fit` passes to a step."""
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if sample_weight is not None:
+        raise InvalidInputError(
+            "Elements must be x, or (x, context); sample weights are not supported."
+        )
+    if isinstance(x, Mapping):
+        raise InvalidInputError(
+            "Elements must be x, or (x, context); got a dictionary with "
+            f"{sorted(x)}. Map it first: dataset.map(lambda row: row['image'])."
+        )
+    if y is not None and not conditional:
+        raise InvalidInputError(
+            "This model is unconditional, and the dataset yields pairs. "
+            "Drop the second element: dataset.map(lambda x, y: x)."
+        )
+    return x, y
+
+
+def as_tensor(value: Any, name: str, dtype: Any) -> Any:
+    """A tensor of the value.
+
+    NumPy arrays and lists of floats are cast to `dtype`, if one is given.
+    """
+    try:
+        if not tf.is_tensor(value):
+            value = np.asarray(value)
+            if dtype is not None and value.dtype.kind in "fiub":
+                value = value.astype(dtype)
+            elif dtype is not None and value.dtype.kind not in "fiub":
+                raise InvalidInputError(f"Expected numbers in {name}; got dtype {value.dtype}.")
+            return tf.convert_to_tensor(value)
+        return tf.cast(value, dtype) if dtype is not None and value.dtype != dtype else value
+    except (ValueError, TypeError) as error:
+        if isinstance(error, InvalidInputError):
+            raise
+        raise InvalidInputError(f"{name} is not an array of numbers: {error}") from error
+
+
+def is_real(value: Any) -> bool:
+    """Whether the value is one finite number, and no truth value."""
+    number = np.asarray(value)
+    return number.ndim == 0 and number.dtype.kind in "iuf" and bool(np.isfinite(number))
+
+
+def _is_eager(x: Any) -> bool:
+    return hasattr(x, "numpy")
+
+
+def _shape_text(x: Any) -> str:
+    return (
+        str([None if n is None else int(n) for n in x.shape])
+        if x.shape.rank is not None
+        else "unknown rank"
+    )
+
+
+def with_range(x: Any, size: int, what: str) -> Any:
+    """x, whose values must be in 0..size-1: raises eagerly, asserts in a graph."""
+    if not _is_eager(x):
+        inside = tf.reduce_all((x >= tf.zeros_like(x)) & (tf.cast(x, tf.int64) < size))
+        return _asserting(x, inside, f"{what} must be in 0..{size - 1}.")
+    values = x.numpy()
+    if values.size and (values.min() < 0 or values.max() >= size):
+        raise InvalidInputError(
+            f"{what} must be in 0..{size - 1}; got {values.min()}..{values.max()}."
+        )
+    return x
+
+
+def _asserting(x: Any, condition: Any, message: str) -> Any:
+    """x, after an assertion in the graph (XLA drops assertions)."""
+    with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
+        return tf.identity(x)
+
+
+def seed_tensor(seed: Any, default: tuple[int, int] | None) -> Any:
+    """int32 [2] from an int of up to 64 bits, a pair, a tensor, or the default.
+
+    Where both are None it is a fresh draw, at every execution inside a graph too.
+    """
+    if seed is None and default is None:
+        if not tf.executing_eagerly():
+            return tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
+        seed = np.random.SeedSequence().generate_state(2)
+    elif seed is None:
+        seed = default
+    message = f"seed must be an integer or a pair of integers; got {seed!r}."
+    if tf.is_tensor(seed):
+        if not seed.dtype.is_integer or seed.shape.rank not in (0, 1):
+            raise InvalidInputError(message)
+        seed = tf.cast(seed, tf.int32)
+        if seed.shape.rank == 0:
+            seed = tf.stack([tf.zeros_like(seed), seed])
+        if seed.shape[0] not in (2, None):
+            raise InvalidInputError(message)
+        return tf.ensure_shape(seed, [2])
+    values = np.asarray(seed)
+    if values.dtype.kind not in "iu" or values.shape not in ((), (2,)):
+        raise InvalidInputError(message)
+    words = values.astype(np.int64).reshape(-1)
+    if words.size == 1:  # the high and the low half of the integer
+        words = np.array([words[0] >> 32, words[0]])
+    return tf.constant((words & 0xFFFFFFFF).astype(np.uint32).astype(np.int32))

@@ -1,0 +1,1 @@
+"""Keras layers that own the weights of a bijector, and the bijectors they make."""

@@ -1,0 +1,1 @@
+"""Pictures, sounds, plots and tables, in and out of files and terminals."""

@@ -1,0 +1,1 @@
+"""Models of 16-bit audio."""

@@ -1,0 +1,1 @@
+"""Normalising flows, one published system a file."""

@@ -1,0 +1,450 @@
+"""Variational autoencoders, and what those with flow posteriors share.
+
+Kingma & Welling 2014, arXiv:1312.6114; Rezende & Mohamed 2015, arXiv:1505.05770.
+
+    z_0 ~ Normal(mu(x), sigma(x)),   z_K = f_K o ... o f_1 (z_0),   p(z) = Normal(0, 1)
+    log q(z_K | x) = log Normal(z_0; mu, sigma) - sum_k log|det df_k|          (1505.05770, Eq. 13)
+    ELBO(x) = E[log p(x | z_K) + log p(z_K) + sum_k log|det df_k|] + H(Normal(mu, sigma))   (Eq. 15)
+    log p(x) >= log 1/K sum_k p(x, z^k) / q(z^k | x)     (importance-weighted; 1509.00519, Eq. 8)
+
+The posterior here has no flow: the diagonal Gaussian that the others are compared with. Those with
+flows (`zoo.models.latent.flow_posteriors`) override `_posterior_flow` alone.
+
+The entropy of z_0 is in closed form, the rest one draw. The draws of a row are named by the row and
+the seed, so that an ELBO is reproducible and independent of the batch. Data are binary images,
+grey levels or real features; each has its likelihood (`zoo.models.latent.likelihoods`).
+
+Deviation: sigma is exp of a soft-clipped log-scale.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from zoo.core import checks
+from zoo.core.config import ModelConfig, Preprocessing
+from zoo.core.lazy import bijectors, tfb, tfd
+from zoo.core.signature import Signature
+from zoo.errors import ConfigError, InvalidInputError
+from zoo.kinds.flow import DensityModel
+from zoo.layers.norms import Fit
+from zoo.models.latent.likelihoods import likelihood_of
+from zoo.networks import gated
+from zoo.networks.normalization import replica_mean
+from zoo.ops.noise import counter_uniform, hashed_draws
+from zoo.ops.stable import soft_clip
+from zoo.ops.units import bits_per_dim_from_nats
+
+__all__ = ["DEFAULT_IMPORTANCE_SAMPLES", "VAE", "VAEConfig"]
+
+DEFAULT_IMPORTANCE_SAMPLES = 64
+_SAMPLES_AT_ONCE = 10
+_LOG_SCALE_LIMIT = 8.0
+MAX_IMPORTANCE_SAMPLES = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAEConfig(ModelConfig):
+    """Sizes of a VAE. `preprocessing.num_levels` of 2 means binary images, 0 real features.
+
+    network: "dense" (gated layers of `hidden_units`, mirrored in the decoder), "gated_conv" (that
+        of arXiv:1803.05649, of width `filters`) or "patch_conv" (`num_blocks` residual blocks of
+        `filters` maps on patches of 4 x 4 pixels).
+    features: size of the encoder's output, from which the posterior's parameters are read.
+    free_bits: nats of the KL, averaged over a batch, that training does not push below
+        (arXiv:1606.04934, Appendix C.8, with one group of latents).
+    """
+
+    latent_size: int = 32
+    network: Literal["dense", "gated_conv", "patch_conv"] = "dense"
+    hidden_units: tuple[int, ...] = (300,)
+    filters: int = 32
+    num_blocks: int = 2
+    features: int = 256
+    free_bits: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for sizes that cannot be built."""
+        super().__post_init__()
+        sizes = ("latent_size", "filters", "features")
+        for name in sizes:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if self.num_blocks < 0 or not 0.0 <= self.free_bits < math.inf:
+            raise ConfigError(
+                "Expected num_blocks and finite free_bits of 0 or more; got "
+                f"{self.num_blocks} and {self.free_bits}."
+            )
+        if self.network not in ("dense", "gated_conv", "patch_conv"):
+            raise ConfigError(
+                f"network must be dense, gated_conv or patch_conv; got {self.network!r}."
+            )
+        if self.network != "dense" and (
+            len(self.event_shape) != 3 or self.event_shape[0] % 4 or self.event_shape[1] % 4
+        ):
+            raise ConfigError(
+                f"A {self.network} network needs images [h, w, channels] with h and w multiples of "
+                f"4; got {self.event_shape}. Use network='dense'."
+            )
+        if self.preprocessing.transform not in ("none", "unit"):
+            raise ConfigError(
+                "A VAE models grey levels (transform 'unit') or features ('none') as they are; got "
+                f"{self.preprocessing.transform!r}."
+            )
+        if self.preprocessing.whitening != "none" or self.context_size:
+            raise ConfigError("A VAE has no whitening and no context.")
+
+    @classmethod
+    def image_preprocessing(cls) -> Preprocessing:
+        """256 grey levels; `{"num_levels": 2, "transform": "unit"}` for binary images."""
+        return Preprocessing(num_levels=256, transform="unit")
+
+
+class _Posterior(NamedTuple):
+    """q(z_0 | x) and the flow: mean and log_scale [batch, latent_size], bijectors z_0 -> z_K."""
+
+    mean: Any
+    log_scale: Any
+    chain: Any
+
+
+@keras.saving.register_keras_serializable("zoo")
+class VAE(DensityModel):
+    """A variational autoencoder with a diagonal Gaussian posterior."""
+
+    config_class: ClassVar[type[ModelConfig]] = VAEConfig
+    family: ClassVar[str] = "vae"
+    config: VAEConfig
+
+    def _create_networks(self) -> None:
+        config, policy = self.config, self.network_dtype
+        self.likelihood = likelihood_of(config.preprocessing.num_levels)
+        shape, outputs = config.event_shape, self.likelihood.num_parameters
+        names = {"encoder": {"dtype": policy, "name": "encoder"}}
+        names["decoder"] = {"dtype": policy, "name": "decoder"}
+        if config.network == "dense":
+            units = config.hidden_units
+            self.encoder = gated.DenseEncoder(shape, units, config.features, **names["encoder"])
+            self.decoder = gated.DenseDecoder(
+                config.latent_size, units[::-1], shape, outputs, **names["decoder"]
+            )
+        elif config.network == "gated_conv":
+            self.encoder = gated.ConvEncoder(
+                shape, config.filters, config.features, **names["encoder"]
+            )
+            self.decoder = gated.ConvDecoder(
+                config.latent_size, config.filters, shape, outputs, **names["decoder"]
+            )
+        else:
+            sizes = (config.filters, config.num_blocks)
+            self.encoder = gated.PatchEncoder(shape, *sizes, config.features, **names["encoder"])
+            self.decoder = gated.PatchDecoder(
+                config.latent_size, *sizes, shape, outputs, **names["decoder"]
+            )
+        self.posterior_layer = self._head(2 * config.latent_size, "posterior")
+        self.log_scale: Any = None
+        if self.likelihood.learned_scale:
+            self.log_scale = self.add_weight(
+                shape=(config.event_shape[-1],),
+                initializer=keras.initializers.Constant(self.likelihood.initial_log_scale),
+                name="log_scale",
+            )
+        self._create_posterior()
+
+    def _head(self, units: int, name: str, *, scale: float = 0.1) -> Any:
+        """A dense layer from the encoder's features to parameters of the posterior."""
+        layer = keras.layers.Dense(
+            units,
+            kernel_initializer=keras.initializers.VarianceScaling(scale),
+            dtype=self.network_dtype,
+            name=name,
+        )
+        layer.build((None, self.config.features))
+        return layer
+
+    # What a flow posterior overrides.
+
+    def _create_posterior(self) -> None:
+        """Creates the layers of the flow; none here."""
+
+    def _posterior_flow(self, features: Any) -> list[tfb.Bijector]:
+        """Bijectors z_0 -> z_K, first to last, with parameters of the rows of `features`."""
+        del features
+        return []
+
+    # The posterior.
+
+    def _posterior(self, x: Any) -> _Posterior:
+        features = self.encoder(self.likelihood.scaled(x, self.compute_dtype))
+        parameters = tf.cast(self.posterior_layer(features), self.compute_dtype)
+        mean, log_scale = tf.split(parameters, 2, -1)
+        flow = self._posterior_flow(features)
+        chain = bijectors.FlowChain(flow[::-1], name="posterior_flow") if flow else None
+        return _Posterior(mean, soft_clip(log_scale, _LOG_SCALE_LIMIT), chain)
+
+    def posterior(self, x: Any) -> tfd.Distribution:
+        """q(z | x) over the current weights, batch [rows], event [latent_size].
+
+        A `tfd.TransformedDistribution` where there is a flow. Raises InvalidInputError as `elbo`.
+        """
+        q = self._posterior(self.checked_data(x))
+        base = tfd.Independent(tfd.Normal(q.mean, tf.exp(q.log_scale)), 1)
+        return base if q.chain is None else tfd.TransformedDistribution(base, q.chain)
+
+    def prior(self) -> tfd.Distribution:
+        """p(z): standard normal, event [latent_size]."""
+        return self.base_distribution()
+
+    def base_distribution(self) -> tfd.Distribution:
+        zero = tf.zeros([], self.compute_dtype)
+        return tfd.Sample(tfd.Normal(zero, tf.ones_like(zero)), [self.config.latent_size])
+
+    def _flow(
+        self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
+    ) -> list[tfb.Bijector]:
+        del training, fit, context  # data and latents are not of one size
+        return []
+
+    def _draw(self, q: _Posterior, noise: Any) -> tuple[Any, Any]:
+        """(z_K, log|det dz_K/dz_0|) of standard normal noise [..., batch, latent_size]."""
+        z = q.mean + tf.exp(q.log_scale) * noise
+        if q.chain is None:
+            return z, tf.zeros(tf.shape(z)[:-1], z.dtype)
+        return bijectors.forward_and_log_det(q.chain, z, 1)
+
+    def _noise(self, x: Any, seed: Any, first: Any, count: int) -> Any:
+        """Standard normal noise of draws `first`, ... of every row: [batch, count, latent_size]."""
+        size = self.config.latent_size
+        uniform = hashed_draws(x, seed, first * size, count * size)
+        return tf.reshape(tf.math.ndtri(tf.cast(uniform, self.compute_dtype)), [-1, count, size])
+
+    def _log_prior(self, z: Any) -> Any:
+        size = self.config.latent_size
+        return -0.5 * (tf.reduce_sum(tf.square(z), -1) + size * math.log(2.0 * math.pi))
+
+    def _log_likelihood(self, x: Any, z: Any) -> Any:
+        """log p(x | z): x [rows, *event], z [rows, latent_size] -> [rows]."""
+        parameters = tf.cast(self.decoder(z), self.compute_dtype)
+        elements = self.likelihood.log_prob(x, parameters, self._scale())
+        return tf.reduce_sum(tf.reshape(elements, [-1, self.config.event_size]), -1)
+
+    def _scale(self) -> Any:
+        return None if self.log_scale is None else tf.cast(self.log_scale, self.compute_dtype)
+
+    # Scores.
+
+    def _terms(self, x: Any, seed: Any) -> tuple[Any, Any, Any]:
+        """(log p(x | z_K), log p(z_K), H(q_0) + log|det|), one draw a row: [batch] each."""
+        q = self._posterior(x)
+        z, log_det = self._draw(q, self._noise(x, seed, tf.constant(0), 1)[:, 0])
+        size = self.config.latent_size
+        entropy = tf.reduce_sum(q.log_scale, -1) + 0.5 * size * (1.0 + math.log(2.0 * math.pi))
+        return self._log_likelihood(x, z), self._log_prior(z), entropy + log_det
+
+    def elbo(self, x: Any, context: Any = None, *, seed: Any = None) -> Any:
+        """E_q[log p(x | z) + log p(z) - log q(z | x)] by one draw a row: [batch] nats.
+
+        x: [batch, *event_shape] as the dataset stores it.   seed: of the draw; the default is one
+        fixed draw a row.   Raises InvalidInputError for other shapes and dtypes, for values that
+        are no levels (of binary images: none but 0 and 1), NaN, infinities and empty batches.
+        """
+        self.checked_context(context, rows=None)
+        x = self.checked_data(x)
+        seed = checks.seed_tensor(seed, default=checks.EVALUATION_SEED)
+        return self._run("elbo", self.score, x, None, seed)
+
+    def score(self, x: Any, context: Any, seed: Any, *, training: bool = False) -> Any:
+        """The ELBO: what `call` returns and `fit` maximises."""
+        del context, training
+        return tf.add_n(list(self._terms(x, seed)))
+
+    def _loss_nats(
+        self, x: Any, context: Any, seed: Any, *, training: bool, annealing: Any = None
+    ) -> Any:
+        """-ELBO [batch]; in training with free bits.
+
+        annealing: ("kl", beta): beta times the KL divergence; ("joint", beta): beta times
+        log p(x, z) (arXiv:1505.05770, Eq. 20).
+        """
+        del context
+        likelihood, prior, entropy = self._terms(x, seed)
+        if not training:
+            return -(likelihood + prior + entropy)
+        kind, beta = annealing or ("kl", 1.0)
+        if kind == "joint":
+            return -(beta * (likelihood + prior) + entropy)
+        divergence = -(prior + entropy)
+        if self.config.free_bits:
+            spent = replica_mean(tf.reduce_mean(divergence)) > self.config.free_bits
+            divergence = tf.where(spent, divergence, self.config.free_bits)
+        return beta * divergence - likelihood
+
+    def learn_from(self, objective: Any) -> None:
+        """Raises InvalidInputError: a VAE maximises its ELBO."""
+        raise InvalidInputError(
+            f"{self.name} is a VAE, which maximises its ELBO: it learns from no {objective!r}."
+        )
+
+    def log_prob(
+        self,
+        x: Any,
+        context: Any = None,
+        *,
+        seed: Any = None,
+        num_importance_samples: int = DEFAULT_IMPORTANCE_SAMPLES,
+    ) -> Any:
+        """log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x), z_k ~ q: [batch] nats.
+
+        In expectation a lower bound of log p(x) that rises with K = `num_importance_samples`
+        (arXiv:1509.00519, Theorem 1). Arguments and errors are those of `elbo`.
+        """
+        self.checked_context(context, rows=None)
+        count = num_importance_samples
+        if not checks.is_real(count) or not 1 <= count <= MAX_IMPORTANCE_SAMPLES or count % 1:
+            raise InvalidInputError(
+                "num_importance_samples must be an integer of at least 1 and at most "
+                f"{MAX_IMPORTANCE_SAMPLES:,}; got {count!r}."
+            )
+        x = self.checked_data(x)
+        seed = checks.seed_tensor(seed, default=checks.EVALUATION_SEED)
+        function = functools.partial(self._importance_weighted, count=int(count))
+        return self._run(f"log_prob_{int(count)}", function, x, None, seed)
+
+    def bits_per_dim(
+        self,
+        x: Any,
+        context: Any = None,
+        *,
+        seed: Any = None,
+        num_importance_samples: int = DEFAULT_IMPORTANCE_SAMPLES,
+    ) -> Any:
+        """-log_prob / (D log 2), [batch], D the number of data dimensions."""
+        nats = self.log_prob(x, context, seed=seed, num_importance_samples=num_importance_samples)
+        return bits_per_dim_from_nats(nats, self.config.event_size)
+
+    def _importance_weighted(self, x: Any, context: Any, seed: Any, *, count: int) -> Any:
+        del context
+        q, size = self._posterior(x), self.config.latent_size
+        at_once = min(count, _SAMPLES_AT_ONCE)
+        rows = tf.shape(x)[0]
+        repeated = tf.repeat(tf.expand_dims(x, 0), at_once, 0)
+        repeated = tf.reshape(repeated, [-1, *self.config.event_shape])
+
+        def log_weights(first: Any) -> Any:
+            noise = tf.transpose(self._noise(x, seed, first, at_once), [1, 0, 2])
+            z, log_det = self._draw(q, noise)  # [at_once, batch, latent_size]
+            log_base = self._log_prior(noise) - tf.reduce_sum(q.log_scale, -1)
+            likelihood = self._log_likelihood(repeated, tf.reshape(z, [-1, size]))
+            likelihood = tf.reshape(likelihood, [at_once, rows])
+            weights = likelihood + self._log_prior(z) - (log_base - log_det)
+            number = first + tf.range(at_once)[:, None]
+            return tf.where(number < count, weights, tf.constant(-math.inf, weights.dtype))
+
+        def update(first: Any, total: Any) -> tuple[Any, Any]:
+            parts = tf.concat([total[None], log_weights(first)], 0)
+            return first + at_once, tf.reduce_logsumexp(parts, 0)
+
+        start = tf.reduce_logsumexp(log_weights(tf.constant(0)), 0)
+        if count > at_once:
+            start = tf.while_loop(
+                lambda first, _: first < count,
+                update,
+                (tf.constant(at_once), start),
+                maximum_iterations=-(-count // at_once) - 1,
+            )[1]
+        return start - math.log(count)
+
+    # Latents.
+
+    def _encode(self, x: Any, context: Any) -> Any:
+        """z_K of the posterior's z_0 = mu(x): [batch, latent_size]."""
+        del context
+        q = self._posterior(x)
+        return self._draw(q, tf.zeros_like(q.mean))[0]
+
+    def _decode(self, z: Any, context: Any) -> Any:
+        """The data that p(x | z) finds likeliest, as stored."""
+        del context
+        return self.likelihood.stored(self._mean(z))
+
+    def _mean(self, z: Any) -> Any:
+        return self.likelihood.mean(tf.cast(self.decoder(z), self.compute_dtype))
+
+    def reconstruct(self, x: Any, context: Any = None) -> Any:
+        """E[x' | z = encode(x)] in data units, floats [batch, *event_shape].
+
+        Of binary images the probability of a 1. Arguments and errors are those of `elbo`.
+        """
+        self.checked_context(context, rows=None)
+        x = self.checked_data(x)
+        return self._run("reconstruct", lambda x, _: self._mean(self._encode(x, None)), x, None)
+
+    def sample(
+        self, num_samples: int, seed: Any = None, temperature: float = 1.0, context: Any = None
+    ) -> Any:
+        """x ~ p(x | z), z ~ temperature * prior: [num_samples, *event_shape], as stored.
+
+        seed: an int or a pair of ints makes the draw reproducible; None draws a fresh one.
+        temperature: scales the latents; the draw of x given z is that of the likelihood.
+        Raises InvalidInputError for num_samples < 1, a negative or non-finite temperature.
+        """
+        checks.checked_sampling(num_samples, temperature)
+        self.checked_context(context, rows=num_samples)
+        seed = checks.seed_tensor(seed, default=None)
+        count = self.config.latent_size + self.config.event_size
+        uniform = counter_uniform(seed, int(num_samples), tf.constant(0), 1, count)[0]
+        factor = tf.fill([int(num_samples)], tf.constant(float(temperature), self.compute_dtype))
+        return self._run("sample", self._drawn, uniform, factor)
+
+    def _drawn(self, uniform: Any, temperature: Any) -> Any:
+        """Data of uniform numbers [batch, latent_size + D] and temperatures [batch]."""
+        uniform = tf.cast(uniform, self.compute_dtype)
+        size = self.config.latent_size
+        z = temperature[:, None] * tf.math.ndtri(uniform[:, :size])
+        noise = tf.reshape(uniform[:, size:], [-1, *self.config.event_shape])
+        parameters = tf.cast(self.decoder(z), self.compute_dtype)
+        return self.likelihood.stored(self.likelihood.draw(noise, parameters, self._scale()))
+
+    def serving_signatures(self) -> dict[str, Signature]:
+        """`log_prob`, `elbo`, `encode`, `decode`, `reconstruct` and `sample`."""
+        from zoo.models.latent.vae_signatures import vae_signatures
+
+        return vae_signatures(self)
+
+    # What a latent-variable model has not.
+
+    @property
+    def bijector(self) -> Any:
+        """Absent: raises AttributeError."""
+        raise AttributeError(
+            "A VAE is no bijection of its data, and its density has no closed form: use elbo(x), "
+            "log_prob(x), posterior(x) and prior()."
+        )
+
+    distribution = bijector
+
+    def initialize(self, x: Any, context: Any, fit: Fit) -> None:
+        """Nothing: no weight of a VAE is set from data."""
+
+    # Input checks.
+
+    def checked_data(self, x: Any) -> Any:
+        try:
+            return super().checked_data(x)
+        except InvalidInputError as error:
+            if self.config.preprocessing.num_levels != 2 or "0..1" not in str(error):
+                raise
+            raise InvalidInputError(
+                "This model is one of binary images, whose pixels are the integers 0 and 1; "
+                f"{error} To binarise grey levels: (x > 127).astype('uint8'), or by chance: "
+                "(rng.random(x.shape) < x / 255).astype('uint8')."
+            ) from error
+
+    def checked_latents(self, z: Any) -> Any:
+        return checks.checked_latents(z, self.config.latent_size, self.compute_dtype)

@@ -1,0 +1,189 @@
+"""`zoo verify`: whether published checkpoints still are, and still answer, what they did.
+
+files      every file has its pinned SHA-256
+load       the model builds and takes all its weights
+golden     the answers of `golden.npz` come again (`zoo.evaluation.golden`)
+metrics    `zoo.evaluate` on the whole split gives the figures of metrics.json again
+export     the exported SavedModel scores the golden rows as the model does
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from zoo import loading, registry
+from zoo.errors import DataError, ZooError
+from zoo.evaluation import golden
+from zoo.store.files import read_json
+
+__all__ = ["CHECKS", "QUICK", "Check", "Verification", "verify"]
+
+CHECKS = ("files", "load", "golden", "metrics", "export")
+QUICK = CHECKS[:3]
+
+# A figure has to come again within this part of its two standard errors: the rows and the noise are
+# the same, and machines differ in rounding alone.
+METRIC_TOLERANCE = 0.05
+# Of clips that a WaveNet speaks the noise is the same, too, but one sample that rounding moves to
+# the next class changes all that follow: elsewhere these are other clips. Two independent draws of
+# them differ by more than this part at one time in 200.
+DRAWN_TOLERANCE = 2.0
+EXPORT_TOLERANCE = 1e-5  # relative to the largest log_prob
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One check's result; `detail` says what was compared, or what is wrong."""
+
+    name: str
+    status: Literal["ok", "failed", "skipped"]
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What was found for one model."""
+
+    name: str
+    files: int
+    bytes: int
+    folder: str
+    checks: tuple[Check, ...] = field(default_factory=tuple)
+
+    @property
+    def ok(self) -> bool:
+        """Whether no check failed."""
+        return all(check.status != "failed" for check in self.checks)
+
+
+def verify(name: str, checks: tuple[str, ...] = CHECKS) -> Verification:
+    """Runs the checks, in their order, on a published model; the first that fails is the last.
+
+    Raises UnknownModelError; everything else that is wrong is a failed check.
+    """
+    registry.get(name)
+    files = registry.pins().get(name, {}).get("files", {})
+    subject = _Subject(name)
+    results = []
+    for check in CHECKS:
+        if check not in checks:
+            continue
+        try:
+            results.append(Check(name=check, **_RUNNERS[check](subject)))
+        except DataError as error:
+            results.append(Check(name=check, status="skipped", detail=str(error)))
+        except ZooError as error:
+            results.append(Check(name=check, status="failed", detail=str(error)))
+        if results[-1].status == "failed":
+            break
+    return Verification(
+        name=name,
+        files=len(files),
+        bytes=sum(pin["size"] for pin in files.values()),
+        folder=subject.folder,
+        checks=tuple(results),
+    )
+
+
+class _Subject:
+    """A model under verification; it is loaded by the check that loads."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.folder = ""
+        self.model: Any = None
+
+    def loaded(self) -> Any:
+        if self.model is None:
+            self.model = loading.load(self.name)
+        return self.model
+
+
+Result = dict[str, Any]
+
+
+def _files(subject: _Subject) -> Result:
+    subject.folder = str(loading.resolve(subject.name))
+    return {"status": "ok", "detail": subject.folder}
+
+
+def _load(subject: _Subject) -> Result:
+    return {"status": "ok", "detail": f"{subject.loaded().count_params():,} parameters"}
+
+
+def _golden(subject: _Subject) -> Result:
+    expected = golden.read(loading.resolve(subject.name))
+    if not expected:
+        return {"status": "skipped", "detail": f"the checkpoint has no {golden.GOLDEN_FILE}"}
+    return _judged(golden.differences(subject.loaded(), expected), "largest error")
+
+
+def _judged(errors: dict[str, float], what: str) -> Result:
+    """Failed where an error, in units of its tolerance, is above 1 or NaN."""
+    worst = max(errors, key=lambda key: math.inf if math.isnan(errors[key]) else errors[key])
+    text = f"{what} {errors[worst]:.2g} of the tolerance, in {worst}"
+    return {"status": "ok" if errors[worst] <= 1.0 else "failed", "detail": text}
+
+
+def _metrics(subject: _Subject) -> Result:
+    from zoo import evaluation
+    from zoo.evaluation.audio import DRAWN_METRICS
+
+    stored = read_json(loading.resolve(subject.name) / "metrics.json")
+    found = evaluation.evaluate(subject.name, stored["split"])
+    errors = {}
+    for metric, value in stored["metrics"].items():
+        part = DRAWN_TOLERANCE if metric in DRAWN_METRICS else METRIC_TOLERANCE
+        tolerance = part * value.get("two_standard_errors", 0.0) or 1e-6
+        errors[metric] = abs(found["metrics"][metric]["value"] - value["value"]) / tolerance
+    return _judged(errors, "largest change")
+
+
+def _export(subject: _Subject) -> Result:
+    import tensorflow as tf
+
+    from zoo import exporting
+
+    expected = golden.read(loading.resolve(subject.name))
+    model = subject.loaded()
+    labels: dict[str, np.ndarray] = {}
+    if model.config.context_size:
+        labels["context"] = expected.get("context", np.zeros(2)).astype(np.int32)
+    if "log_prob" in model.serving_signatures():
+        # Without golden rows two are drawn.
+        drawn = {} if "x" in expected else {"x": model.sample(2, seed=0, **labels)}
+        name, output, tolerance = "log_prob", "log_prob", EXPORT_TOLERANCE
+        inputs = {"x": np.asarray({**expected, **drawn}["x"])}
+        values = model.log_prob(inputs["x"], labels.get("context"))
+    else:  # what only speaks: audio of 16 bits, rounded
+        rows = len(labels.get("context", np.zeros(2)))
+        noise = np.random.default_rng(0).normal(size=(rows, model.config.event_size))
+        name, output, tolerance = "decode", "x", 1e-3
+        inputs = {"z": noise.astype(np.float32)}
+        values = model.decode(inputs["z"], labels.get("context"))
+    with tempfile.TemporaryDirectory() as folder:
+        served = tf.saved_model.load(exporting.export(subject.name, folder))
+        inputs |= labels
+        answers = served.signatures[name](**{k: tf.constant(v) for k, v in inputs.items()})
+    expected_values = np.asarray(values, np.float64)
+    difference = np.max(np.abs(answers[output].numpy().astype(np.float64) - expected_values))
+    error = difference / max(1.0, np.abs(expected_values).max())
+    return {
+        "status": "ok" if error <= tolerance else "failed",
+        "detail": f"{name} of the SavedModel differs by {error:.1g} relative",
+    }
+
+
+_RUNNERS: dict[str, Callable[[_Subject], Result]] = {
+    "files": _files,
+    "load": _load,
+    "golden": _golden,
+    "metrics": _metrics,
+    "export": _export,
+}

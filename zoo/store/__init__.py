@@ -1,0 +1,1 @@
+"""Everything about checkpoint files: hashes, weights, folders, downloads, addresses."""
