@@ -21,6 +21,8 @@ import yaml
 import zoo
 from zoo import cli, registry
 from zoo.core import recipe as recipes
+from zoo.core import recipe_json
+from zoo.core.recipe import variant
 from zoo.data import sample_names
 from zoo.media import pictures
 from zoo.store.files import read_json, write_json_atomic
@@ -285,8 +287,10 @@ class TestCard:
         self, project: Path, monkeypatch
     ) -> None:
         entry = registry.ENTRIES["tiny_features"]
-        recipe = dataclasses.replace(
-            entry.recipe, max_epochs=9, config={**entry.recipe.config, "hidden_units": [8, 9]}
+        recipe = variant(
+            entry.recipe,
+            config={**entry.recipe.config, "hidden_units": [8, 9]},
+            max_epochs=9,
         )
         changed = dataclasses.replace(entry, recipe=recipe)
         monkeypatch.setitem(registry.ENTRIES, "tiny_features", changed)
@@ -297,7 +301,7 @@ class TestCard:
         assert words[:3] == ["zoo", "train", "tiny_features"]
         stored = read_json(project / "checkpoints" / "tiny_features" / "recipe.json")
         again = recipes.override(recipe, words[4::2])
-        assert recipes.to_dict(again) == stored
+        assert recipe_json.to_dict(again) == stored
 
     def test_samples_and_run_facts_where_they_are(self, project: Path) -> None:
         folder = project / "checkpoints" / "tiny_images"

@@ -17,7 +17,7 @@ from zoo.data import sample_labels, samples
 from zoo.data.samples import sample_names
 from zoo.models import build
 from zoo.store.weights import load_weights
-from zoo.training.run import build_model
+from zoo.training.build import build_model
 
 # In HLO: sizes that depend on values, and whatever leaves the device.
 DYNAMIC = re.compile(

@@ -25,7 +25,7 @@ import tiny_runs
 
 import zoo
 from zoo import models, training
-from zoo.core.recipe import Optimizer, Recipe
+from zoo.core.recipe import SGD, Optimizer, Recipe, variant
 from zoo.data import pipeline, sources
 from zoo.errors import (
     ConfigError,
@@ -200,11 +200,11 @@ def test_two_trainings_on_one_directory_are_refused(stopped: SimpleNamespace) ->
 
 # One whole run in this process.
 
-SHORT = dataclasses.replace(
+SHORT = variant(
     tiny_runs.RECIPES["nice"],
+    data=tiny_runs.RECIPES["nice"].dataset,
     max_epochs=10,
     validate_every=7,
-    dataset=tiny_runs.RECIPES["nice"].dataset,
 )
 SHORT_STEPS = 10 * tiny_runs.STEPS_PER_EPOCH
 
@@ -260,9 +260,9 @@ def test_history_has_a_row_for_every_validation(finished: SimpleNamespace) -> No
         assert float(row["epoch"]) == pytest.approx(step / tiny_runs.STEPS_PER_EPOCH, abs=1e-4)
         bits = float(row["validation_nats"]) / (16 * math.log(2.0))
         assert float(row["validation_bits_per_dim"]) == pytest.approx(bits)
-        rate = scheduled_rate(SHORT.optimizer, step, SHORT_STEPS)
+        rate = scheduled_rate(SHORT.training.optimizer, step, SHORT_STEPS)
         assert float(row["learning_rate"]) == pytest.approx(rate, rel=1e-5)
-        speed = step * SHORT.batch_size / float(row["seconds"])
+        speed = step * SHORT.training.batch_size / float(row["seconds"])
         assert float(row["rows_per_second"]) == pytest.approx(speed, rel=0.02)
 
 
@@ -336,7 +336,11 @@ def test_a_folder_with_a_state_is_not_overwritten(finished: SimpleNamespace) -> 
 
 
 def test_another_recipe_is_refused_on_resume(finished: SimpleNamespace) -> None:
-    other = dataclasses.replace(SHORT, l2=0.5, optimizer=Optimizer(learning_rate=0.1))
+    other = variant(
+        SHORT,
+        l2=0.5,
+        optimizer=Optimizer(learning_rate=0.1),
+    )
     before = (finished.folder / "state.npz").read_bytes()
     with pytest.raises(TrainingError, match=r"recipe with other optimizer, l2;"):
         training.train(other, finished.folder, resume=True)
@@ -400,7 +404,10 @@ def test_a_newer_state_is_refused(finished: SimpleNamespace, tmp_path: Path) -> 
 
 
 def test_fewer_rows_than_a_batch_are_refused(tmp_path: Path) -> None:
-    recipe = dataclasses.replace(SHORT, batch_size=tiny_runs.TRAIN_ROWS + 1)
+    recipe = variant(
+        SHORT,
+        batch_size=tiny_runs.TRAIN_ROWS + 1,
+    )
     with pytest.raises(DataError, match=r"at least one batch of 97 rows.*got 96"):
         training.train(recipe, tmp_path)
 
@@ -410,8 +417,11 @@ def test_fewer_rows_than_a_batch_are_refused(tmp_path: Path) -> None:
 
 def test_early_stopping_counts_validations_without_gain(tmp_path: Path) -> None:
     """At learning rate 0 the first validation is the best; two more, and the patience is over."""
-    recipe = dataclasses.replace(
-        SHORT, optimizer=Optimizer(learning_rate=0.0), patience=2, validate_every=3
+    recipe = variant(
+        SHORT,
+        optimizer=Optimizer(learning_rate=0.0),
+        patience=2,
+        validate_every=3,
     )
     for resume in (False, True):  # a stopped run does not train on when it is resumed
         result = training.train(recipe, tmp_path / "run", resume=resume)
@@ -433,7 +443,7 @@ def test_nan_in_a_weight_stops_the_run_and_leaves_sound_files(
             bias = models[0].shift_networks[1].output_layer.bias
             bias.assign(np.full(bias.shape, np.nan))
 
-    monkeypatch.setattr("zoo.training.run.build", remembered)
+    monkeypatch.setattr("zoo.training.build.build", remembered)
     monkeypatch.setattr("zoo.training.run.SAVE_SECONDS", 0.0)
     folder = tmp_path / "run"
     with pytest.raises(NonFiniteLossError, match=r"Step 23: loss nan nats.*bijector 'coupling_1'"):
@@ -447,8 +457,10 @@ def test_nan_in_a_weight_stops_the_run_and_leaves_sound_files(
 
 
 def test_a_learning_rate_that_diverges_is_named(tmp_path: Path) -> None:
-    recipe = dataclasses.replace(
-        tiny_runs.RECIPES["maf"], optimizer=Optimizer(learning_rate=1e25), jit_compile=False
+    recipe = variant(
+        tiny_runs.RECIPES["maf"],
+        optimizer=Optimizer(learning_rate=1e25),
+        jit_compile=False,
     )
     with pytest.raises(NonFiniteLossError, match=r"Step [1-9]\d*: .*bijector 'made_0'") as error:
         training.train(recipe, tmp_path)
@@ -457,10 +469,15 @@ def test_a_learning_rate_that_diverges_is_named(tmp_path: Path) -> None:
 
 
 def test_nan_in_the_data_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = dataclasses.replace(
-        tiny_runs.RECIPES["maf"], jit_compile=False, max_epochs=1, validate_every=100
+    recipe = variant(
+        tiny_runs.RECIPES["maf"],
+        jit_compile=False,
+        max_epochs=1,
+        validate_every=100,
     )
-    batches = pipeline.epoch_order(tiny_runs.TRAIN_ROWS, seed=recipe.seed, epoch=0).reshape(-1, 16)
+    batches = pipeline.epoch_order(
+        tiny_runs.TRAIN_ROWS, seed=recipe.training.seed, epoch=0
+    ).reshape(-1, 16)
 
     def with_a_hole(dataset: Any, split: str) -> sources.Arrays:
         arrays = tiny_runs.load_arrays(dataset, split)
@@ -509,7 +526,11 @@ def test_products_are_rounded_where_the_recipe_says_so(
     """On a CPU the switch of TensorFlow changes nothing; a GPU obeys it."""
     enabled = tf.config.experimental.tensor_float_32_execution_enabled
     before, told = enabled(), []
-    recipe = dataclasses.replace(tiny_runs.RECIPES["maf"], conditioner_dtype=dtype, max_epochs=1)
+    recipe = variant(
+        tiny_runs.RECIPES["maf"],
+        conditioner_dtype=dtype,
+        max_epochs=1,
+    )
     training.train(recipe, tmp_path, name="maf", progress=lambda *_: told.append(enabled()))
     assert set(told) == {rounded}
     assert enabled() == before
@@ -594,15 +615,15 @@ def numpy_step(
 
     Returns the norm of the gradient with the penalty's, before clipping.
     """
-    settings = recipe.optimizer
+    settings = recipe.training.optimizer
     weights = state["weights"]
-    gradients = [g + 2.0 * recipe.l2 * w for g, w in zip(gradients, weights, strict=True)]
+    gradients = [g + 2.0 * recipe.training.l2 * w for g, w in zip(gradients, weights, strict=True)]
     norm = math.sqrt(sum(float(np.sum(g * g)) for g in gradients))
     rate = scheduled_rate(settings, step, TOTAL_STEPS)
     correction = math.sqrt(1.0 - settings.beta_2 ** (step + 1)) / (
         1.0 - settings.beta_1 ** (step + 1)
     )
-    decay = min(recipe.ema_decay, (1.0 + step) / (10.0 + step))
+    decay = min(recipe.training.ema_decay, (1.0 + step) / (10.0 + step))
     for i, gradient in enumerate(gradients):
         if settings.clip_norm:
             gradient = gradient * min(1.0, settings.clip_norm / norm)
@@ -628,10 +649,9 @@ def test_steps_match_numpy(changes: dict[str, Any]) -> None:
             "hidden_units": [8],
             "normalization": "activation_norm",
         },
-        dataset=tiny_runs.RECIPES["maf"].dataset,
-        batch_size=32,
-        max_epochs=1,
+        data=tiny_runs.RECIPES["maf"].dataset,
         **changes,
+        training=SGD(batch_size=32, max_epochs=1),
     )
     keras.utils.set_random_seed(1)
     model = build(recipe.family, recipe.config)
@@ -655,11 +675,11 @@ def test_steps_match_numpy(changes: dict[str, Any]) -> None:
         assert float(tf.reduce_mean(result["nats"])) == pytest.approx(float(loss), rel=1e-5)
         for variable, expected in zip(model.trainable_variables, state["weights"], strict=True):
             np.testing.assert_allclose(variable.numpy(), expected, rtol=2e-4, atol=2e-5)
-    assert len(step.averages) == (len(start) if recipe.ema_decay else 0)
+    assert len(step.averages) == (len(start) if recipe.training.ema_decay else 0)
     for average, expected in zip(step.averages, state["averages"], strict=False):
         np.testing.assert_allclose(average.numpy(), expected, rtol=2e-4, atol=2e-5)
-    if recipe.optimizer.clip_norm:
-        assert norm > 2.0 * recipe.optimizer.clip_norm  # the clipping was at work
+    if recipe.training.optimizer.clip_norm:
+        assert norm > 2.0 * recipe.training.optimizer.clip_norm  # the clipping was at work
 
 
 @pytest.mark.parametrize("clip_norm", [0.0, 10.0])
@@ -668,7 +688,13 @@ def test_clipping_takes_gradients_whose_squares_overflow(clip_norm: float) -> No
     recipe = tiny_runs.RECIPES["maf"]
     settings = Optimizer(learning_rate=0.01, clip_norm=clip_norm)
     config = {"event_shape": [3], "hidden_units": [8], "normalization": "activation_norm"}
-    recipe = dataclasses.replace(recipe, config=config, optimizer=settings, ema_decay=0.0, l2=0.0)
+    recipe = variant(
+        recipe,
+        config=config,
+        optimizer=settings,
+        ema_decay=0.0,
+        l2=0.0,
+    )
     model = build(recipe.family, recipe.config)
     x = tiny_runs.load_arrays(recipe.dataset, "train").x[:32].copy()
     model.adapt(x)
@@ -710,7 +736,11 @@ def test_l2_penalty_is_the_sum_of_squares(rng: np.random.Generator) -> None:
 
 def test_flips_mirror_whole_rows_and_differ_from_step_to_step() -> None:
     """With a model that is no flow: its loss is the data's left column, which a flip replaces."""
-    recipe = dataclasses.replace(tiny_runs.RECIPES["realnvp"], l2=0.0, ema_decay=0.0)
+    recipe = variant(
+        tiny_runs.RECIPES["realnvp"],
+        l2=0.0,
+        ema_decay=0.0,
+    )
     x = np.zeros((64, 2, 2, 1), "uint8")
     x[:, :, 1] = 100
 

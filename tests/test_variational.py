@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +11,14 @@ import tensorflow as tf
 from numpy.testing import assert_allclose
 
 from zoo import models, registry, training
+from zoo.core import objective as settings
+from zoo.core.recipe import variant
 from zoo.data import sources
 from zoo.data.targets.plane import ENERGIES
 from zoo.errors import ConfigError
 from zoo.evaluation import targets
 from zoo.objectives.reverse_kl import ReverseKL
-from zoo.training.run import build_model
+from zoo.training.build import build_model
 
 
 def test_the_loss_is_the_divergence_by_quadrature() -> None:
@@ -72,10 +73,10 @@ def test_what_cannot_be_fitted_is_refused() -> None:
 
 def test_a_recipe_with_an_energy_trains_by_it(tmp_path: Path) -> None:
     """A few hundred steps of `zoo train` bring the divergence down, and `evaluate` measures it."""
-    recipe = dataclasses.replace(
+    recipe = variant(
         registry.get("planar_u2").recipe,
         config={"event_shape": [2], "num_layers": 4},
-        annealing_steps=100,
+        objective=settings.ReverseKL(annealing_steps=100),
         batch_size=1000,
         max_epochs=3,
         validate_every=0,
@@ -153,4 +154,11 @@ def test_only_vaes_and_energies_are_annealed() -> None:
     with pytest.raises(
         ConfigError, match="for them and for energies; plain is of the family planar"
     ):
-        build_model(dataclasses.replace(recipe, energy=""), "plain")
+        build_model(
+            variant(
+                recipe,
+                energy="",
+                objective=ReverseKL(),
+            ),
+            "plain",
+        )

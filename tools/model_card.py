@@ -12,6 +12,7 @@ from typing import Any
 
 from zoo import registry
 from zoo.core import recipe as recipes
+from zoo.core import recipe_json
 from zoo.data.samples import sample_names
 from zoo.media.console import error_text, figure
 from zoo.store.files import read_json
@@ -281,7 +282,7 @@ def _streaming(family: str) -> list[str]:
 
 
 def _data(checkpoint: Checkpoint) -> str:
-    recipe = checkpoint.recipe or recipes.to_dict(checkpoint.entry.recipe)
+    recipe = checkpoint.recipe or recipe_json.to_dict(checkpoint.entry.recipe)
     dataset = recipe["dataset"]
     values = checkpoint.config["config"].get("preprocessing", {})
     steps = []
@@ -318,7 +319,7 @@ def _splits(dataset: Mapping[str, str]) -> str:
 
 
 def _binarization(recipe: recipes.Recipe) -> str:
-    if recipe.dynamic_binarization:
+    if recipe.training.binarises:
         return "Pixels are drawn anew at every step, 1 with the probability of the grey level."
     return "Pixels are 0 and 1 as the dataset stores them: the static binarisation."
 
@@ -429,7 +430,7 @@ def _training(checkpoint: Checkpoint) -> str:
         for key, value in _flat(recipe)
         if not key.startswith(("config", "dataset")) and key not in ("family", "notes", "paper")
     ]
-    changes = _changes(recipes.to_dict(checkpoint.entry.recipe), recipe)
+    changes = _changes(recipe_json.to_dict(checkpoint.entry.recipe), recipe)
     overrides = [f"--set {shlex.quote(f'{path}={value}')}" for path, value in changes]
     command = " ".join([f"zoo train {checkpoint.name}", *overrides])
     parts = [

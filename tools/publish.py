@@ -69,7 +69,7 @@ def check_finished(run: Path) -> None:
 def publish(name: str, run: Path, *, storage: str, version: int) -> None:
     """Stores, pins, evaluates, describes, and pins again what evaluation and card have added."""
     from zoo import evaluation, loading, registry
-    from zoo.core import recipe as recipes
+    from zoo.core.recipe_json import from_dict
     from zoo.evaluation import golden
     from zoo.exporting import deployment
     from zoo.models import build
@@ -79,7 +79,7 @@ def publish(name: str, run: Path, *, storage: str, version: int) -> None:
 
     entry = registry.get(name)
     config = read_config(run)
-    recipe = recipes.from_dict(read_json(run / RECIPE_FILE))
+    recipe = from_dict(read_json(run / RECIPE_FILE))
     folder = ROOT / "checkpoints" / name
     if run.resolve() != folder:  # else a published folder is evaluated and described again
         model = build(config["family"], config["config"], name=name)

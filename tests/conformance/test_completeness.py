@@ -130,7 +130,9 @@ def entry_is_audio(name: str) -> bool:
 def test_every_recipe_builds_its_model(name: str) -> None:
     """The recipe's own structure, at its own size."""
     recipe = registry.ENTRIES[name].recipe
-    model = models.build(recipe.family, recipe.config, conditioner_dtype=recipe.conditioner_dtype)
+    model = models.build(
+        recipe.family, recipe.config, conditioner_dtype=recipe.training.conditioner_dtype
+    )
     assert model.family == recipe.family
     assert model.count_params() > 0
     expected = "uint8" if len(model.config.event_shape) == 3 else "float32"

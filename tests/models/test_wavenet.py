@@ -260,9 +260,7 @@ def test_every_weight_gets_a_gradient() -> None:
     for case in CASES:
         model = model_of(case)
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(
-                model.score(tf.constant(clips()), as_tensors(model, case), None)
-            )
+            loss = tf.reduce_sum(model.score(tf.constant(clips()), as_tensors(model, case), None))
         for variable, slope in zip(
             model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True
         ):

@@ -27,8 +27,8 @@ from zoo.objectives.likelihood import negative_log_likelihood
 from zoo.ops.noise import binarized
 from zoo.store.weights import WEIGHTS_FILE, load_weights
 from zoo.training import portable
+from zoo.training.build import build_model
 from zoo.training.portable import importing
-from zoo.training.run import build_model
 from zoo.training.state import load_state, save_state
 
 TIMES = ("seconds", "rows_per_second")  # all that may differ between two runs of one step
@@ -142,7 +142,7 @@ def test_an_imported_run_is_that_of_zoo_train_and_goes_on(
     ran: Callable[[str], SimpleNamespace], tmp_path: Path
 ) -> None:
     recipe = TINY["maf"]
-    assert recipe.jit_compile
+    assert recipe.training.jit_compile
     there, here = tmp_path / "there", tmp_path / "here"
     result = portable.import_step(ran("maf").whole, there, name="maf")
     assert (result.step, result.best_step, result.reason) == (20, 20, "step limit")

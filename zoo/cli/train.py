@@ -22,6 +22,7 @@ from zoo.cli.app import (
     print_json,
 )
 from zoo.core import recipe as recipes
+from zoo.core import recipe_json
 from zoo.errors import InvalidInputError
 from zoo.media.console import (
     columns,
@@ -212,7 +213,7 @@ def _recipe(name: str, resumed: Path | None) -> recipes.Recipe:
         return recipe  # which a state of another one refuses
     if read_json(record).get("name") != name:
         return recipe
-    return recipes.from_dict(read_json(record.with_name(RECIPE_FILE)))
+    return recipe_json.from_dict(read_json(record.with_name(RECIPE_FILE)))
 
 
 def _print_result(result: TrainingResult) -> None:

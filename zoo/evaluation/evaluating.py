@@ -118,7 +118,7 @@ def evaluate(
             model,
             rows,
             entry.metrics,
-            dynamic_binarization=entry.recipe.dynamic_binarization,
+            dynamic_binarization=entry.recipe.training.binarises,
             batch_size=batch_size,
             seed=seed,
             progress=progress,

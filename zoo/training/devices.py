@@ -1,6 +1,6 @@
 """Where a training runs: one device, the devices of a machine, several machines, or a TPU.
 
-A strategy changes where a step is computed and nothing else: `recipe.batch_size` is the global
+A strategy changes where a step is computed and nothing else: the recipe's `batch_size` is the global
 batch, the learning rate is the recipe's, and the number of steps is the same. Each replica gets its
 n-th part of every batch.
 

@@ -36,7 +36,7 @@ from zoo.kinds.flow import DensityModel
 from zoo.layers.norms import Fit
 from zoo.models.latent.likelihoods import likelihood_of
 from zoo.networks import gated
-from zoo.networks.normalization import replica_mean
+from zoo.objectives import NegativeELBO, Objective
 from zoo.ops.noise import counter_uniform, hashed_draws
 from zoo.ops.stable import soft_clip
 from zoo.ops.units import bits_per_dim_from_nats
@@ -239,8 +239,11 @@ class VAE(DensityModel):
 
     # Scores.
 
-    def _terms(self, x: Any, seed: Any) -> tuple[Any, Any, Any]:
-        """(log p(x | z_K), log p(z_K), H(q_0) + log|det|), one draw a row: [batch] each."""
+    def elbo_terms(self, x: Any, seed: Any) -> tuple[Any, Any, Any]:
+        """(log p(x | z_K), log p(z_K), H(q_0) + log|det|), one draw per row: [batch] nats each.
+
+        Their sum is the ELBO. x: checked rows.   seed: int32 [2].
+        """
         q = self._posterior(x)
         z, log_det = self._draw(q, self._noise(x, seed, tf.constant(0), 1)[:, 0])
         size = self.config.latent_size
@@ -262,34 +265,11 @@ class VAE(DensityModel):
     def score(self, x: Any, context: Any, seed: Any, *, training: bool = False) -> Any:
         """The ELBO: what `call` returns and `fit` maximises."""
         del context, training
-        return tf.add_n(list(self._terms(x, seed)))
+        return tf.add_n(list(self.elbo_terms(x, seed)))
 
-    def _loss_nats(
-        self, x: Any, context: Any, seed: Any, *, training: bool, annealing: Any = None
-    ) -> Any:
-        """-ELBO [batch]; in training with free bits.
-
-        annealing: ("kl", beta): beta times the KL divergence; ("joint", beta): beta times
-        log p(x, z) (arXiv:1505.05770, Eq. 20).
-        """
-        del context
-        likelihood, prior, entropy = self._terms(x, seed)
-        if not training:
-            return -(likelihood + prior + entropy)
-        kind, beta = annealing or ("kl", 1.0)
-        if kind == "joint":
-            return -(beta * (likelihood + prior) + entropy)
-        divergence = -(prior + entropy)
-        if self.config.free_bits:
-            spent = replica_mean(tf.reduce_mean(divergence)) > self.config.free_bits
-            divergence = tf.where(spent, divergence, self.config.free_bits)
-        return beta * divergence - likelihood
-
-    def learn_from(self, objective: Any) -> None:
-        """Raises InvalidInputError: a VAE maximises its ELBO."""
-        raise InvalidInputError(
-            f"{self.name} is a VAE, which maximises its ELBO: it learns from no {objective!r}."
-        )
+    def default_objective(self) -> Objective:
+        """-ELBO."""
+        return NegativeELBO()
 
     def log_prob(
         self,
