@@ -288,9 +288,7 @@ class TestCard:
     ) -> None:
         entry = registry.ENTRIES["tiny_features"]
         recipe = variant(
-            entry.recipe,
-            config={**entry.recipe.config, "hidden_units": [8, 9]},
-            max_epochs=9,
+            entry.recipe, config={**entry.recipe.config, "hidden_units": [8, 9]}, max_epochs=9
         )
         changed = dataclasses.replace(entry, recipe=recipe)
         monkeypatch.setitem(registry.ENTRIES, "tiny_features", changed)

@@ -125,10 +125,7 @@ def test_freeze_refuses(pattern: str, message: str) -> None:
 
 def test_frozen_weights_of_a_recipe_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "load_arrays", tiny_runs.load_arrays)
-    base = variant(
-        tiny_runs.RECIPES["nice"],
-        max_epochs=2,
-    )
+    base = variant(tiny_runs.RECIPES["nice"], max_epochs=2)
     training.train(base, tmp_path / "base")
     recipe = recipes.override(base, ["frozen=^coupling_0/", "max_epochs=4"])
     weights = tmp_path / "base" / "model.weights.h5"

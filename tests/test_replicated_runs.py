@@ -18,7 +18,7 @@ import tiny_steps
 from numpy.testing import assert_allclose, assert_array_equal
 
 from zoo import loading, models, training
-from zoo.core.recipe import Flips, Recipe, variant
+from zoo.core.recipe import Distillation, Flips, Recipe, variant
 from zoo.data import sources
 from zoo.errors import ConfigError, NonFiniteLossError
 from zoo.models import build
@@ -104,7 +104,11 @@ def test_the_step_of_two_replicas_is_the_step_of_one(
     recipe = tiny_families.without_dropout(tiny_families.RECIPES[family])
     recipe = variant(
         recipe,
-        objective=recipe.distillation and dataclasses.replace(recipe.distillation, contrastive=0.0),
+        objective=(
+            dataclasses.replace(recipe.objective, contrastive=0.0)
+            if isinstance(recipe.objective, Distillation)
+            else recipe.objective
+        ),
         l2=1e-3,
         ema_decay=0.9,
         jit_compile=False,
@@ -138,8 +142,8 @@ def test_free_bits_are_of_the_global_batch(two_replicas: Any) -> None:
     assert not has_collectives(models.create("vae", event_shape=(4, 4, 1), latent_size=2))
 
     def loss(divergence: Any) -> Any:
-        model._terms = lambda x, seed: (0.0, 0.0, -divergence)
-        return model._loss_nats(None, None, None, training=True)
+        model.elbo_terms = lambda x, seed: (0.0, 0.0, -divergence)
+        return model.default_objective()(model, None, None, None, training=True)
 
     whole = loss(tf.constant([1.0, 1.0, 5.0, 5.0]))
     assert_array_equal(whole, 3.5)
@@ -197,10 +201,7 @@ def curve(folder: Path, column: str = "validation_nats") -> list[float]:
         return [float(row[column]) for row in csv.DictReader(file)]
 
 
-SHORT = variant(
-    tiny_runs.RECIPES["realnvp"],
-    max_epochs=2,
-)
+SHORT = variant(tiny_runs.RECIPES["realnvp"], max_epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -238,10 +239,7 @@ def test_a_state_of_one_strategy_resumes_under_another(
 
 @pytest.mark.slow
 def test_curves_with_dropout_agree_within_its_noise(two_replicas: Any, tmp_path: Path) -> None:
-    recipe = variant(
-        tiny_runs.RECIPES["nice"],
-        max_epochs=12,
-    )
+    recipe = variant(tiny_runs.RECIPES["nice"], max_epochs=12)
     training.train(recipe, tmp_path / "one")
     training.train(recipe, tmp_path / "two", strategy=two_replicas)
     ours, theirs = curve(tmp_path / "two"), curve(tmp_path / "one")
@@ -263,10 +261,7 @@ def test_the_culprit_is_named_on_replicas_too(two_replicas: Any, tmp_path: Path)
 
 
 def test_a_batch_that_replicas_do_not_divide_is_refused(two_replicas: Any, tmp_path: Path) -> None:
-    recipe = variant(
-        SHORT,
-        batch_size=15,
-    )
+    recipe = variant(SHORT, batch_size=15)
     with pytest.raises(ConfigError, match=r"15 is no multiple of 2 replicas. Set batch_size to 16"):
         training.train(recipe, tmp_path, strategy=two_replicas)
 
@@ -275,10 +270,7 @@ def test_validation_is_the_mean_over_all_rows_whatever_the_replicas(
     two_replicas: Any, tmp_path: Path
 ) -> None:
     """31 rows in batches of 10: none is counted twice, though batches are filled up."""
-    recipe = variant(
-        SHORT,
-        validation_rows=31,
-    )
+    recipe = variant(SHORT, validation_rows=31)
     run = ReplicatedRun(two_replicas, recipe, tmp_path, "tiny", resume=False, initial_weights="")
     rows = run.validation_rows
     expected = -np.mean(run.model.log_prob(rows.x).numpy(), dtype=np.float64)

@@ -191,10 +191,7 @@ def test_the_reference_has_the_labels_that_were_learnt(
 
     def learnt(*labels: int) -> Any:
         dataset = dataclasses.replace(entry.recipe.dataset, labels=labels)
-        recipe = variant(
-            entry.recipe,
-            data=dataset,
-        )
+        recipe = variant(entry.recipe, data=dataset)
         changed = dataclasses.replace(entry, recipe=recipe)
         monkeypatch.setitem(registry.ENTRIES, "tiny_features", changed)
         return _reference("tiny_features", None, model, None)[0]

@@ -37,7 +37,10 @@ from zoo.errors import (
     TrainingError,
 )
 from zoo.models import build
+from zoo.objectives import NegativeLogLikelihood
+from zoo.objectives.gradient import gradients_of
 from zoo.store.weights import save_weights
+from zoo.training.culprit import report
 from zoo.training.run import Run, build_model
 from zoo.training.start import assign_shared
 from zoo.training.state import STATE_VERSION
@@ -336,11 +339,7 @@ def test_a_folder_with_a_state_is_not_overwritten(finished: SimpleNamespace) -> 
 
 
 def test_another_recipe_is_refused_on_resume(finished: SimpleNamespace) -> None:
-    other = variant(
-        SHORT,
-        l2=0.5,
-        optimizer=Optimizer(learning_rate=0.1),
-    )
+    other = variant(SHORT, l2=0.5, optimizer=Optimizer(learning_rate=0.1))
     before = (finished.folder / "state.npz").read_bytes()
     with pytest.raises(TrainingError, match=r"recipe with other optimizer, l2;"):
         training.train(other, finished.folder, resume=True)
@@ -404,10 +403,7 @@ def test_a_newer_state_is_refused(finished: SimpleNamespace, tmp_path: Path) -> 
 
 
 def test_fewer_rows_than_a_batch_are_refused(tmp_path: Path) -> None:
-    recipe = variant(
-        SHORT,
-        batch_size=tiny_runs.TRAIN_ROWS + 1,
-    )
+    recipe = variant(SHORT, batch_size=tiny_runs.TRAIN_ROWS + 1)
     with pytest.raises(DataError, match=r"at least one batch of 97 rows.*got 96"):
         training.train(recipe, tmp_path)
 
@@ -417,12 +413,7 @@ def test_fewer_rows_than_a_batch_are_refused(tmp_path: Path) -> None:
 
 def test_early_stopping_counts_validations_without_gain(tmp_path: Path) -> None:
     """At learning rate 0 the first validation is the best; two more, and the patience is over."""
-    recipe = variant(
-        SHORT,
-        optimizer=Optimizer(learning_rate=0.0),
-        patience=2,
-        validate_every=3,
-    )
+    recipe = variant(SHORT, optimizer=Optimizer(learning_rate=0.0), patience=2, validate_every=3)
     for resume in (False, True):  # a stopped run does not train on when it is resumed
         result = training.train(recipe, tmp_path / "run", resume=resume)
         assert (result.reason, result.step, result.best_step) == ("early stopping", 9, 3)
@@ -458,9 +449,7 @@ def test_nan_in_a_weight_stops_the_run_and_leaves_sound_files(
 
 def test_a_learning_rate_that_diverges_is_named(tmp_path: Path) -> None:
     recipe = variant(
-        tiny_runs.RECIPES["maf"],
-        optimizer=Optimizer(learning_rate=1e25),
-        jit_compile=False,
+        tiny_runs.RECIPES["maf"], optimizer=Optimizer(learning_rate=1e25), jit_compile=False
     )
     with pytest.raises(NonFiniteLossError, match=r"Step [1-9]\d*: .*bijector 'made_0'") as error:
         training.train(recipe, tmp_path)
@@ -469,12 +458,7 @@ def test_a_learning_rate_that_diverges_is_named(tmp_path: Path) -> None:
 
 
 def test_nan_in_the_data_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = variant(
-        tiny_runs.RECIPES["maf"],
-        jit_compile=False,
-        max_epochs=1,
-        validate_every=100,
-    )
+    recipe = variant(tiny_runs.RECIPES["maf"], jit_compile=False, max_epochs=1, validate_every=100)
     batches = pipeline.epoch_order(
         tiny_runs.TRAIN_ROWS, seed=recipe.training.seed, epoch=0
     ).reshape(-1, 16)
@@ -491,11 +475,17 @@ def test_nan_in_the_data_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         training.train(recipe, tmp_path)
 
 
+def report_of(
+    model: Any, x: Any, context: Any, *, objective: Any = None, nats: float = math.nan
+) -> str:
+    objective = objective or model.default_objective()
+    return report(model, objective, x, context, seed=0, step=3, nats=nats, norm=math.nan)
+
+
 def test_a_model_without_bijectors_blames_its_networks() -> None:
     recipe = tiny_families.RECIPES["wavenet"]
     model = build(recipe.family, recipe.config)
-    run = SimpleNamespace(model=model, recipe=recipe, _report=Run._report)
-    message = Run._culprit(run, 3, math.inf, math.nan, *tiny_families.rows(recipe))
+    message = report_of(model, *tiny_families.rows(recipe), nats=math.inf)
     assert message.startswith("Step 3: loss inf nats, gradient norm nan; ")
     assert "comes from the networks. " in message
 
@@ -504,18 +494,14 @@ def test_a_symmetric_flow_names_a_bijector_within() -> None:
     config = {"event_shape": (8,), "num_units": 6, "num_blocks": 1, "num_layers": 2}
     model = models.create("nsf_coupling", **config, square_positions=8)
     model.linears[1].bias.assign(tf.fill([8], np.nan))
-    recipe = dataclasses.replace(tiny_runs.RECIPES["maf"], family="nsf_coupling")
-    run = SimpleNamespace(model=model, recipe=recipe, _report=Run._report)
-    message = Run._culprit(run, 3, math.nan, math.nan, np.ones((2, 8), "float32"), None)
+    message = report_of(model, np.ones((2, 8), "float32"), None)
     assert "comes from bijector 'linear_1'. " in message
 
 
 def test_an_objective_that_fails_is_named() -> None:
     recipe = tiny_families.RECIPES["nice"]
     model = build(recipe.family, recipe.config)
-    model.learn_from(tiny_families.teacher)
-    run = SimpleNamespace(model=model, recipe=recipe, _report=Run._report)
-    message = Run._culprit(run, 3, math.nan, math.nan, *tiny_families.rows(recipe))
+    message = report_of(model, *tiny_families.rows(recipe), objective=tiny_families.teacher)
     assert "comes from the objective function. " in message
 
 
@@ -526,11 +512,7 @@ def test_products_are_rounded_where_the_recipe_says_so(
     """On a CPU the switch of TensorFlow changes nothing; a GPU obeys it."""
     enabled = tf.config.experimental.tensor_float_32_execution_enabled
     before, told = enabled(), []
-    recipe = variant(
-        tiny_runs.RECIPES["maf"],
-        conditioner_dtype=dtype,
-        max_epochs=1,
-    )
+    recipe = variant(tiny_runs.RECIPES["maf"], conditioner_dtype=dtype, max_epochs=1)
     training.train(recipe, tmp_path, name="maf", progress=lambda *_: told.append(enabled()))
     assert set(told) == {rounded}
     assert enabled() == before
@@ -688,13 +670,7 @@ def test_clipping_takes_gradients_whose_squares_overflow(clip_norm: float) -> No
     recipe = tiny_runs.RECIPES["maf"]
     settings = Optimizer(learning_rate=0.01, clip_norm=clip_norm)
     config = {"event_shape": [3], "hidden_units": [8], "normalization": "activation_norm"}
-    recipe = variant(
-        recipe,
-        config=config,
-        optimizer=settings,
-        ema_decay=0.0,
-        l2=0.0,
-    )
+    recipe = variant(recipe, config=config, optimizer=settings, ema_decay=0.0, l2=0.0)
     model = build(recipe.family, recipe.config)
     x = tiny_runs.load_arrays(recipe.dataset, "train").x[:32].copy()
     model.adapt(x)
@@ -725,22 +701,31 @@ def test_averaged_weights_are_lent_and_returned() -> None:
         np.testing.assert_array_equal(variable.numpy(), value)
 
 
-def test_l2_penalty_is_the_sum_of_squares(rng: np.random.Generator) -> None:
-    from zoo.objectives.likelihood import l2_penalty
-
-    weights = [rng.normal(size=shape).astype("float32") for shape in ((3, 4), (5,), ())]
-    expected = 0.7 * sum(float(np.sum(np.square(w, dtype=np.float64))) for w in weights)
-    assert float(l2_penalty([tf.Variable(w) for w in weights], 0.7)) == pytest.approx(expected)
-    assert float(l2_penalty([], 0.7)) == 0.0
+def test_l2_adds_the_sum_of_squares(rng: np.random.Generator) -> None:
+    recipe = tiny_runs.RECIPES["maf"]
+    model = build(recipe.family, recipe.config)
+    arrays = tiny_runs.load_arrays(recipe.data, "train")
+    x, context = (tf.constant(a[:8]) for a in (arrays.x, arrays.context))
+    losses = [
+        gradients_of(
+            model.default_objective(),
+            model,
+            model.trainable_variables,
+            x,
+            context,
+            tf.constant([0, 1]),
+            step=tf.constant(1),
+            l2=l2,
+        )[1]
+        for l2 in (0.0, 0.7)
+    ]
+    squares = sum(float(np.sum(np.square(w, dtype=np.float64))) for w in model.regularized_weights)
+    assert float(losses[1] - losses[0]) == pytest.approx(0.7 * squares, rel=1e-4)
 
 
 def test_flips_mirror_whole_rows_and_differ_from_step_to_step() -> None:
     """With a model that is no flow: its loss is the data's left column, which a flip replaces."""
-    recipe = variant(
-        tiny_runs.RECIPES["realnvp"],
-        l2=0.0,
-        ema_decay=0.0,
-    )
+    recipe = variant(tiny_runs.RECIPES["realnvp"], l2=0.0, ema_decay=0.0)
     x = np.zeros((64, 2, 2, 1), "uint8")
     x[:, :, 1] = 100
 
@@ -749,10 +734,13 @@ def test_flips_mirror_whole_rows_and_differ_from_step_to_step() -> None:
             super().__init__()
             self.weight = self.add_weight(shape=(), initializer="zeros")
 
-        def _loss_nats(self, x: Any, context: Any, seed: Any, *, training: bool) -> Any:
-            return -self.weight + tf.reduce_sum(tf.cast(x[:, :, 0, 0], tf.float32), 1)
+        def context_of_rows(self, x: Any, context: Any) -> Any:
+            return context
 
-    step = training.TrainingStep(Column(), recipe, 10)
+        def score(self, x: Any, context: Any, seed: Any, *, training: bool) -> Any:
+            return self.weight - tf.reduce_sum(tf.cast(x[:, :, 0, 0], tf.float32), 1)
+
+    step = training.TrainingStep(Column(), recipe, 10, NegativeLogLikelihood())
     draws = [step(tf.constant(x), None, tf.constant(i))["nats"].numpy() for i in (0, 1, 0)]
     for draw in draws:
         assert set(np.round(draw)) == {0.0, 200.0}

@@ -49,11 +49,7 @@ def _tiny_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _step(**changes: Any) -> tuple[TrainingStep, Any]:
-    recipe = variant(
-        RECIPE,
-        **changes,
-        jit_compile=False,
-    )
+    recipe = variant(RECIPE, **changes, jit_compile=False)
     model = models.build("vae", recipe.config)
     return TrainingStep(model, recipe, 100), model
 
@@ -128,20 +124,13 @@ def test_warm_up_and_binarisation_of_a_model_without_them_are_refused(tmp_path: 
     "changes", [{"energy": "u1"}, {"distillation": Distillation(teacher="wavenet_digits")}]
 )
 def test_a_vae_has_no_energy_and_no_teacher(changes: dict[str, Any]) -> None:
-    recipe = variant(
-        RECIPE,
-        **changes,
-        augment=(),
-    )
+    recipe = variant(RECIPE, **changes, augment=())
     with pytest.raises(ConfigError, match="or taught; tiny is a VAE"):
         build_model(recipe, "tiny")
 
 
 def test_joint_annealing_has_no_divergence_to_be_bounded() -> None:
-    annealed = variant(
-        RECIPE,
-        objective=NegativeELBO(annealing="joint", annealing_steps=5),
-    )
+    annealed = variant(RECIPE, objective=NegativeELBO(annealing="joint", annealing_steps=5))
     build_model(annealed, "tiny")
     recipe = dataclasses.replace(annealed, config={**RECIPE.config, "free_bits": 0.5})
     with pytest.raises(ConfigError, match="Leave out one"):

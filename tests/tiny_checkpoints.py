@@ -61,10 +61,7 @@ def entry(name: str) -> registry.Entry:
         paper="Nobody: Nothing (2014)",
         arxiv="1410.8516",
         recipe=Recipe(
-            family=family,
-            config=config,
-            data=dataset,
-            training=SGD(batch_size=8, max_epochs=2),
+            family=family, config=config, data=dataset, training=SGD(batch_size=8, max_epochs=2)
         ),
         description="Two couplings.",
         limitations="Of no use.",

@@ -21,10 +21,7 @@ SAME_STEP = {
 }
 
 TINY: dict[str, Recipe] = {
-    family: variant(
-        recipe,
-        validate_every=5,
-    )
+    family: variant(recipe, validate_every=5)
     for family, recipe in {
         "nice": tiny_runs.RECIPES["nice"],
         "realnvp": dataclasses.replace(_REALNVP, config={**_REALNVP.config, "num_final": 1}),

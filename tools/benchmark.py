@@ -273,11 +273,7 @@ def sample_call(model: Any, case: Case, *, xla: bool) -> Call:
 
 def training_call(model: Any, case: Case, dtype: str, *, xla: bool) -> Call:
     """The recipe's own training step on one batch: loss, gradient, clipping, Adam, averages."""
-    recipe = variant(
-        case.recipe,
-        conditioner_dtype=dtype,
-        jit_compile=xla,
-    )
+    recipe = variant(case.recipe, conditioner_dtype=dtype, jit_compile=xla)
     step = TrainingStep(model, recipe, TOTAL_STEPS)
     x, context = (
         rows_of(case, recipe.training.batch_size),

@@ -402,10 +402,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for fault in options.only or FAULTS:
             # Long enough for every kill to strike a running process.
             epochs = 10 + (3 * options.kills if fault == "kill" else 0)
-            recipe = variant(
-                RECIPE,
-                max_epochs=epochs,
-            )
+            recipe = variant(RECIPE, max_epochs=epochs)
             bench = Bench(recipe, Path(name), options.kills, random.Random(options.seed))
             if epochs not in expected:
                 calm = bench.train(bench.root / f"undisturbed-{epochs}")

@@ -119,9 +119,7 @@ def test_the_precision_of_float32_products_is_in_the_artefact(exact: bool) -> No
 
 def test_bfloat16_is_in_the_conditioners_and_float32_in_the_density(tmp_path: Any) -> None:
     recipe = variant(
-        tiny_runs.RECIPES["realnvp"],
-        conditioner_dtype="mixed_bfloat16",
-        initialization_rows=0,
+        tiny_runs.RECIPES["realnvp"], conditioner_dtype="mixed_bfloat16", initialization_rows=0
     )
     assert sources.load_arrays is tiny_runs.load_arrays
     run = Run(recipe, tmp_path, "tiny", resume=False, initial_weights="")

@@ -33,6 +33,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import loading, registry
+from zoo.core.recipe import Distillation, Target
 from zoo.data import sources
 from zoo.errors import CheckpointError, InvalidInputError
 from zoo.evaluation import certificate
@@ -100,16 +101,16 @@ def evaluate(
             model,
             rows,
             entry.metrics,
-            distillation=entry.recipe.distillation,
+            distillation=_distillation(entry.recipe),
             seed=seed,
             progress=progress,
         )
-    elif entry.recipe.energy:
+    elif _energy(entry.recipe):
         metrics = energy_metrics(
             model,
             rows,
             entry.metrics,
-            energy=entry.recipe.energy,
+            energy=_energy(entry.recipe),
             seed=seed,
             progress=progress,
         )
@@ -134,7 +135,7 @@ def evaluate(
         "dataset": f"{dataset.name}:{dataset.version}",
         "split": split,
         "count": rows.rows,
-        "protocol": _protocol(model, entry.recipe.energy, seed),
+        "protocol": _protocol(model, _energy(entry.recipe), seed),
         "metrics": metrics,
         "paper": _paper(entry),
         "software": software_versions(),
@@ -159,6 +160,14 @@ def evaluate(
     if out:
         write_json_atomic(out, result)
     return result
+
+
+def _distillation(recipe: Any) -> Any:
+    return recipe.objective if isinstance(recipe.objective, Distillation) else None
+
+
+def _energy(recipe: Any) -> str:
+    return recipe.data.energy if isinstance(recipe.data, Target) else ""
 
 
 def _density_metrics(

@@ -40,7 +40,8 @@ REALNVP_CIFAR_PAPER = Recipe(
     ),
     paper="arXiv:1605.08803, Sec. 4.1",
     notes="The paper states no training length; 100 epochs are those of a public "
-    "re-implementation. Batch norm between the couplings is evaluated with the moments of 1000 training rows.",
+    "re-implementation. Batch norm between the couplings is evaluated with the moments of "
+    "1000 training rows.",
 )
 
 REALNVP_CIFAR_SMALL = variant(

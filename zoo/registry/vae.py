@@ -109,10 +109,7 @@ def _trained(family: str) -> Recipe:
     recipe = _with_posterior(VAE_MNIST, family, POSTERIORS[family])
     rate = RATES.get(family, recipe.training.optimizer.learning_rate)
     optimizer = dataclasses.replace(recipe.training.optimizer, learning_rate=rate)
-    return variant(
-        recipe,
-        optimizer=optimizer,
-    )
+    return variant(recipe, optimizer=optimizer)
 
 
 TITLES = {

@@ -49,8 +49,7 @@ WAVENET_DIGITS = Recipe(
 FOUR_SPEAKERS = tuple(label for label in range(50) if label % 5 != 4)
 FIFTH_SPEAKER = tuple(range(4, 50, 5))
 WAVENET_FOUR_SPEAKERS = variant(
-    WAVENET_DIGITS,
-    data=dataclasses.replace(SPOKEN_DIGIT, labels=FOUR_SPEAKERS),
+    WAVENET_DIGITS, data=dataclasses.replace(SPOKEN_DIGIT, labels=FOUR_SPEAKERS)
 )
 WAVENET_FIFTH_SPEAKER = variant(
     WAVENET_DIGITS,
