@@ -50,7 +50,7 @@ def write(name: str, folder: Path, *, seed: int) -> None:
     for each in names:
         model = loading.load(each)
         rows.append(np.asarray(model.sample(DIGITS, seed=seed, context=labels)))
-    write_audio(folder / "samples.wav", rows[-1], model.config.sample_rate)
+    write_audio(folder / "samples.wav", rows[-1], model.data.rate)
     pictures = np.concatenate([spectrograms(clips) for clips in rows])
     figures.save_png(folder / "samples.png", figures.grid(pictures, columns=DIGITS))
 

@@ -42,7 +42,7 @@ from zoo.store.hashes import verify_files, verify_folder, verify_sha256sums
 from zoo.store.weights import WEIGHTS_FILE, load_weights
 
 if TYPE_CHECKING:
-    from zoo.kinds.flow import DensityModel
+    from zoo.kinds.base import ZooModel
 
 __all__ = [
     "ModelInfo",
@@ -186,7 +186,7 @@ def _dataset(recipe: Any) -> str:
 # --- models
 
 
-def create(family: str, **config: Any) -> DensityModel:
+def create(family: str, **config: Any) -> ZooModel:
     """A model with fresh weights, of any event shape.
 
     Args:
@@ -208,7 +208,7 @@ def load(
     *,
     revision: str = "",
     sha256: str = "",
-) -> DensityModel:
+) -> ZooModel:
     """A model as a `keras.Model`: one of the registry, of a checkpoint folder, or of an address.
 
     Args:
@@ -269,13 +269,11 @@ def is_folder(name: str | os.PathLike[str]) -> bool:
     return name not in registry.ENTRIES and Path(name, CONFIG_FILE).is_file()
 
 
-def _fresh(entry: Any) -> DensityModel:
+def _fresh(entry: Any) -> ZooModel:
     return create(entry.family, **entry.recipe.config)
 
 
-def _load_folder(
-    folder: Path, *, weights: bool | str | os.PathLike[str], sha256: str
-) -> DensityModel:
+def _load_folder(folder: Path, *, weights: bool | str | os.PathLike[str], sha256: str) -> ZooModel:
     folder = folder.expanduser()
     if folder.exists() and not folder.is_dir():
         raise InvalidInputError(
@@ -287,7 +285,7 @@ def _load_folder(
     return _build(folder, weights=weights)
 
 
-def _build(folder: Path, *, weights: bool | str | os.PathLike[str]) -> DensityModel:
+def _build(folder: Path, *, weights: bool | str | os.PathLike[str]) -> ZooModel:
     """The model that a folder's config describes; its hashes have been checked."""
     from zoo import models
 
@@ -300,7 +298,7 @@ def _build(folder: Path, *, weights: bool | str | os.PathLike[str]) -> DensityMo
     return model
 
 
-def _with_given(model: DensityModel, *, weights: bool | str | os.PathLike[str]) -> DensityModel:
+def _with_given(model: ZooModel, *, weights: bool | str | os.PathLike[str]) -> ZooModel:
     """The model with the weights of a folder or a file that the caller named."""
     if isinstance(weights, bool) or not isinstance(weights, str | os.PathLike):
         raise InvalidInputError(f"weights is True, False or a path; got {weights!r}.")
@@ -319,7 +317,7 @@ def _with_given(model: DensityModel, *, weights: bool | str | os.PathLike[str]) 
     )
 
 
-def _with_weights(model: DensityModel, path: Path, folder: Path | None) -> DensityModel:
+def _with_weights(model: ZooModel, path: Path, folder: Path | None) -> ZooModel:
     """The model with the weights of `path`; a folder's config must be the model's own."""
     if folder is not None:
         # A field that is absent is younger than the file, and has its default.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.core.lazy import tfb
+from zoo.core.capabilities import Bijective
 from zoo.objectives import NegativeELBO, NegativeLogLikelihood
 
 __all__ = ["report"]
@@ -46,12 +46,10 @@ def _culprit(
         return f"the objective {type(objective).__name__}"  # which has not seen x pass through
     x = tf.constant(x)
     context = None if context is None else tf.constant(context)
-    value = model.dequantised(x, tf.constant([seed, step]))
-    try:
-        chain = model.chain(training=True, context=model.encoded_context(context))
-    except NotImplementedError:  # of other parts than bijectors
-        chain = tfb.Chain([])
-    members = chain.bijectors
+    value, members = tf.cast(x, model.compute_dtype), []
+    if isinstance(model, Bijective):
+        value = model.dequantised(x, tf.constant([seed, step]))
+        members = model.chain(training=True, context=model.encoded_context(context)).bijectors
     if members and (flow := getattr(members[0], "flow_in_position", None)):
         value, members = members[0].into_position(value), flow.bijectors
     if not np.isfinite(value.numpy()).all():
