@@ -94,7 +94,7 @@ def fine_tune(options: argparse.Namespace) -> dict[str, Any]:
     model = loading.load(options.base)
     keras.utils.set_random_seed(0)
     frozen = model.freeze(options.freeze) if options.freeze else []
-    model.measure(train.x, train.context)
+    model.observe(train.x, train.context)
     before = _bits(model, validation)
     model.compile(keras.optimizers.Adam(options.learning_rate, clipnorm=1.0))
     history = model.fit(

@@ -80,7 +80,7 @@ def test_labels_alone_mean_clips_of_typical_length(model) -> None:
 def test_lengths_of_some_labels_leave_the_others(model) -> None:
     model.adapt(clips(), np.stack([LABELS // 2, LABELS % 2], -1))  # factors, as in `sample`
     assert_array_equal(model.typical_durations, [0, 1, 1, 1, 1, 3])
-    model.measure(clips()[:3], np.array([5, 5, 5], np.int32))
+    model.observe(clips()[:3], np.array([5, 5, 5], np.int32))
     assert_array_equal(model.typical_durations, [0, 1, 1, 1, 1, 0])
     for context in (None, LABELS[:2], LABELS + 9):
         with pytest.raises(InvalidInputError):

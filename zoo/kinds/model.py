@@ -120,7 +120,7 @@ class MaximumLikelihood(keras.Model):
         """What `fit` minimises: that of `compile`, else the model's own."""
         return self._objective or self.default_objective()
 
-    def measure(self, x: Any, context: Any) -> None:
+    def observe(self, x: Any, context: Any) -> None:
         """Keeps what a model knows of its rows beside trained weights; nothing here.
 
         For models that do not start from the data: `adapt` does it for fresh ones.

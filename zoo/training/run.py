@@ -152,7 +152,7 @@ class Run:
     def _initialize(self, initial_weights: str | os.PathLike[str]) -> None:
         if initial_weights:
             load_weights(self.model, initial_weights)
-            self.model.measure(self.train_rows.x, self.train_rows.context)
+            self.model.observe(self.train_rows.x, self.train_rows.context)
             return
         self.model.adapt_whitening(self.train_rows.x)
         if self.recipe.training.initialization_rows:
@@ -162,7 +162,7 @@ class Run:
             self.model.initialize(rows.x, rows.context, "all")
         if before := self.before or self.recipe.start:
             assign_shared(self.model, loading.load(before))
-            self.model.measure(self.train_rows.x, self.train_rows.context)
+            self.model.observe(self.train_rows.x, self.train_rows.context)
         else:
             self.objective.start(self.model)
 

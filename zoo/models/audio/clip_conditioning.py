@@ -169,9 +169,9 @@ class LabelledClips(ZooModel):
         self.typical_durations.assign(
             np.full(self.config.context_size, np.floor(np.median(classes)))
         )
-        self.measure(x, context)
+        self.observe(x, context)
 
-    def measure(self, x: Any, context: Any) -> None:
+    def observe(self, x: Any, context: Any) -> None:
         """Sets the typical durations of the labels that the rows have, and of no others.
 
         x: int16 [batch, T].   context: labels [batch], or factors.   Without durations: nothing.
