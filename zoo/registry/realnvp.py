@@ -89,7 +89,7 @@ REALNVP_CIFAR = variant(
     conditioner_dtype="mixed_bfloat16",
     notes="14 couplings with conditioners of 3 blocks in place of the paper's 10 with 8, "
     "activation norm and no batch norm: half the work a step. Eight minutes on one NVIDIA H100, by "
-    "`--export-step` and tools/run_step.py.",
+    "`zoo step export` and tools/run_step.py.",
 )
 
 REALNVP_MNIST = variant(

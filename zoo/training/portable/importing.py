@@ -68,7 +68,7 @@ def import_step(
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingCheckpointError(
-            f"{path} is missing: give --import-step the folder that run_step.py wrote (its --out)."
+            f"{path} is missing: give the folder that run_step.py wrote (its --out)."
         )
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
