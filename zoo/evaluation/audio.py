@@ -3,9 +3,9 @@
     bits_per_sample          -sum log P(x_t | x_<t) / (n log 2) over the n own samples of clips, of
                              16-bit values; the zeros behind a clip's end are not scored
     bits_per_sample_mu_law   the same of the 8-bit mu-law classes
-    recognised               share of generated clips whose digit the listener
-    (`zoo.evaluation.recognition`)
-                             names, as many of every label of the rows, with Wilson's 95 % interval
+    recognised               share of generated clips whose digit the listener names
+                             (`zoo.evaluation.recognition`), as many of every label of the rows,
+                             with Wilson's 95 % interval
     silence_excess_db        level of the quietest tenth of the frames of speech, loudest 0 dB, of
                              generated clips minus of real ones of the same labels, the median over
                              clips: hiss is above 0

@@ -5,8 +5,7 @@
     weights.jax       (state, [x, [context]]) -> weights of an evaluation: the averages, and batch
                       norm's moments on the rows given
     evaluate.jax      (weights, x, [context]) -> {nats}, of the rows as stored
-    state/, data/     arrays in parts (`zoo.training.portable.arrays`); rows as stored, uint8 or
-    float32
+    state/, data/     arrays in parts (`zoo.training.portable.arrays`), rows as stored
 
 The state is `TrainingStep.state_variables()` in its order, and begins with the model's variables,
 which are the weights. The step is `TrainingStep` itself; its numbers are those of
