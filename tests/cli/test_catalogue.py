@@ -37,7 +37,7 @@ print("heavy:", *(name for name in heavy if name in sys.modules))
             text=True,
             check=False,
             timeout=120,
-            cwd=Path(__file__).parent.parent,
+            cwd=Path(__file__).parents[2],
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-1] == "heavy:"
