@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ModelInfo": "zoo.loading",
+    "ModelInfo": "zoo.registry.listing",
     "ZooError": "zoo.errors",
     "create": "zoo.loading",
     "evaluate": "zoo.evaluation",

@@ -1,6 +1,6 @@
 """Loading from addresses: one hash pins everything, and each way a host can fail has its error.
 
-Hosts are real web servers on the loopback interface; the Hub and buckets are in test_remotes.py.
+Hosts are real web servers on the loopback interface; Hub and buckets: tests/test_remotes.py.
 """
 
 from __future__ import annotations
@@ -428,7 +428,9 @@ class TestCache:
 
 def start(address: str, sha256: str) -> subprocess.Popen[str]:
     """`addresses.resolve` in a process of its own, with this one's environment."""
-    code = f"from zoo import addresses; print(addresses.resolve({address!r}, sha256={sha256!r}))"
+    code = (
+        f"from zoo.store import addresses; print(addresses.resolve({address!r}, sha256={sha256!r}))"
+    )
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
