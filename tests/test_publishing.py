@@ -320,9 +320,9 @@ class TestProcesses:
     def test_of_two_at_once_one_wins_whole(self, source: Path, to: Path, overwrite: bool) -> None:
         sources = [source, source.with_name("tiny_images")]
         code = (
-            "import sys; from zoo import publishing\n"
+            "import sys; from zoo.publishing import copies\n"
             "sys.stdin.readline()\n"  # until all are ready
-            f"publishing.publish(sys.argv[1], {str(to)!r}, overwrite={overwrite})"
+            f"copies.publish(sys.argv[1], {str(to)!r}, overwrite={overwrite})"
         )
         running = [
             subprocess.Popen(

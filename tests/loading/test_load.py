@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nice_tiny import CONFIG, NAME, X, assert_same, count_hashed, edit_json
+from nice_tiny import CONFIG, NAME, X, assert_same, edit_json
 
 import zoo
 from zoo import loading
@@ -42,10 +42,8 @@ class TestLoad:
         assert zoo.load(NAME).config.base == "normal"
         assert zoo.load(NAME, weights=False).config.base == "logistic"
 
-    def test_no_file_is_hashed_twice(
-        self, published: Path, pins: dict, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        hashed = count_hashed(monkeypatch)
+    def test_no_file_is_hashed_twice(self, published: Path, pins: dict, hashed) -> None:
+        hashed.clear()
         zoo.load(NAME)
         assert hashed == dict.fromkeys(pins["files"], 1)
         hashed.clear()

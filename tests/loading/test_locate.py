@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from hosts import Host
-from nice_tiny import NAME, assert_same, count_hashed
+from nice_tiny import NAME, assert_same
 
 import zoo
 from zoo import loading
@@ -34,11 +34,11 @@ class TestDownload:
         assert {path.name for path in cached().iterdir()} == set(pins["files"])
 
     def test_hashes_each_file_once_as_it_comes_or_where_it_lies(
-        self, host: Host, master: Path, pins: dict, monkeypatch: pytest.MonkeyPatch
+        self, host: Host, master: Path, hashed
     ) -> None:
         cached().mkdir(parents=True)
         shutil.copy(master / "card.md", cached())
-        hashed = count_hashed(monkeypatch)  # pooch hashes what it fetches by itself
+        hashed.clear()
         zoo.load(NAME)
         assert hashed == {"card.md": 1}
         assert f"/{NAME}/card.md" not in host.requests

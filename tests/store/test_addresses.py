@@ -92,6 +92,13 @@ class TestLoad:
         model = zoo.load(address, sha256=sha256)
         np.testing.assert_array_equal(model.log_prob(X), zoo.load(master).log_prob(X))
 
+    def test_hashes_each_file_once(self, address: str, sha256: str, hashed) -> None:
+        hashed.clear()
+        zoo.load(address, sha256=sha256)
+        assert not hashed  # pooch has hashed each as it came
+        zoo.load(address, sha256=sha256)
+        assert hashed == dict.fromkeys(NEEDED, 1)
+
     def test_upper_case_and_a_slash_at_the_end_make_no_difference(
         self, address: str, sha256: str
     ) -> None:
