@@ -25,9 +25,10 @@ from zoo.core import recipe_json
 from zoo.core.recipe import variant
 from zoo.data import sample_names
 from zoo.media import pictures
+from zoo.store import pins
 from zoo.store.files import read_json, write_json_atomic
 from zoo.store.folder import read_config
-from zoo.store.hashes import sha256_of, verify_folder, verify_sha256sums
+from zoo.store.hashes import sha256_of, verify_files, verify_sha256sums
 
 ROOT = Path(__file__).resolve().parent.parent
 DTYPES = ("float32", "bfloat16")
@@ -66,7 +67,7 @@ def project(master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (project / "README.md").write_text(README, encoding="utf-8")
     assert render_cards.main(["--root", str(project)]) == 0
     followed = json.loads((project / "zoo" / "pins.json").read_text())
-    monkeypatch.setattr(registry, "pins", lambda: followed)
+    monkeypatch.setattr("zoo.store.pins.pins", lambda: followed)
     return project
 
 
@@ -97,7 +98,7 @@ class TestThisProject:
     def test_the_changelog_knows_every_change_of_weights(self) -> None:
         changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
         told = changelog.partition("### Checkpoints")[2].partition("### Fixed")[0]
-        versions = {name: pin["version"] for name, pin in registry.pins().items()}
+        versions = {name: pin["version"] for name, pin in pins.pins().items()}
         lines = [line for line in told.split("\n- ") if line]
         for name, version in versions.items():
             pattern = rf"`{name}` [^`:]*\b{version}\b"
@@ -403,7 +404,7 @@ class TestFiles:
         pins = json.loads((project / "zoo" / "pins.json").read_text())
         for name, pin in pins.items():
             folder = project / "checkpoints" / name
-            verify_folder(folder, pin)
+            verify_files(folder, pin["files"])
             assert verify_sha256sums(folder)
         folder = project / "checkpoints" / "tiny_images"
         weights = folder / "model.weights.h5"
@@ -514,7 +515,7 @@ def test_released_weights_are_replaced_by_a_new_version_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish = load_tool("publish")
-    monkeypatch.setattr(registry, "pins", lambda: {"nice_mnist": {"version": 3}})
+    monkeypatch.setattr("zoo.store.pins.pins", lambda: {"nice_mnist": {"version": 3}})
     own = ROOT / "checkpoints" / "nice_mnist"
     assert publish.version_of("nice_mnist", own, None) == 3  # evaluated again
     assert publish.version_of("nice_mnist", tmp_path, 4) == 4

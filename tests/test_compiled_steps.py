@@ -17,6 +17,7 @@ from zoo.core.recipe import Target
 from zoo.data import sample_labels, samples
 from zoo.data.samples import sample_names
 from zoo.models import build
+from zoo.store import pins
 from zoo.store.weights import load_weights
 from zoo.training.build import build_model
 
@@ -89,7 +90,7 @@ QUICK = ("maf_magic",)
     "name",
     [
         pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-        for name in sorted(registry.pins())
+        for name in sorted(pins.pins())
         if not isinstance(
             registry.get(name).recipe.data, Target
         )  # those layers have weights, and no network

@@ -46,9 +46,9 @@ def main() -> None:
 
 def version_of(name: str, run: Path, given: int | None) -> int:
     """The version to pin. Raises ValueError where a run would replace a released one."""
-    from zoo import registry
+    from zoo.store import pins
 
-    pinned = registry.pins().get(name, {}).get("version", 0)
+    pinned = pins.pins().get(name, {}).get("version", 0)
     if run.resolve() == ROOT / "checkpoints" / name:
         return given or pinned or 1
     if pinned and (given or 0) <= pinned:
@@ -73,6 +73,7 @@ def publish(name: str, run: Path, *, storage: str, version: int) -> None:
     from zoo.evaluation import golden
     from zoo.exporting import deployment
     from zoo.models import build
+    from zoo.store import pins
     from zoo.store.files import read_json, write_text_atomic
     from zoo.store.folder import RECIPE_FILE, read_config, save_checkpoint
     from zoo.store.weights import WEIGHTS_FILE, load_weights
@@ -90,15 +91,15 @@ def publish(name: str, run: Path, *, storage: str, version: int) -> None:
     stale_files = ("metrics.json", "card.md", "samples.png", "samples.csv", "samples.wav")
     for stale in (*stale_files, golden.GOLDEN_FILE):
         (folder / stale).unlink(missing_ok=True)
-    pin(name, folder, version)
+    pins.pin(name, folder, version)
     metrics = evaluation.evaluate(name, certify=True, out=folder / "metrics.json")
     check_certificate(name, metrics)
     golden.write(folder, golden.golden(loading.load(name), entry.recipe.dataset.name))
     print(json.dumps(metrics["metrics"], indent=2))
     subprocess.run(sampling_command(entry, folder), check=True)
     subprocess.run([sys.executable, str(ROOT / "tools" / "render_cards.py")], check=True)
-    pin(name, folder, version)
-    served = deployment.models_config(sorted(registry.pins()))
+    pins.pin(name, folder, version)
+    served = deployment.models_config(sorted(pins.pins()))
     write_text_atomic(ROOT / "export" / "models.config", served)
 
 
@@ -126,20 +127,6 @@ def sampling_command(entry: Any, folder: Path) -> list[str]:
     if entry.recipe.dataset.context:
         command.append("--all-contexts")
     return [sys.executable, "-m", "zoo.cli", *command, "-o", str(folder / f"samples.{extension}")]
-
-
-def pin(name: str, folder: Path, version: int) -> None:
-    """Writes SHA256SUMS and the name's pins."""
-    from zoo import registry
-    from zoo.store.files import write_json_atomic
-    from zoo.store.hashes import write_sha256sums
-
-    files = write_sha256sums(folder)
-    path = ROOT / "zoo" / "pins.json"
-    pins = json.loads(path.read_text(encoding="utf-8"))
-    pins[name] = {"version": version, "files": files}
-    write_json_atomic(path, dict(sorted(pins.items())))
-    registry.pins.cache_clear()
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ import pytest
 from commands import refused, run, run_ok
 
 import zoo
-from zoo import exporting, registry
+from zoo import exporting
 from zoo.errors import ExportError, NotPortableError
+from zoo.store import pins
 
 
 class TestEvaluate:
@@ -118,9 +119,9 @@ class TestExport:
         assert not (tmp_path / "models.config").exists()
 
     def test_all_have_the_version_of_their_weights(self, exported, monkeypatch, tmp_path) -> None:
-        pins = {**registry.pins()}
-        pins["tiny_labels"] = {**pins["tiny_labels"], "version": 3}
-        monkeypatch.setattr(registry, "pins", lambda: pins)
+        later = {**pins.pins()}
+        later["tiny_labels"] = {**later["tiny_labels"], "version": 3}
+        monkeypatch.setattr("zoo.store.pins.pins", lambda: later)
         run_ok("export", "--all", "--path", tmp_path)
         assert [call[::2] for call in exported] == [
             ("tiny_features", 1, False),

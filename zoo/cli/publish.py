@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from zoo import loading, registry
+from zoo import loading
 from zoo.cli.app import (
     EXIT_CODES,
     FAILED,
@@ -21,6 +21,7 @@ from zoo.cli.app import (
 )
 from zoo.errors import InvalidInputError, NotPortableError
 from zoo.media.console import columns, import_tensorflow, waiting
+from zoo.store import pins
 
 if TYPE_CHECKING:
     pass
@@ -62,7 +63,7 @@ def export(
     any_written = False
     try:
         for one in names:
-            number = version or registry.pins().get(one, {}).get("version", 1)
+            number = version or pins.pins().get(one, {}).get("version", 1)
             if every and not overwrite and (folder / one / str(number)).exists():
                 print(f"{folder / one / str(number)} exists; --overwrite replaces it")
                 continue

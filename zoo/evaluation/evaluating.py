@@ -43,6 +43,7 @@ from zoo.evaluation.statistics import mean_with_error
 from zoo.evaluation.targets import DRAWS, ENERGY_METRICS, energy_metrics
 from zoo.ops.precision import float32_products
 from zoo.ops.units import bits_per_dim_from_nats
+from zoo.store import pins
 from zoo.store.files import read_json, write_json_atomic
 from zoo.store.folder import software_versions
 from zoo.tasks.symmetrised import symmetrised_log_prob
@@ -131,7 +132,7 @@ def evaluate(
     dataset = entry.recipe.dataset
     result: dict[str, Any] = {
         "name": name,
-        "version": registry.pins().get(name, {}).get("version", 1) if published else 0,
+        "version": pins.pins().get(name, {}).get("version", 1) if published else 0,
         "dataset": f"{dataset.name}:{dataset.version}",
         "split": split,
         "count": rows.rows,
