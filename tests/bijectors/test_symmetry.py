@@ -163,6 +163,7 @@ def test_whitening_is_fitted_to_rows_in_position(rows: np.ndarray) -> None:
         num_layers=1,
         num_units=4,
         num_blocks=1,
+        slope_softness=SOFTNESS,
         dtype="float64",
     )
     model.adapt(rows)

@@ -53,6 +53,7 @@ NON_DEFAULT = {
     "latent_bound": 3.25,
     "step_bound": 2.25,
     "square_positions": 4,
+    "slope_softness": 0.25,
     "vector": True,
 }
 # conditioner_stride 2 and three scales ask for multiples of 8; "normalization" differs in its

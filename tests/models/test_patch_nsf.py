@@ -14,7 +14,7 @@ from numpy_nsf import CONFIG, conditioned, linear, randomise
 from zoo import models
 from zoo.bijectors import SquareEquivariant, inverse_and_log_det
 from zoo.errors import ConfigError
-from zoo.models.flows.patch_nsf import SLOPE_SOFTNESS, STEP_SLOPE
+from zoo.models.flows.patch_nsf import STEP_SLOPE
 from zoo.ops.symmetries import all_symmetries
 
 FAR = 1e6  # a bound that no value reaches
@@ -65,7 +65,7 @@ def test_turned_patches_have_one_density(rng: np.random.Generator, number: int) 
     alike = np.isclose(scores, scores[0], rtol=1e-7).all(1)
     assert alike.sum() == number
     (equivariant,) = model.bijector().bijectors
-    flow = SquareEquivariant(equivariant.flow_in_position, SLOPE_SOFTNESS, number)
+    flow = SquareEquivariant(equivariant.flow_in_position, model.config.slope_softness, number)
     z, log_det = inverse_and_log_det(flow, tf.constant(x), 1)
     assert_allclose(scores[0], scipy.stats.norm.logpdf(z).sum(-1) + log_det, rtol=1e-9)
 
@@ -105,6 +105,7 @@ def test_a_step_bound_keeps_thrown_rows_near_and_samples_finite(rng: np.random.G
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"slope_softness": 0.0}, "slope_softness must be positive and finite; got 0.0"),
         ({"latent_bound": -1.0}, "latent_bound must be positive and finite; got -1.0"),
         ({"step_bound": float("nan")}, "step_bound must be positive and finite; got nan"),
         ({"step_bound": float("inf")}, "step_bound must be positive and finite; got inf"),

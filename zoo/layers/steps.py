@@ -30,8 +30,10 @@ def norm_layer(kind: str, size: int, dtype: Any, name: str) -> Any:
     return layer
 
 
-def norm_step(layer: Any, *, training: bool, fit: Fit) -> bijectors.OnePassBijector:
-    """The bijector of a `norm_layer`."""
+def norm_step(
+    layer: Any, event_shape: tuple[int, ...], *, training: bool, fit: Fit
+) -> bijectors.OnePassBijector:
+    """The bijector of a `norm_layer`, of events [*event_shape] whose last axis is the layer's."""
     if isinstance(layer, RunningMoments):
-        return batch_norm_bijector(layer, (layer.num_channels,), training=training, fit=fit)
-    return activation_norm_bijector(layer, layer.shape, fit=fit)
+        return batch_norm_bijector(layer, event_shape, training=training, fit=fit)
+    return activation_norm_bijector(layer, event_shape, fit=fit)

@@ -217,7 +217,9 @@ class MAF(_WithMixtures):
                 chain.append(bijectors.Reverse())
             chain.append(self._layer(network, self._affine_map(), context))
             if self.norms:
-                chain.append(norm_step(self.norms[i], training=training, fit=fit))
+                chain.append(
+                    norm_step(self.norms[i], (self.config.event_size,), training=training, fit=fit)
+                )
         if self.base_network is not None:
             base = self._layer(self.base_network, self._mixture_map(), context)
             chain += [bijectors.Reverse(), base]

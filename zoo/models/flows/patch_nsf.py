@@ -28,10 +28,9 @@ from zoo.layers.norms import Fit
 from zoo.models.flows.nsf import NSFCoupling, NSFCouplingConfig
 from zoo.ops.symmetries import side_of_rows
 
-__all__ = ["SLOPE_SOFTNESS", "STEP_SLOPE", "NSFPatches", "NSFPatchesConfig"]
+__all__ = ["STEP_SLOPE", "NSFPatches", "NSFPatchesConfig"]
 
 STEP_SLOPE = 64.0
-SLOPE_SOFTNESS = 0.002  # half a grey level of `zoo.data.bsds300`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +38,8 @@ class NSFPatchesConfig(NSFCouplingConfig):
     """Sizes of a neural spline flow of patches, rows of side**2 - 1 pixels.
 
     square_positions: how many of a patch's eight positions have the same density.
+    slope_softness: of that, in units of the data; the default is half a grey level of `bsds300`.
+        An untrained flow has patches out of position, which a small softness maps to its edge.
     step_bound: of what a step hands on; 20 is beyond almost all values. Where its slope has fallen
         to 1 / `STEP_SLOPE` the map goes on as a line: exponentials of exponentials would sample
         infinities.
@@ -46,13 +47,14 @@ class NSFPatchesConfig(NSFCouplingConfig):
     """
 
     square_positions: Literal[2, 4, 8] = 8
+    slope_softness: float = 0.002
     step_bound: float = 20.0
     latent_bound: float = 5.0
 
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that cannot be built."""
         super().__post_init__()
-        for name in ("step_bound", "latent_bound"):
+        for name in ("slope_softness", "step_bound", "latent_bound"):
             if not 0.0 < getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name} must be positive and finite; got {getattr(self, name)}.")
         if (
@@ -91,7 +93,7 @@ class NSFPatches(NSFCoupling):
         """The chain of patches in position, made one of all patches."""
         in_position = super().chain(training=training, fit=fit, context=context)
         equivariant = bijectors.SquareEquivariant(
-            in_position, SLOPE_SOFTNESS, self.config.square_positions
+            in_position, self.config.slope_softness, self.config.square_positions
         )
         return bijectors.FlowChain([equivariant], name=in_position.name)
 
