@@ -21,9 +21,8 @@ from zoo.core.config import ModelConfig
 from zoo.core.lazy import bijectors, tfb, tfd
 from zoo.errors import ConfigError
 from zoo.kinds.model import MaximumLikelihood
-from zoo.layers.norms import Fit
-from zoo.layers.whitening import whitening_bijector, whitening_layer
-from zoo.networks.normalization import RunningMoments
+from zoo.layers.norms import Fit, RunningMoments
+from zoo.layers.whitening import whitening_layer
 from zoo.ops.noise import hashed_uniform
 from zoo.ops.units import bits_per_dim_from_nats
 
@@ -130,7 +129,7 @@ class DensityModel(MaximumLikelihood):
                 )
             )
         if self.whitening is not None:
-            chain.append(whitening_bijector(self.whitening, shape))
+            chain.append(self.whitening.bijector(shape))
         return chain
 
     def get_config(self) -> dict[str, Any]:

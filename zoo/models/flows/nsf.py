@@ -120,22 +120,13 @@ class _NeuralSplineFlow(DensityModel):
 
     def _layer(self, index: int, context: Any, *, training: bool) -> list[tfb.Bijector]:
         """A linear map and the splines of what it gives."""
-        return [self._linear(index), self._step(index, context, training=training)]
+        return [self.linears[index].bijector(), self._step(index, context, training=training)]
 
     def _scalar_map(self) -> Any:
         spline = bijectors.RationalQuadratic(self.config.num_bins, self.config.tail_bound)
         if not self.config.affine:
             return spline
         return bijectors.Chained((bijectors.Affine(LOG_SCALE_LIMIT), spline))
-
-    def _linear(self, index: int) -> tfb.Bijector:
-        layer = self.linears[index]
-        return bijectors.LULinear(
-            tf.convert_to_tensor(layer.factors),
-            tf.convert_to_tensor(layer.bias),
-            layer.permutation,
-            name=layer.name,
-        )
 
     def _flow(
         self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
@@ -144,7 +135,7 @@ class _NeuralSplineFlow(DensityModel):
         chain = flattening(self.config)
         for i in range(self.config.num_layers):
             chain += self._layer(i, context, training=training)
-        return [*chain, self._linear(self.config.num_layers)]
+        return [*chain, self.linears[-1].bijector()]
 
 
 @keras.saving.register_keras_serializable("zoo")

@@ -32,8 +32,8 @@ from zoo.core.config import ModelConfig
 from zoo.core.lazy import bijectors, tfb
 from zoo.errors import ConfigError
 from zoo.kinds.flow import DensityModel
-from zoo.layers.norms import Fit
-from zoo.layers.steps import flattening, norm_layer, norm_step
+from zoo.layers.norms import Fit, norm_layer
+from zoo.layers.steps import flattening
 from zoo.networks.activations import Activation
 from zoo.networks.mlp import MLP
 from zoo.networks.resnet import ConvResNet
@@ -281,8 +281,8 @@ class RealNVP(DensityModel):
 
     def _step(self, coupling: Coupling, *, training: bool, fit: Fit) -> list[tfb.Bijector]:
         """The coupling, conditioned, and the normalisation of what it gives."""
-        network, scaled_tanh = (
-            layers[coupling.index] for layers in (self.conditioners, self.log_scales)
+        network, scaled_tanh, norm = (
+            layers[coupling.index] for layers in (self.conditioners, self.log_scales, self.norms)
         )
 
         def shift_and_log_scale(x: Any) -> tuple[Any, Any]:
@@ -301,5 +301,4 @@ class RealNVP(DensityModel):
                 condition_on_first=coupling.on_first,
                 event_ndims=len(coupling.shape),
             )
-        norm = norm_step(self.norms[coupling.index], coupling.shape, training=training, fit=fit)
-        return [moving, norm]
+        return [moving, norm.bijector(coupling.shape, training=training, fit=fit)]

@@ -36,8 +36,8 @@ from zoo.kinds.flow import DensityModel
 from zoo.layers.norms import Fit
 from zoo.models.latent.likelihoods import likelihood_of
 from zoo.networks import gated
-from zoo.networks.normalization import replica_mean
 from zoo.ops.noise import counter_uniform, hashed_draws
+from zoo.ops.replicas import replica_mean
 from zoo.ops.stable import soft_clip
 from zoo.ops.units import bits_per_dim_from_nats
 
