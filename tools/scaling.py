@@ -73,8 +73,8 @@ def ring_bytes(gradient: float, replicas: int) -> float:
 
 def plan(name: str, text: str) -> list[str]:
     """The first table's lines."""
+    from zoo.layers.norms import RunningMoments
     from zoo.models import build
-    from zoo.networks.normalization import RunningMoments
     from zoo.training.replicas import has_collectives
 
     recipe = registry.get(name).recipe

@@ -98,7 +98,8 @@ def test_every_entry_is_well_formed(name: str) -> None:
     entry = registry.ENTRIES[name]
     assert entry.name == name
     assert entry.family == entry.recipe.family
-    assert name.startswith(f"{entry.family}_")
+    families = [cls.__dict__.get("family") for cls in models.model_class(entry.family).__mro__]
+    assert name.startswith(tuple(f"{family}_" for family in families if family))
     for text in (entry.title, entry.description, entry.limitations):
         assert text.strip() == text != ""
     assert (entry.paper_metric == "") == (entry.paper_value is None)

@@ -113,7 +113,7 @@ def test_a_model_without_bijectors_blames_its_networks() -> None:
 
 def test_a_symmetric_flow_names_a_bijector_within() -> None:
     config = {"event_shape": (8,), "num_units": 6, "num_blocks": 1, "num_layers": 2}
-    model = models.create("nsf_coupling", **config, square_positions=8)
+    model = models.create("nsf_patches", **config)
     model.linears[1].bias.assign(tf.fill([8], np.nan))
     message = report_of(model, np.ones((2, 8), "float32"), None)
     assert "comes from bijector 'linear_1'. " in message

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from zoo.core import objective as settings_of
 from zoo.errors import ConfigError
-from zoo.networks.normalization import replica_mean
 from zoo.objectives.base import Objective
+from zoo.ops.replicas import replica_mean
 
 __all__ = ["NegativeELBO", "annealed"]
 

@@ -27,7 +27,7 @@ import tensorflow as tf
 
 from zoo.core.recipe import Recipe
 from zoo.errors import ConfigError, TrainingError
-from zoo.networks.normalization import RunningMoments
+from zoo.layers.norms import RunningMoments
 from zoo.ops.noise import replica_seed
 from zoo.training import devices
 from zoo.training.records import TrainingResult, result_of
