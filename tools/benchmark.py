@@ -44,7 +44,7 @@ import rich.table
 import tensorflow as tf
 
 from zoo import loading, registry
-from zoo.core.recipe import SGD, Recipe, Rows, variant
+from zoo.core.recipe import SGD, Recipe, Rows, stages, variant
 from zoo.data.samples import sample_names, samples
 from zoo.errors import UnknownModelError
 from zoo.models import build
@@ -91,7 +91,7 @@ def _maf(name: str, size: int, hidden_units: list[int], num_layers: int, rows: i
 
 
 def _vae(name: str, family: str, config: dict[str, Any]) -> Case:
-    recipe = registry.get("vae_mnist_base").recipe
+    recipe = stages(registry.get("vae_mnist").recipe)[0]
     sizes = {key: recipe.config[key] for key in ("event_shape", "preprocessing")}
     recipe = dataclasses.replace(
         recipe, family=family, config={**sizes, "hidden_units": [300, 300], **config}

@@ -50,7 +50,6 @@ NAMES = (
     "realnvp_bsds300",
     "maf_bsds300",
     "maf_mog_bsds300",
-    "nsf_coupling_bsds300_medium",
     "nsf_coupling_bsds300",
     "nsf_bsds300",
     "realnvp_vec_mnist",

@@ -20,9 +20,9 @@ from zoo.core.config import ModelConfig
 from zoo.core.lazy import tfb
 from zoo.errors import ConfigError
 from zoo.kinds.flow import Flow
+from zoo.layers.flattening import flattening
 from zoo.layers.flow_parameters import FlowParameters
 from zoo.layers.norms import AffineParameters, Fit
-from zoo.layers.steps import flattening
 
 __all__ = ["FreeFlow", "FreeFlowConfig"]
 

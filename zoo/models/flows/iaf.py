@@ -24,8 +24,8 @@ import keras
 from zoo.core.config import ModelConfig
 from zoo.core.lazy import bijectors, tfb
 from zoo.errors import ConfigError
+from zoo.layers.flattening import flattening
 from zoo.layers.norms import AffineParameters, Fit
-from zoo.layers.steps import flattening
 from zoo.models.flows.maf import AutoregressiveConfig, _Autoregressive
 
 __all__ = ["IAF", "IAFConfig"]

@@ -33,9 +33,9 @@ from zoo.core.config import ModelConfig
 from zoo.core.lazy import bijectors, tfb
 from zoo.errors import ConfigError
 from zoo.kinds.flow import Flow
+from zoo.layers.flattening import flattening
 from zoo.layers.linear import LUFactors
 from zoo.layers.norms import Fit
-from zoo.layers.steps import flattening
 from zoo.networks.activations import Activation
 from zoo.networks.made import ResidualMADE
 from zoo.networks.mlp import ResidualMLP

@@ -32,8 +32,8 @@ from zoo.core.config import ModelConfig
 from zoo.core.lazy import bijectors, tfb
 from zoo.errors import ConfigError
 from zoo.kinds.flow import Flow
+from zoo.layers.flattening import flattening
 from zoo.layers.norms import Fit, norm_layer
-from zoo.layers.steps import flattening
 from zoo.networks.activations import Activation
 from zoo.networks.mlp import MLP
 from zoo.networks.resnet import ConvResNet
