@@ -17,6 +17,7 @@ from zoo.core.recipe_json import digest
 from zoo.data import sources
 from zoo.errors import MissingCheckpointError, TrainingError
 from zoo.store.hashes import sha256_of
+from zoo.training.train import run_before
 
 FIRST = variant(tiny_runs.RECIPES["nice"], max_epochs=2, validate_every=0, jit_compile=False)
 SECOND = variant(FIRST, after=FIRST, seed=5)
@@ -94,3 +95,9 @@ def test_a_run_without_a_past_has_an_empty_lineage(tmp_path: Path) -> None:
     short: Recipe = variant(FIRST, max_epochs=1)
     training.train(short, tmp_path)
     assert record_of(tmp_path)["lineage"] == []
+
+
+def test_a_chain_goes_out_once_its_stages_are_trained(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="is to be trained first: .*stages/2 holds no finished"):
+        run_before(CHAIN, tmp_path)
+    assert run_before(FIRST, tmp_path) is None

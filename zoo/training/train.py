@@ -13,13 +13,13 @@ from typing import Any
 import filelock
 
 from zoo.core.recipe import Recipe, stages
-from zoo.errors import TrainingError
+from zoo.errors import MissingCheckpointError, TrainingError
 from zoo.ops.precision import float32_products
 from zoo.training.records import ENDED, TrainingResult, ended_by
 from zoo.training.run import Run
 from zoo.training.state import STATE_FILE
 
-__all__ = ["stage_folder", "train"]
+__all__ = ["run_before", "stage_folder", "train"]
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -63,9 +63,13 @@ def train(
     folder, started = Path(out_dir), time.monotonic()
     name = name or folder.name
     *before, last = [recipe] if initial_weights else stages(recipe)
+    folders = [*(stage_folder(folder, number) for number in range(1, len(before) + 1)), folder]
+    if resume and not any((part / STATE_FILE).exists() for part in folders):
+        raise MissingCheckpointError(
+            f"Nothing to resume: {folder / STATE_FILE} does not exist. Leave out --resume."
+        )
     previous: Path | None = None
-    for number, stage in enumerate(before, 1):
-        part = stage_folder(folder, number)
+    for number, (stage, part) in enumerate(zip(before, folders, strict=False), 1):
         if ended_by(part) not in ENDED:
             result = _train(
                 stage,
@@ -84,13 +88,30 @@ def train(
         last,
         folder,
         name,
-        resume=resume and (previous is None or (folder / STATE_FILE).exists()),
+        resume=resume and (folder / STATE_FILE).exists(),
         initial_weights=initial_weights,
         before=previous,
         max_seconds=max_seconds - (time.monotonic() - started),
         progress=progress,
         strategy=strategy,
     )
+
+
+def run_before(recipe: Recipe, folder: Path) -> Path | None:
+    """The folder of the stage that the chain's last one goes on from; None without a chain.
+
+    folder: of the chain's run. Raises TrainingError where that stage has not been trained.
+    """
+    number = len(stages(recipe)) - 1
+    if not number:
+        return None
+    part = stage_folder(folder, number)
+    if ended_by(part) not in ENDED:
+        raise TrainingError(
+            f"The recipe goes on from another run, which is to be trained first: {part} holds no "
+            "finished one."
+        )
+    return part
 
 
 def stage_folder(folder: Path, number: int) -> Path:

@@ -35,6 +35,7 @@ from zoo.store.files import write_text_atomic
 from zoo.store.folder import software_versions
 from zoo.training.portable import arrays
 from zoo.training.run import Run
+from zoo.training.train import run_before
 
 __all__ = ["FORMAT_VERSION", "MANIFEST_FILE", "PART_BYTES", "described", "export_step"]
 
@@ -78,7 +79,7 @@ def export_step(
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
-        raise ExportError(f"{folder} is not empty: give --export-step a new folder.")
+        raise ExportError(f"{folder} is not empty: give a new folder.")
     if data_part_bytes < 1 or reference_steps < 0:
         raise ConfigError(
             "Expected parts of at least one byte and 0 or more reference steps; got "
@@ -90,7 +91,15 @@ def export_step(
         )
     if importlib.util.find_spec("jax") is None:
         raise ExportError("Exporting a step needs JAX: pip install 'density-zoo[portable]'.")
-    run = Run(recipe, Path(run_folder), name, resume=resume, initial_weights=initial_weights)
+    before = None if initial_weights else run_before(recipe, Path(run_folder))
+    run = Run(
+        recipe,
+        Path(run_folder),
+        name,
+        resume=resume,
+        initial_weights=initial_weights,
+        before=before,
+    )
     manifest = {
         "format_version": FORMAT_VERSION,
         "name": name,
