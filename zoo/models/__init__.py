@@ -35,6 +35,7 @@ FAMILIES = {
     "nsf": "zoo.models.flows.nsf:NSF",
     "nsf_coupling": "zoo.models.flows.nsf:NSFCoupling",
     "nsf_patches": "zoo.models.flows.patch_nsf:NSFPatches",
+    "idf": "zoo.models.discrete.idf:IDF",
     "wavenet": "zoo.models.audio.wavenet:WaveNet",
     "parallel_wavenet": "zoo.models.audio.parallel_wavenet:ParallelWaveNet",
 }
