@@ -15,6 +15,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
+from tiny import plain
 
 from zoo.core.recipe import Dataset, Optimizer, Recipe
 from zoo.data import sources
@@ -39,13 +40,7 @@ def dataset(name: str, context: str = "") -> Dataset:
 RECIPES = {
     "nice": Recipe(
         family="nice",
-        config={
-            "event_shape": [4, 4, 1],
-            "preprocessing": {"num_levels": 256, "transform": "unit"},
-            "num_couplings": 2,
-            "hidden_units": [16],
-            "dropout": 0.2,
-        },
+        config=plain("nice"),
         dataset=dataset("images"),
         optimizer=Optimizer(
             learning_rate=5e-3,
@@ -64,15 +59,7 @@ RECIPES = {
     ),
     "realnvp": Recipe(
         family="realnvp",
-        config={
-            "event_shape": [4, 4, 1],
-            "preprocessing": {"num_levels": 256, "transform": "logit", "alpha": 0.05},
-            "num_scales": 1,
-            "num_final": 2,
-            "filters": 4,
-            "num_blocks": 1,
-            "conditioner_batch_norm": True,
-        },
+        config=plain("realnvp"),
         dataset=dataset("images"),
         optimizer=Optimizer(learning_rate=2e-3, clip_norm=10.0),
         batch_size=BATCH_SIZE,
@@ -85,14 +72,7 @@ RECIPES = {
     ),
     "maf": Recipe(
         family="maf",
-        config={
-            "event_shape": [3],
-            "preprocessing": {"whitening": "standardise"},
-            "context_size": 2,
-            "num_layers": 2,
-            "hidden_units": [8],
-            "normalization": "batch_norm",
-        },
+        config=plain("maf"),
         dataset=dataset("features", context="label"),
         optimizer=Optimizer(learning_rate=5e-3),
         batch_size=BATCH_SIZE,

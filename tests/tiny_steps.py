@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import tiny_runs
+from tiny import plain
 
 from zoo.core.recipe import Recipe
 
@@ -24,30 +25,23 @@ TINY: dict[str, Recipe] = {
     family: dataclasses.replace(recipe, validate_every=5)
     for family, recipe in {
         "nice": tiny_runs.RECIPES["nice"],
-        "realnvp": dataclasses.replace(_REALNVP, config={**_REALNVP.config, "num_final": 1}),
+        "realnvp": dataclasses.replace(_REALNVP, config=plain("realnvp", num_final=1)),
         "maf": _MAF,
         "made": dataclasses.replace(
             _MAF,
             family="made",
-            config={"event_shape": [3], "context_size": 2, "hidden_units": [8]},
+            config=plain("made"),
             ema_decay=0.0,
         ),
         "nsf": dataclasses.replace(
             _MAF,
             family="nsf",
-            config={
-                "event_shape": [3],
-                "context_size": 2,
-                "num_layers": 2,
-                "num_units": 8,
-                "num_blocks": 1,
-                "num_bins": 4,
-            },
+            config=plain("nsf"),
         ),
         "planar": dataclasses.replace(
             _MAF,
             family="planar",
-            config={"event_shape": [2], "num_layers": 3},
+            config=plain("planar"),
             dataset=tiny_runs.dataset("points"),
             energy="u2",
             annealing="joint",
@@ -56,34 +50,13 @@ TINY: dict[str, Recipe] = {
         "wavenet": dataclasses.replace(
             _MAF,
             family="wavenet",
-            config={
-                "event_shape": [48],
-                "output": "gaussian",
-                "num_stacks": 1,
-                "layers_per_stack": 3,
-                "residual_channels": 4,
-                "skip_channels": 4,
-                "context_size": 6,
-                "context_factors": [3, 2],
-                "context_channels": 4,
-                "frame_size": 8,
-                "position_frames": 4,
-            },
+            config=plain("wavenet", event_shape=[48], output="gaussian", layers_per_stack=3),
             dataset=tiny_runs.dataset("clips", context="label"),
         ),
         "iaf_vae": dataclasses.replace(
             tiny_runs.RECIPES["nice"],
             family="iaf_vae",
-            config={
-                "event_shape": [4, 4, 1],
-                "preprocessing": {"num_levels": 2, "transform": "unit"},
-                "latent_size": 3,
-                "hidden_units": [8],
-                "features": 8,
-                "num_flows": 2,
-                "made_units": [8],
-                "context_features": 4,
-            },
+            config=plain("iaf_vae"),
             dynamic_binarization=True,
             annealing_steps=10,
             initialization_rows=0,

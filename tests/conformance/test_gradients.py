@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases import MODELS
+from cases import MODELS, having
 from numpy.testing import assert_allclose
+
+from zoo.core.capabilities import Scores
 
 
 def _mean_nats(model, x, labels, *, training: bool) -> tf.Tensor:
-    return -tf.reduce_mean(model.score(x, labels, tf.constant([1, 2]), training=training))
+    context = model.checked_context(labels, rows=None)
+    return -tf.reduce_mean(model.score(x, context, tf.constant([1, 2]), training=training))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", having(Scores))
 def test_every_trainable_weight_gets_a_gradient(name: str) -> None:
     case = MODELS[name]
     model = case.build("float64")
@@ -37,7 +40,7 @@ def test_every_trainable_weight_gets_a_gradient(name: str) -> None:
     assert all(g is None or np.isfinite(g).all() for g in gradients)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", having(Scores))
 def test_gradients_are_the_slope_of_the_loss(name: str) -> None:
     """Along one random direction in weight space, against a central difference in float64."""
     case = MODELS[name]
