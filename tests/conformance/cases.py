@@ -27,6 +27,7 @@ __all__ = [
     "NO_BIJECTOR_ROW",
     "NUM_ROWS",
     "ModelCase",
+    "dense",
     "having",
     "jacobians",
     "randomise",
@@ -394,10 +395,18 @@ MODELS |= {
     ),
     "wavenet-mel": ModelCase(
         family="wavenet",
-        config={**TINY["wavenet"], **NO_FACTORS, "mel_bins": 3, "log_scale_floor": -7.0},
+        config={
+            **TINY["wavenet"],
+            **NO_FACTORS,
+            "mel_bins": 3,
+            "output": "gaussian",
+            "log_scale_floor": -7.0,
+        },
         cannot={"context": "its condition is a spectrogram"},
     ),
-    "wavenet": ModelCase(family="wavenet", config=TINY["wavenet"]),
+    "wavenet": ModelCase(
+        family="wavenet", config={**TINY["wavenet"], "output": "logistic_mixture"}
+    ),
     "parallel-wavenet": ModelCase(
         family="parallel_wavenet",
         config={
@@ -427,6 +436,11 @@ ALL_BIJECTORS: dict[str, Any] = {
     **BIJECTORS,
     **{f"model-{name}": MODELS[name] for name in having(Bijective)},
 }
+
+
+def dense(gradients: list[Any]) -> list[Any]:
+    """Gradients as tensors: those of looked-up rows of a table come as slices."""
+    return [None if g is None else tf.convert_to_tensor(g) for g in gradients]
 
 
 def jacobians(function: Callable[[Any], Any], x: Any) -> np.ndarray:

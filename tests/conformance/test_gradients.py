@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases import MODELS, having
+from cases import MODELS, dense, having
 from numpy.testing import assert_allclose
 
 from zoo.core.capabilities import Scores
@@ -23,7 +23,7 @@ def test_every_trainable_weight_gets_a_gradient(name: str) -> None:
     x, labels = tf.constant(case.rows(16)), case.labels(16)
     with tf.GradientTape() as tape:
         loss = _mean_nats(model, x, labels, training=True)
-    gradients = tape.gradient(loss, model.trainable_variables)
+    gradients = dense(tape.gradient(loss, model.trainable_variables))
     idle = [
         variable.path
         for variable, gradient in zip(model.trainable_variables, gradients, strict=True)
@@ -49,7 +49,7 @@ def test_gradients_are_the_slope_of_the_loss(name: str) -> None:
     variables = model.trainable_variables
     with tf.GradientTape() as tape:
         loss = _mean_nats(model, x, labels, training=False)
-    gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+    gradients = dense(tape.gradient(loss, variables, unconnected_gradients="zero"))
     rng = np.random.default_rng(0)
     start = [v.numpy() for v in variables]
     direction = [rng.normal(size=v.shape) for v in variables]

@@ -95,6 +95,7 @@ PATCHES = {"event_shape": (8,), "preprocessing": Preprocessing(whitening="standa
 # default.
 VAES = {
     "context_size": 0,
+    "num_blocks": 3,
     "preprocessing": Preprocessing(num_levels=32, transform="unit", alpha=0.125),
 }
 CLIPS = {"event_shape": (640,), "preprocessing": Preprocessing(alpha=0.125)}

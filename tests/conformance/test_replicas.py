@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases import MODELS, having
+from cases import MODELS, dense, having
 from numpy.testing import assert_allclose
 
 from zoo.core.capabilities import Scores
@@ -20,7 +20,8 @@ def _mean_nats_and_gradients(model, x, labels):
         context = model.checked_context(labels, rows=None)
         nats = -model.score(x, context, tf.constant([5, 6]), training=True)
         loss = tf.reduce_sum(nats) / NUM_ROWS
-    return loss, tape.gradient(loss, model.trainable_variables, unconnected_gradients="zero")
+    variables = model.trainable_variables
+    return loss, dense(tape.gradient(loss, variables, unconnected_gradients="zero"))
 
 
 def _differences(case, strategy: tf.distribute.Strategy) -> tuple[float, float, float]:
