@@ -11,24 +11,15 @@ from typing import Any
 import numpy as np
 import tiny_runs
 import tiny_steps
+from tiny import plain
 
 from zoo import models
 from zoo.core.recipe import SGD, Distillation, Optimizer, Recipe, variant
 
 BATCH = 8
-_AUDIO: dict[str, Any] = {
-    "event_shape": [32],
-    "residual_channels": 4,
-    "skip_channels": 4,
-    "context_size": 6,
-    "context_factors": [3, 2],
-    "context_channels": 4,
-    "frame_size": 8,
-    "position_frames": 4,
-}
 _WAVENET = Recipe(
     family="wavenet",
-    config={**_AUDIO, "num_stacks": 1, "layers_per_stack": 2, "num_mixtures": 2},
+    config=plain("wavenet"),
     data=tiny_runs.RECIPES["maf"].dataset,
     training=SGD(
         optimizer=Optimizer(learning_rate=1e-3, clip_norm=3000.0),
@@ -52,7 +43,7 @@ RECIPES: dict[str, Recipe] = {
     "parallel_wavenet": variant(
         _WAVENET,
         family="parallel_wavenet",
-        config={**_AUDIO, "layers_per_flow": [2, 2], "base": "normal"},
+        config=plain("parallel_wavenet"),
         objective=Distillation(teacher="tiny_teacher", divergence="gaussian", contrastive=0.3),
     ),
 }
@@ -83,11 +74,12 @@ def randomised(model: Any, seed: int = 0) -> Any:
 def rows(recipe: Recipe, count: int = BATCH, seed: int = 5) -> tuple[np.ndarray, Any]:
     """(x, context or None), as the dataset would store them."""
     rng = np.random.default_rng(seed)
-    shape = (count, *recipe.config["event_shape"])
-    if recipe.family in ("wavenet", "parallel_wavenet"):
+    space = models.model_class(recipe.family).config_class.from_dict(recipe.config).data_space()
+    shape = (count, *space.shape)
+    if space.medium == "audio":
         x = rng.integers(-9000, 9000, shape).astype("int16")
-    elif len(shape) == 4:
-        x = rng.integers(0, 256, shape).astype("uint8")
+    elif space.is_integer:
+        x = rng.integers(0, 256, shape).astype("uint8")  # before a recipe's binarisation
     else:
         x = rng.normal(size=shape).astype("float32")
     classes = recipe.config.get("context_size", 0)

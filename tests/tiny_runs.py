@@ -15,6 +15,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
+from tiny import plain
 
 from zoo.core.recipe import SGD, Flips, Optimizer, Recipe, Rows
 from zoo.data import sources
@@ -39,13 +40,7 @@ def dataset(name: str, context: str = "") -> Rows:
 RECIPES = {
     "nice": Recipe(
         family="nice",
-        config={
-            "event_shape": [4, 4, 1],
-            "preprocessing": {"num_levels": 256, "transform": "unit"},
-            "num_couplings": 2,
-            "hidden_units": [16],
-            "dropout": 0.2,
-        },
+        config=plain("nice"),
         data=dataset("images"),
         training=SGD(
             optimizer=Optimizer(
@@ -66,15 +61,7 @@ RECIPES = {
     ),
     "realnvp": Recipe(
         family="realnvp",
-        config={
-            "event_shape": [4, 4, 1],
-            "preprocessing": {"num_levels": 256, "transform": "logit", "alpha": 0.05},
-            "num_scales": 1,
-            "num_final": 2,
-            "filters": 4,
-            "num_blocks": 1,
-            "conditioner_batch_norm": True,
-        },
+        config=plain("realnvp"),
         data=dataset("images"),
         training=SGD(
             optimizer=Optimizer(learning_rate=2e-3, clip_norm=10.0),
@@ -89,14 +76,7 @@ RECIPES = {
     ),
     "maf": Recipe(
         family="maf",
-        config={
-            "event_shape": [3],
-            "preprocessing": {"whitening": "standardise"},
-            "context_size": 2,
-            "num_layers": 2,
-            "hidden_units": [8],
-            "normalization": "batch_norm",
-        },
+        config=plain("maf"),
         data=dataset("features", context="label"),
         training=SGD(
             optimizer=Optimizer(learning_rate=5e-3),

@@ -1,429 +1,52 @@
-"""One tiny row for every bijector and model.
+"""One tiny row for every family, and several for those with several forms.
 
-The laws in the files beside this one run over all rows.
-Weights are randomised, so that an identity initialisation hides nothing. What a row cannot do is
-declared in `cannot` with a reason, and the law then asserts that declaration.
+The laws in the files beside this one hang on what a model can do: `having(Bijective)` names the
+rows of a law about bijections. Weights are randomised, so that an identity initialisation hides
+nothing. What a row cannot do is declared in `cannot` with a reason, and the law then asserts that
+declaration.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from bijector_cases import BIJECTORS, NO_BIJECTOR_ROW, NUM_ROWS
+from model_cases import ModelCase, randomise, shared_model
+from tiny import TINY
 
 from zoo import models
-from zoo.bijectors.autoregressive import AutoregressiveFlow, Interleave, Reverse
-from zoo.bijectors.base import FlowChain
-from zoo.bijectors.coupling import CheckerboardCoupling, SplitCoupling
-from zoo.bijectors.elementwise import BatchNorm, DiagonalAffine, ExponentialTails
-from zoo.bijectors.inverse_autoregressive import InverseAutoregressive
-from zoo.bijectors.linear import LULinear, UnitTriangular
-from zoo.bijectors.mixture import MixtureQuantile
-from zoo.bijectors.multiscale import FactorOut, Unsqueeze
-from zoo.bijectors.planar import Planar
-from zoo.bijectors.preprocessing import PixelScaling, SeparableWhitening, ZCAWhitening
-from zoo.bijectors.radial import Radial
-from zoo.bijectors.scalar import Affine, Chained, Elementwise
-from zoo.bijectors.spline import RationalQuadratic
-from zoo.bijectors.sylvester import Sylvester, householder, orthogonal, triangular
-from zoo.bijectors.symmetry import SquareEquivariant
-from zoo.ops.masks import checkerboard
-
-tfb = tfp.bijectors
-
-Bijector = Any
-NUM_ROWS = 3
-
-
-def randomise(model: Any, seed: int = 0, scale: float = 1.0) -> Any:
-    """Every weight drawn anew, the fitted preprocessing and the seed generators left alone."""
-    rng = np.random.default_rng(seed)
-    for variable in model.variables:
-        owner, _, name = variable.path.rpartition("/")
-        if (
-            owner.startswith(("zca", "separable", "standardisation"))
-            or name == "seed_generator_state"
-        ):
-            continue
-        if name in ("variance", "moving_variance", "magnitude", "factor"):
-            value = rng.uniform(0.5, 1.2, variable.shape)
-        elif len(variable.shape) >= 2:
-            value = scale * rng.normal(size=variable.shape) / np.sqrt(np.prod(variable.shape[:-1]))
-        else:
-            value = 0.3 * scale * rng.normal(size=variable.shape)
-        variable.assign(value)
-    return model
-
-
-@dataclass(frozen=True, kw_only=True)
-class BijectorCase:
-    """A bijector on latents [batch, *latent_shape], built for a float dtype."""
-
-    build: Callable[[Any], Bijector]
-    latent_shape: tuple[int, ...]
-    data_shape: tuple[int, ...] | None = None
-
-    def bijector(self, dtype: str = "float64") -> Bijector:
-        return self.build(tf.as_dtype(dtype))
-
-    def latents(self, num_rows: int = NUM_ROWS, dtype: str = "float64", seed: int = 1) -> Any:
-        z = np.random.default_rng(seed).normal(size=(num_rows, *self.latent_shape))
-        return tf.constant(z, dtype)
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        return self.data_shape or self.latent_shape
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelCase:
-    """A model of a family with a tiny config. `cannot`: law -> the reason why it does not hold.
-
-    weight_scale: of the random weights; below 1 for splines, whose densities are jagged else.
-    """
-
-    family: str
-    config: Mapping[str, Any]
-    weight_scale: float = 1.0
-    cannot: Mapping[str, str] = field(default_factory=dict)
-
-    def build(self, dtype: str = "float32", seed: int = 0, **changes: Any) -> Any:
-        """A new model with whitening fitted to its rows and every weight random."""
-        model = models.create(self.family, dtype=dtype, **{**self.config, **changes})
-        model.adapt_whitening(self.rows(64, seed=seed + 100))
-        return randomise(model, seed, self.weight_scale)
-
-    def rows(self, num_rows: int = NUM_ROWS, seed: int = 2) -> np.ndarray:
-        """Data as a dataset would store them."""
-        rng = np.random.default_rng(seed)
-        shape = (num_rows, *self.event_shape)
-        if len(self.event_shape) == 3:
-            return rng.integers(0, 256, shape).astype("uint8")
-        return (1.5 * rng.normal(size=shape) + 0.3).astype("float32")
-
-    def labels(self, num_rows: int = NUM_ROWS) -> np.ndarray | None:
-        size = self.config.get("context_size", 0)
-        return np.arange(num_rows, dtype="int32") % size if size else None
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        return self.config["event_shape"]
-
-    @property
-    def event_size(self) -> int:
-        return int(np.prod(self.event_shape))
-
-    # The model's chain is a row of the bijector laws as well.
-
-    @property
-    def latent_shape(self) -> tuple[int, ...]:
-        return (self.event_size,)
-
-    def bijector(self, dtype: str = "float64") -> Bijector:
-        return shared_model(self, dtype).bijector(self.labels())
-
-    latents = BijectorCase.latents
-
-
-_MODELS: dict[tuple[int, str], Any] = {}
-
-
-def shared_model(case: ModelCase, dtype: str = "float32") -> Any:
-    """The case's model, built once a run: for laws that do not change its weights."""
-    key = (id(case), dtype)
-    if key not in _MODELS:
-        _MODELS[key] = case.build(dtype)
-    return _MODELS[key]
-
-
-# Conditioners with fixed random matrices: callables for bijectors, with no zoo network in them.
-
-
-def dense_conditioner(
-    num_in: int, num_out: int, *, seed: int = 0, additive: bool = False
-) -> Callable[[Any], Any]:
-    """[..., num_in] -> (shift, log_scale), each [..., num_out]."""
-    w = np.random.default_rng(seed).normal(size=(num_in, 2 * num_out))
-
-    def conditioner(x: Any) -> Any:
-        shift, log_scale = tf.split(tf.tanh(tf.tensordot(x, tf.constant(w, x.dtype), 1)), 2, -1)
-        return shift, None if additive else log_scale
-
-    return conditioner
-
-
-def image_conditioner(shape: tuple[int, int, int], *, seed: int = 0) -> Callable[[Any], Any]:
-    """[..., h, w, c] -> (shift, log_scale) of the same shape; every pixel sees every pixel."""
-    size = int(np.prod(shape))
-    dense = dense_conditioner(size, size, seed=seed)
-
-    def conditioner(x: Any) -> Any:
-        batch = x.shape[:-3]
-        outputs = dense(tf.reshape(x, [*batch, size]))
-        return tuple(tf.reshape(y, [*batch, *shape]) for y in outputs)
-
-    return conditioner
-
-
-def autoregressive_conditioner(size: int, *, seed: int = 0) -> Callable[[Any], Any]:
-    """[..., D] -> (shift, log_scale), those of coordinate i functions of x_<i alone."""
-    rng = np.random.default_rng(seed)
-    weights = [np.triu(rng.normal(size=(size, size)), 1) for _ in range(2)]
-
-    def conditioner(x: Any) -> Any:
-        return tuple(0.3 + tf.tanh(tf.tensordot(x, tf.constant(w, x.dtype), 1)) for w in weights)
-
-    return conditioner
-
-
-def _vector(size: int, seed: int, dtype: Any, *, low: float = -0.7, high: float = 0.7) -> Any:
-    return tf.constant(np.random.default_rng(seed).uniform(low, high, size), dtype)
-
-
-def _batch_norm(event_shape: tuple[int, ...], dtype: Any) -> Bijector:
-    channels = event_shape[-1]
-    moments = (_vector(channels, 1, dtype), _vector(channels, 2, dtype, low=0.3, high=2.0))
-    return BatchNorm(
-        lambda unused_x: moments,
-        log_gamma=_vector(channels, 3, dtype),
-        beta=_vector(channels, 4, dtype),
-        epsilon=1e-3,
-        event_shape=event_shape,
-    )
-
-
-def _pixel_scaling(transform: Any, event_ndims: int) -> Callable[[Any], Bijector]:
-    return lambda _: PixelScaling(
-        num_levels=256, transform=transform, alpha=0.05, event_ndims=event_ndims
-    )
-
-
-def zca_matrices(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """(W, W**-1) of a random symmetric positive W, in float64."""
-    root = np.random.default_rng(5).normal(size=(size, size))
-    matrix = root @ root.T / size + 0.5 * np.eye(size)
-    return matrix, np.linalg.inv(matrix)
-
-
-def _zca(event_shape: tuple[int, ...], dtype: Any) -> Bijector:
-    size = int(np.prod(event_shape))
-    matrix, inverse = zca_matrices(size)
-    return ZCAWhitening(
-        mean=_vector(size, 6, dtype),
-        matrix=tf.constant(matrix, dtype),
-        inverse_matrix=tf.constant(inverse, dtype),
-        log_det=tf.constant(np.linalg.slogdet(matrix)[1], dtype),
-        event_shape=event_shape,
-    )
-
-
-def _separable(dtype: Any) -> Bijector:
-    pairs = [zca_matrices(size) for size in IMAGE]
-    total = sum(np.linalg.slogdet(matrix)[1] * np.prod(IMAGE) / len(matrix) for matrix, _ in pairs)
-    return SeparableWhitening(
-        mean=tf.reshape(_vector(int(np.prod(IMAGE)), 6, dtype), IMAGE),
-        matrices=[tf.constant(matrix, dtype) for matrix, _ in pairs],
-        inverse_matrices=[tf.constant(inverse, dtype) for _, inverse in pairs],
-        log_det=tf.constant(total, dtype),
-    )
-
-
-def _matrix(rows: int, columns: int, seed: int, dtype: Any) -> Any:
-    return tf.constant(np.random.default_rng(seed).normal(size=(rows, columns)), dtype)
-
-
-def _sylvester(make_frame: Callable[[Any], Any], size: int, dtype: Any) -> Bijector:
-    matrices = [_matrix(size, size, seed, dtype) for seed in (1, 2)]
-    return Sylvester(make_frame(dtype), *matrices, _vector(size, 3, dtype))
-
-
-def _flow_chain(dtype: Any) -> Bijector:
-    affine = DiagonalAffine(_vector(5, 0, dtype), _vector(5, 1, dtype), event_shape=(5,))
-    return FlowChain([affine, Reverse(), SplitCoupling(3, dense_conditioner(3, 2))])
-
-
-def _elementwise(scalar_map: Any, dtype: Any) -> Bijector:
-    """The map with random parameters of five coordinates."""
-    shape = (5, scalar_map.num_parameters)
-    return Elementwise(scalar_map, tf.constant(np.random.default_rng(7).normal(size=shape), dtype))
-
-
-def _lu_linear(dtype: Any) -> Bijector:
-    factors = tf.constant(0.5 * np.random.default_rng(8).normal(size=(5, 5)), dtype)
-    return LULinear(factors, _vector(5, 9, dtype), (2, 4, 0, 1, 3))
-
-
-def _square_equivariant(num_positions: int, dtype: Any) -> Bijector:
-    affine = DiagonalAffine(_vector(8, 0, dtype), _vector(8, 1, dtype), event_shape=(8,))
-    flow = FlowChain([affine, SplitCoupling(4, dense_conditioner(4, 4))])
-    return SquareEquivariant(flow, 0.7, num_positions)
-
-
-def _splines_by_coupling(_: Any) -> Bijector:
-    splines = RationalQuadratic(4, 2.0)
-    rows = dense_conditioner(3, 11)  # (shift, log_scale) of 11: 2 coordinates of 11 parameters
-
-    def parameters(x: Any) -> Any:
-        return 2.0 * tf.stack(rows(x), -2)
-
-    return SplitCoupling(3, parameters, splines)
-
-
-def _factor_out(_: Any) -> Bijector:
-    conditioner = image_conditioner((2, 2, 2))
-    couplings = [
-        CheckerboardCoupling(checkerboard(2, 2, even_first=b), conditioner) for b in (True, False)
-    ]
-    return FactorOut(tfb.Chain(couplings), num_kept=2)
-
-
-IMAGE = (2, 4, 1)
-
-BIJECTORS: dict[str, BijectorCase] = {
-    "split-additive": BijectorCase(
-        build=lambda _: SplitCoupling(3, dense_conditioner(3, 2, additive=True)), latent_shape=(5,)
-    ),
-    "split-affine-first": BijectorCase(
-        build=lambda _: SplitCoupling(3, dense_conditioner(3, 2)), latent_shape=(5,)
-    ),
-    "split-affine-second": BijectorCase(
-        build=lambda _: SplitCoupling(3, dense_conditioner(2, 3), condition_on_first=False),
-        latent_shape=(5,),
-    ),
-    "split-channels": BijectorCase(
-        build=lambda _: SplitCoupling(2, dense_conditioner(2, 2), event_ndims=3),
-        latent_shape=(2, 2, 4),
-    ),
-    "checkerboard-even": BijectorCase(
-        build=lambda _: CheckerboardCoupling(checkerboard(2, 4), image_conditioner(IMAGE)),
-        latent_shape=IMAGE,
-    ),
-    "checkerboard-odd": BijectorCase(
-        build=lambda _: CheckerboardCoupling(
-            checkerboard(2, 4, even_first=False), image_conditioner(IMAGE)
-        ),
-        latent_shape=IMAGE,
-    ),
-    "diagonal-affine": BijectorCase(
-        build=lambda dtype: DiagonalAffine(
-            _vector(4, 0, dtype), _vector(4, 1, dtype), event_shape=(4,)
-        ),
-        latent_shape=(4,),
-    ),
-    "diagonal-affine-channels": BijectorCase(
-        build=lambda dtype: DiagonalAffine(
-            _vector(2, 0, dtype), _vector(2, 1, dtype), event_shape=(2, 3, 2)
-        ),
-        latent_shape=(2, 3, 2),
-    ),
-    "batch-norm": BijectorCase(build=functools.partial(_batch_norm, (4,)), latent_shape=(4,)),
-    "batch-norm-channels": BijectorCase(
-        build=functools.partial(_batch_norm, (2, 3, 2)), latent_shape=(2, 3, 2)
-    ),
-    "autoregressive": BijectorCase(
-        build=lambda _: AutoregressiveFlow(autoregressive_conditioner(5)), latent_shape=(5,)
-    ),
-    "inverse-autoregressive": BijectorCase(
-        build=lambda _: InverseAutoregressive(autoregressive_conditioner(5)), latent_shape=(5,)
-    ),
-    "planar": BijectorCase(
-        build=lambda dtype: Planar(
-            _vector(4, 1, dtype), _vector(4, 2, dtype, low=-2.0, high=2.0), _vector(1, 3, dtype)[0]
-        ),
-        latent_shape=(4,),
-    ),
-    "planar-folding": BijectorCase(  # w.u = -1.5: the constraint bends u by much
-        build=lambda dtype: Planar(
-            _vector(4, 1, dtype), -3.0 * _vector(4, 1, dtype), _vector(1, 3, dtype)[0]
-        ),
-        latent_shape=(4,),
-    ),
-    "radial-expanding": BijectorCase(
-        build=lambda dtype: Radial(_vector(4, 1, dtype), *tf.constant([0.3, 2.0], dtype)),
-        latent_shape=(4,),
-    ),
-    "radial-contracting": BijectorCase(
-        build=lambda dtype: Radial(_vector(4, 1, dtype), *tf.constant([1.0, -2.0], dtype)),
-        latent_shape=(4,),
-    ),
-    "sylvester-orthogonal": BijectorCase(
-        build=functools.partial(_sylvester, lambda dtype: orthogonal(_matrix(5, 3, 4, dtype)), 3),
-        latent_shape=(5,),
-    ),
-    "sylvester-householder": BijectorCase(
-        build=functools.partial(_sylvester, lambda dtype: householder(_matrix(2, 5, 4, dtype)), 5),
-        latent_shape=(5,),
-    ),
-    "sylvester-triangular": BijectorCase(
-        build=functools.partial(_sylvester, lambda _: triangular(reverse=False), 4),
-        latent_shape=(4,),
-    ),
-    "sylvester-reversed": BijectorCase(
-        build=functools.partial(_sylvester, lambda _: triangular(reverse=True), 4),
-        latent_shape=(4,),
-    ),
-    "elementwise-affine": BijectorCase(
-        build=functools.partial(_elementwise, Affine(3.0)), latent_shape=(5,)
-    ),
-    "elementwise-spline": BijectorCase(
-        build=functools.partial(_elementwise, RationalQuadratic(5, 1.5)), latent_shape=(5,)
-    ),
-    "elementwise-chained": BijectorCase(
-        build=functools.partial(_elementwise, Chained((Affine(1.5), RationalQuadratic(4, 2.0)))),
-        latent_shape=(5,),
-    ),
-    "elementwise-mixture": BijectorCase(
-        build=functools.partial(_elementwise, MixtureQuantile(3, 3.0)), latent_shape=(5,)
-    ),
-    "lu-linear": BijectorCase(build=_lu_linear, latent_shape=(5,)),
-    "unit-triangular": BijectorCase(
-        build=lambda dtype: UnitTriangular(_vector(6, 4, dtype)), latent_shape=(4,)
-    ),
-    "exponential-tails": BijectorCase(build=lambda _: ExponentialTails(0.75), latent_shape=(5,)),
-    "exponential-tails-and-lines": BijectorCase(
-        build=lambda _: ExponentialTails(0.5, max_slope=1.5), latent_shape=(5,)
-    ),
-    **{
-        f"square-equivariant-{number}": BijectorCase(
-            build=functools.partial(_square_equivariant, number), latent_shape=(8,)
-        )
-        for number in (2, 4, 8)
-    },
-    "split-spline": BijectorCase(build=_splines_by_coupling, latent_shape=(5,)),
-    "reverse": BijectorCase(build=lambda _: Reverse(), latent_shape=(5,)),
-    "interleave-even": BijectorCase(build=lambda _: Interleave(), latent_shape=(6,)),
-    "interleave-odd": BijectorCase(build=lambda _: Interleave(), latent_shape=(5,)),
-    "unsqueeze": BijectorCase(
-        build=lambda _: Unsqueeze(), latent_shape=(2, 1, 8), data_shape=(4, 2, 2)
-    ),
-    "flow-chain": BijectorCase(build=_flow_chain, latent_shape=(5,)),
-    "factor-out": BijectorCase(build=_factor_out, latent_shape=(2, 2, 3)),
-    "pixels-unit": BijectorCase(build=_pixel_scaling("unit", 1), latent_shape=(3,)),
-    "pixels-symmetric": BijectorCase(build=_pixel_scaling("symmetric", 3), latent_shape=IMAGE),
-    "pixels-logit": BijectorCase(build=_pixel_scaling("logit", 3), latent_shape=IMAGE),
-    "zca": BijectorCase(build=functools.partial(_zca, IMAGE), latent_shape=IMAGE),
-    "separable": BijectorCase(build=_separable, latent_shape=IMAGE),
-}
-
-# No row: an interface without maths, and a step of `adapt` that writes weights while it runs
-# (its effect is tested in tests/models/test_base.py).
-NO_BIJECTOR_ROW = {"OnePassBijector", "DataDependentAffine"}
-
-# Their rows are clips of 16-bit audio; their laws are tests/models/test_wavenet.py and
-# test_parallel_wavenet.py.
-AUDIO_FAMILIES = {"wavenet", "parallel_wavenet"}
-# Latents and data are not of one size; their laws are tests/models/test_vae.py.
-LATENT_FAMILIES = {family for family in models.FAMILIES if family.endswith("vae")}
-FAMILIES = [f for f in models.FAMILIES if f not in AUDIO_FAMILIES | LATENT_FAMILIES]
+from zoo.core.capabilities import Bijective
+
+__all__ = [
+    "ALL_BIJECTORS",
+    "BIJECTORS",
+    "MODELS",
+    "NO_BIJECTOR_ROW",
+    "NUM_ROWS",
+    "ModelCase",
+    "dense",
+    "having",
+    "jacobians",
+    "randomise",
+    "shared_model",
+]
 
 UNCONDITIONAL = "the system has no conditional form"
 NO_CONTEXT = {"context": UNCONDITIONAL}
+NO_LABELS = {"context": "a VAE has no context"}
 DROPOUT = "dropout draws other masks for a smaller batch"
+
+# Fields that a family's tiny config leaves at their defaults.
+OTHER_FORMS: dict[str, dict[str, Any]] = {
+    "planar_vae": {"amortised": False},
+    "radial_vae": {"amortised": False},
+    "sylvester_vae": {"kind": "householder"},
+    "iaf_vae": {"full_covariance": True, "gate_bias": 4.0},
+}
+NO_FACTORS = {"context_size": 0, "context_factors": (), "position_frames": 0}
 
 MODELS: dict[str, ModelCase] = {
     "nice-vector": ModelCase(
@@ -443,12 +66,7 @@ MODELS: dict[str, ModelCase] = {
     ),
     "nice-image": ModelCase(
         family="nice",
-        config={
-            "event_shape": (3, 3, 1),
-            "hidden_units": (8, 8),
-            "num_couplings": 2,
-            "dropout": 0.2,
-        },
+        config=TINY["nice"],
         cannot={**NO_CONTEXT, "replicas": DROPOUT},
     ),
     "nice-zca": ModelCase(
@@ -509,16 +127,7 @@ MODELS: dict[str, ModelCase] = {
     ),
     "realnvp-one-scale": ModelCase(
         family="realnvp",
-        config={
-            "event_shape": (2, 3, 1),
-            "num_scales": 1,
-            "num_final": 2,
-            "filters": 3,
-            "num_blocks": 1,
-            "conditioner_batch_norm": True,
-            "skip_connections": True,
-            "normalization": "batch_norm",
-        },
+        config={**TINY["realnvp"], "skip_connections": True, "normalization": "batch_norm"},
         cannot=NO_CONTEXT,
     ),
     "realnvp-flattened": ModelCase(
@@ -545,16 +154,8 @@ MODELS: dict[str, ModelCase] = {
             "log_scale_limit": 3.0,
         },
     ),
-    "maf-context": ModelCase(
-        family="maf",
-        config={
-            "event_shape": (3,),
-            "num_layers": 2,
-            "hidden_units": (8,),
-            "normalization": "none",
-            "context_size": 3,
-        },
-    ),
+    "maf-context": ModelCase(family="maf", config=TINY["maf"]),
+    "maf-plain": ModelCase(family="maf", config={**TINY["maf"], "normalization": "none"}),
     "maf-image": ModelCase(
         family="maf", config={"event_shape": (2, 3, 1), "num_layers": 2, "hidden_units": (10,)}
     ),
@@ -568,9 +169,8 @@ MODELS: dict[str, ModelCase] = {
     "made-2d": ModelCase(
         family="made",
         config={
+            **TINY["made"],
             "event_shape": (2,),
-            "hidden_units": (8,),
-            "context_size": 2,
             "activation": "tanh",
             "log_scale_limit": 2.0,
         },
@@ -589,21 +189,13 @@ MODELS: dict[str, ModelCase] = {
             "preprocessing": {"whitening": "standardise"},
         },
     ),
-    "iaf-context": ModelCase(
-        family="iaf",
-        config={"event_shape": (3,), "num_layers": 2, "hidden_units": (8,), "context_size": 3},
-    ),
+    "iaf-context": ModelCase(family="iaf", config=TINY["iaf"]),
     "planar-vector": ModelCase(
         family="planar", config={"event_shape": (5,), "num_layers": 4}, cannot=NO_CONTEXT
     ),
     "planar-2d": ModelCase(
         family="planar",
-        config={
-            "event_shape": (2,),
-            "num_layers": 3,
-            "base_scale": 2.0,
-            "preprocessing": {"whitening": "standardise"},
-        },
+        config={**TINY["planar"], "base_scale": 2.0, "preprocessing": {"whitening": "standardise"}},
         cannot=NO_CONTEXT,
     ),
     "radial-vector": ModelCase(
@@ -611,19 +203,13 @@ MODELS: dict[str, ModelCase] = {
     ),
     "radial-2d": ModelCase(
         family="radial",
-        config={
-            "event_shape": (2,),
-            "num_layers": 3,
-            "base_scale": 2.0,
-            "preprocessing": {"whitening": "standardise"},
-        },
+        config={**TINY["radial"], "base_scale": 2.0, "preprocessing": {"whitening": "standardise"}},
         cannot=NO_CONTEXT,
     ),
     "sylvester-2d": ModelCase(
         family="sylvester",
         config={
-            "event_shape": (2,),
-            "num_layers": 2,
+            **TINY["sylvester"],
             "base_scale": 2.0,
             "preprocessing": {"whitening": "standardise"},
         },
@@ -681,13 +267,10 @@ MODELS: dict[str, ModelCase] = {
         family="nsf",
         weight_scale=0.4,
         config={
+            **TINY["nsf"],
             "event_shape": (2,),
-            "num_layers": 2,
             "num_units": 9,
-            "num_blocks": 1,
-            "num_bins": 4,
             "tail_bound": 6.0,
-            "context_size": 2,
             "activation": "tanh",
         },
     ),
@@ -707,13 +290,8 @@ MODELS: dict[str, ModelCase] = {
         family="nsf_coupling",
         weight_scale=0.4,
         config={
-            "event_shape": (5,),
-            "num_layers": 3,
-            "num_units": 7,
-            "num_blocks": 1,
-            "num_bins": 3,
+            **TINY["nsf_coupling"],
             "tail_bound": 2.5,
-            "context_size": 3,
             "activation": "tanh",
             "preprocessing": {"whitening": "standardise"},
         },
@@ -722,14 +300,10 @@ MODELS: dict[str, ModelCase] = {
         family="nsf_patches",
         weight_scale=0.4,
         config={
-            "event_shape": (3,),
-            "num_layers": 2,
-            "num_units": 6,
-            "num_blocks": 1,
+            **TINY["nsf_patches"],
             "affine": True,
             "activation": "tanh",
             "preprocessing": {"whitening": "zca"},
-            "slope_softness": 1.0,
             "latent_bound": 1.0,
             "step_bound": 1.0,
         },
@@ -738,14 +312,10 @@ MODELS: dict[str, ModelCase] = {
         family="nsf_patches",
         weight_scale=0.4,
         config={
-            "event_shape": (3,),
-            "num_layers": 2,
-            "num_units": 6,
-            "num_blocks": 1,
+            **TINY["nsf_patches"],
             "num_bins": 3,
             "tail_bound": 2.5,
             "square_positions": 4,
-            "slope_softness": 1.0,
             "context_size": 2,
             "activation": "tanh",
             "dropout": 0.2,
@@ -775,10 +345,91 @@ MODELS: dict[str, ModelCase] = {
     ),
 }
 
+MODELS |= {
+    "vae-patches": ModelCase(
+        family="vae",
+        config={
+            **TINY["vae"],
+            "preprocessing": {"num_levels": 256, "transform": "unit"},
+            "network": "patch_conv",
+            "filters": 4,
+            "num_blocks": 1,
+            "free_bits": 0.25,
+        },
+        cannot=NO_LABELS,
+    ),
+    "vae-features": ModelCase(
+        family="vae",
+        config={"event_shape": (5,), "latent_size": 2, "hidden_units": (8,), "features": 6},
+        cannot=NO_LABELS,
+    ),
+    **{
+        family.replace("_", "-"): ModelCase(
+            family=family, config={**TINY[family], **OTHER_FORMS.get(family, {})}, cannot=NO_LABELS
+        )
+        for family in models.FAMILIES
+        if family.endswith("vae")
+    },
+    "wavenet-classes": ModelCase(
+        family="wavenet",
+        config={
+            **TINY["wavenet"],
+            "output": "mu_law",
+            "filter_size": 3,
+            "input_filter": 3,
+            "linear_input": True,
+            "num_durations": 2,
+            "sample_rate": 16000,
+        },
+    ),
+    "wavenet-mel": ModelCase(
+        family="wavenet",
+        config={
+            **TINY["wavenet"],
+            **NO_FACTORS,
+            "mel_bins": 3,
+            "output": "gaussian",
+            "log_scale_floor": -7.0,
+        },
+        cannot={"context": "its condition is a spectrogram"},
+    ),
+    "wavenet": ModelCase(
+        family="wavenet", config={**TINY["wavenet"], "output": "logistic_mixture"}
+    ),
+    "parallel-wavenet": ModelCase(
+        family="parallel_wavenet",
+        config={
+            **TINY["parallel_wavenet"],
+            "event_shape": (12,),
+            "filter_size": 3,
+            "log_scale_limit": 6.0,
+            "first_log_scale": -3.0,
+            "num_durations": 2,
+            "sample_rate": 16000,
+        },
+        weight_scale=0.3,
+    ),
+}
+
+
+def having(*capabilities: type) -> list[str]:
+    """The rows of the models that have them all."""
+    return [
+        name
+        for name, case in MODELS.items()
+        if all(issubclass(case.model_class, capability) for capability in capabilities)
+    ]
+
+
 ALL_BIJECTORS: dict[str, Any] = {
     **BIJECTORS,
-    **{f"model-{name}": case for name, case in MODELS.items()},
+    **{f"model-{name}": MODELS[name] for name in having(Bijective)},
 }
+
+
+def dense(gradients: list[Any]) -> list[Any]:
+    """Gradients as tensors: those of looked-up rows of a table come as slices."""
+    return [None if g is None else tf.convert_to_tensor(g) for g in gradients]
 
 
 def jacobians(function: Callable[[Any], Any], x: Any) -> np.ndarray:

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import pytest
 import tensorflow as tf
-from cases import MODELS, shared_model
+from cases import MODELS, having, shared_model
 from numpy.testing import assert_allclose
 
 from zoo.bijectors.base import forward_and_log_det
+from zoo.core.capabilities import Bijective, Encodes, Infers, Scores
 
 SEED = (3, 4)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", having(Scores))
 def test_eager_graph_and_xla_agree(name: str) -> None:
     case = MODELS[name]
     model = shared_model(case)
     x, labels = tf.constant(case.rows()), case.labels()
     seed = tf.constant(SEED)
+    context = model.checked_context(labels, rows=None)
     z = case.latents(dtype="float32")
 
     def numbers(x: tf.Tensor, z: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        score = model.score(x, labels, seed)
-        chain = model.chain(context=model.encoded_context(labels))
+        score = model.score(x, context, seed)
+        if not isinstance(model, Bijective):
+            return (score,)
+        chain = model.chain(context=model.encoded_context(context))
         return score, forward_and_log_det(chain, z, 1)[0]
 
     eager = numbers(x, z)
@@ -30,21 +34,24 @@ def test_eager_graph_and_xla_agree(name: str) -> None:
         for expected, actual in zip(eager, function(x, z), strict=True):
             assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
     # The public methods run as graphs over any batch size; they are the same numbers.
-    assert_allclose(model.log_prob(x, labels, seed=SEED), eager[0], rtol=1e-4)
-    assert_allclose(model.encode(x, labels), model._encode(x, labels), rtol=1e-4, atol=1e-4)
+    scored = model.elbo if isinstance(model, Infers) else model.log_prob  # what `fit` maximises
+    assert_allclose(scored(x, labels, seed=SEED), eager[0], rtol=1e-4)
+    if isinstance(model, Encodes):
+        expected = model._encode(x, context)
+        assert_allclose(model.encode(x, labels), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", having(Scores))
 def test_public_methods_trace_inside_a_graph(name: str) -> None:
     case = MODELS[name]
     model = shared_model(case)
     x, labels = case.rows(), case.labels()
     signature = [tf.TensorSpec([None, *case.event_shape], x.dtype)]
     if labels is not None:
-        signature.append(tf.TensorSpec([None], tf.int32))
+        signature.append(tf.TensorSpec([None, *labels.shape[1:]], labels.dtype))
     inside = tf.function(model.log_prob, input_signature=signature, autograph=False)
     arguments = [tf.constant(a) for a in (x, labels) if a is not None]
     assert_allclose(inside(*arguments), model.log_prob(x, labels), rtol=1e-4)
-    assert_allclose(
-        model(x, labels) if labels is not None else model(x), model.log_prob(x, labels), rtol=1e-4
-    )
+    scored = model.elbo if isinstance(model, Infers) else model.log_prob
+    called = model(x, labels) if labels is not None else model(x)
+    assert_allclose(called, scored(x, labels), rtol=1e-4)

@@ -5,22 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases import MODELS
+from cases import MODELS, dense, having
 from numpy.testing import assert_allclose
+
+from zoo.core.capabilities import Scores
 
 
 def _mean_nats(model, x, labels, *, training: bool) -> tf.Tensor:
-    return -tf.reduce_mean(model.score(x, labels, tf.constant([1, 2]), training=training))
+    context = model.checked_context(labels, rows=None)
+    return -tf.reduce_mean(model.score(x, context, tf.constant([1, 2]), training=training))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", having(Scores))
 def test_every_trainable_weight_gets_a_gradient(name: str) -> None:
     case = MODELS[name]
     model = case.build("float64")
     x, labels = tf.constant(case.rows(16)), case.labels(16)
     with tf.GradientTape() as tape:
         loss = _mean_nats(model, x, labels, training=True)
-    gradients = tape.gradient(loss, model.trainable_variables)
+    gradients = dense(tape.gradient(loss, model.trainable_variables))
     idle = [
         variable.path
         for variable, gradient in zip(model.trainable_variables, gradients, strict=True)
@@ -37,7 +40,7 @@ def test_every_trainable_weight_gets_a_gradient(name: str) -> None:
     assert all(g is None or np.isfinite(g).all() for g in gradients)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", having(Scores))
 def test_gradients_are_the_slope_of_the_loss(name: str) -> None:
     """Along one random direction in weight space, against a central difference in float64."""
     case = MODELS[name]
@@ -46,7 +49,7 @@ def test_gradients_are_the_slope_of_the_loss(name: str) -> None:
     variables = model.trainable_variables
     with tf.GradientTape() as tape:
         loss = _mean_nats(model, x, labels, training=False)
-    gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+    gradients = dense(tape.gradient(loss, variables, unconnected_gradients="zero"))
     rng = np.random.default_rng(0)
     start = [v.numpy() for v in variables]
     direction = [rng.normal(size=v.shape) for v in variables]

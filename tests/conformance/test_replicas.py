@@ -6,8 +6,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases import MODELS
+from cases import MODELS, dense, having
 from numpy.testing import assert_allclose
+
+from zoo.core.capabilities import Scores
 
 NUM_ROWS = 8
 
@@ -15,9 +17,11 @@ NUM_ROWS = 8
 def _mean_nats_and_gradients(model, x, labels):
     """Of the rows here, divided by the global batch."""
     with tf.GradientTape() as tape:
-        nats = -model.score(x, labels, tf.constant([5, 6]), training=True)
+        context = model.checked_context(labels, rows=None)
+        nats = -model.score(x, context, tf.constant([5, 6]), training=True)
         loss = tf.reduce_sum(nats) / NUM_ROWS
-    return loss, tape.gradient(loss, model.trainable_variables, unconnected_gradients="zero")
+    variables = model.trainable_variables
+    return loss, dense(tape.gradient(loss, variables, unconnected_gradients="zero"))
 
 
 def _differences(case, strategy: tf.distribute.Strategy) -> tuple[float, float, float]:
@@ -62,7 +66,7 @@ def _differences(case, strategy: tf.distribute.Strategy) -> tuple[float, float, 
     return abs(float(total - loss)), worst, max(moments, default=0.0)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", having(Scores))
 def test_two_replicas_are_one(name: str, two_replicas: tf.distribute.Strategy) -> None:
     case = MODELS[name]
     loss_difference, gradient_difference, moments_difference = _differences(case, two_replicas)

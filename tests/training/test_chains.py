@@ -98,6 +98,8 @@ def test_a_run_without_a_past_has_an_empty_lineage(tmp_path: Path) -> None:
 
 
 def test_a_chain_goes_out_once_its_stages_are_trained(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"is to be trained first: .*stages/2 holds no finished"):
+    with pytest.raises(
+        TrainingError, match=r"is to be trained first: .*stages/2 holds no finished"
+    ):
         run_before(CHAIN, tmp_path)
     assert run_before(FIRST, tmp_path) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +20,8 @@ from whole_runs import (
 
 import zoo
 from zoo import models, training
-from zoo.core.recipe import Optimizer, variant
+from zoo.core.recipe import Binarise, Flips, Optimizer, PatchSymmetries, Shifts, variant
+from zoo.core.training import Augmentation
 from zoo.data import pipeline, sources
 from zoo.errors import (
     ConfigError,
@@ -140,18 +140,19 @@ def test_products_are_rounded_where_the_recipe_says_so(
 
 
 @pytest.mark.parametrize(
-    ("family", "changes", "message"),
+    ("family", "change", "message"),
     [
-        ("maf", {"shift_pixels": 1}, "for images"),
-        ("maf", {"horizontal_flips": True}, "for images"),
-        ("nice", {"patch_symmetries": True}, "rows of side"),
+        ("maf", Shifts(pixels=1), "for images"),
+        ("maf", Flips(), "for images"),
+        ("nice", PatchSymmetries(), "rows of side"),
+        ("nice", Binarise(), "models of binary images; tiny, of the family nice"),
     ],
 )
 def test_augmentation_of_other_events_is_refused(
-    family: str, changes: dict[str, Any], message: str, tmp_path: Path
+    family: str, change: Augmentation, message: str
 ) -> None:
     recipe = tiny_runs.RECIPES[family]
     shape = {"maf": (3,), "nice": (4, 4, 1)}[family]
-    recipe = dataclasses.replace(recipe, config=recipe.config | {"event_shape": shape}, **changes)
+    recipe = variant(recipe, config=recipe.config | {"event_shape": shape}, augment=(change,))
     with pytest.raises(ConfigError, match=message):
         build_model(recipe, "tiny")

@@ -97,7 +97,7 @@ def evaluate(
     rows = sources.load_arrays(entry.recipe.dataset, split)
     rows = rows.take(limit or rows.rows)
     batch_size = batch_size or max(200, BATCH_NUMBERS // model.config.event_size)
-    if model.data_dtype == "int16":
+    if model.data.medium == "audio":
         metrics = audio_metrics(
             model,
             rows,
@@ -149,7 +149,7 @@ def evaluate(
                 f"{metric} of {name} on {dataset.name} is {value['value']}: under these weights "
                 "some rows have no finite score."
             )
-    if certify and model.data_dtype != "int16" and hasattr(model, "bijector"):
+    if certify and model.data.medium != "audio" and hasattr(model, "bijector"):
         count = rows.rows if model.slow_direction == "none" else SLOW_ROWS
         certified = rows.take(min(count, rows.rows))
         labels = certified.context if model.config.context_size else None
@@ -214,7 +214,7 @@ def _protocol(model: Any, energy: str, seed: int) -> str:
         return f"{DRAWS:,} draws of the model, seed {seed}; log Z integrated on a grid"
     if hasattr(model, "elbo"):
         return f"one draw of the posterior a row for the ELBO, seed {seed}"
-    if model.data_dtype == "int16":
+    if model.data.medium == "audio":
         heard = f"{CLIPS_A_LABEL} clips of every label, drawn with seed {seed}, are listened to"
         exact = model.slow_direction != "density"
         scored = "exact probability of the stored samples" if exact else "a draw for every row"

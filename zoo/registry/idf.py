@@ -7,9 +7,7 @@ from zoo.registry.entry import Entry
 
 __all__ = ["ENTRIES"]
 
-DIGITS = Rows(
-    name="digits", version="1.0.0", train="train", validation="validation", test="test"
-)
+DIGITS = Rows(name="digits", version="1.0.0", train="train", validation="validation", test="test")
 
 IDF_DIGITS = Recipe(
     family="idf",

@@ -140,10 +140,6 @@ class LabelledClips(ZooModel):
             )
         return tf.cast(durations, tf.int32)
 
-    def encoded_context(self, context: Any) -> Any:
-        """Unchanged: `_frames` embeds it."""
-        return context
-
     def _rows(self, data: Any) -> tuple[Any, Any]:
         """Labels alone are those of the clips that `fit` and `evaluate` get, of their own lengths.
 

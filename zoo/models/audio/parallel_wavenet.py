@@ -217,6 +217,10 @@ class ParallelWaveNet(LabelledClips, Flow):
         y = tf.where(tf.math.is_nan(y), tf.zeros_like(y), y)
         return tf.cast(tf.clip_by_value(tf.round(y), -FULL_SCALE, FULL_SCALE - 1.0), tf.int16)
 
+    def encoded_context(self, context: Any) -> Any:
+        """Unchanged: `_frames` embeds it."""
+        return context
+
     def paper_space_log_det(self, x: Any, *, seed: Any = None) -> Any:
         """Log-det of x / 2**15, the space in which audio papers quote densities: [batch]."""
         del seed

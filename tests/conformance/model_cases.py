@@ -1,0 +1,122 @@
+"""What a row of the laws over models is: a family with a tiny config, its data and its model."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from bijector_cases import NUM_ROWS, Bijector, BijectorCase
+
+from zoo import models
+from zoo.core.space import Space
+
+
+def randomise(model: Any, seed: int = 0, scale: float = 1.0) -> Any:
+    """Every weight drawn anew, the fitted preprocessing and the seed generators left alone."""
+    rng = np.random.default_rng(seed)
+    for variable in model.variables:
+        owner, _, name = variable.path.rpartition("/")
+        if (
+            owner.startswith(("zca", "separable", "standardisation"))
+            or name == "seed_generator_state"
+        ):
+            continue
+        if name in ("variance", "moving_variance", "magnitude", "factor"):
+            value = rng.uniform(0.5, 1.2, variable.shape)
+        elif len(variable.shape) >= 2:
+            value = scale * rng.normal(size=variable.shape) / np.sqrt(np.prod(variable.shape[:-1]))
+        else:
+            value = 0.3 * scale * rng.normal(size=variable.shape)
+        variable.assign(value)
+    return model
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCase:
+    """A model of a family with a tiny config. `cannot`: law -> the reason why it does not hold.
+
+    weight_scale: of the random weights; below 1 for splines, whose densities are jagged else.
+    """
+
+    family: str
+    config: Mapping[str, Any]
+    weight_scale: float = 1.0
+    cannot: Mapping[str, str] = field(default_factory=dict)
+
+    def build(self, dtype: str = "float32", seed: int = 0, **changes: Any) -> Any:
+        """A new model with whitening fitted to its rows and every weight random."""
+        model = models.create(self.family, dtype=dtype, **{**self.config, **changes})
+        model.adapt_whitening(self.rows(64, seed=seed + 100))
+        return randomise(model, seed, self.weight_scale)
+
+    @functools.cached_property
+    def model_class(self) -> type[Any]:
+        return models.model_class(self.family)
+
+    @functools.cached_property
+    def model_config(self) -> Any:
+        config_class, values = self.model_class.config_class, dict(self.config)
+        if len(self.event_shape) == 3:
+            values.setdefault("preprocessing", config_class.image_preprocessing())
+        return config_class.from_dict(values)
+
+    @functools.cached_property
+    def data(self) -> Space:
+        """The space of its rows, in float32."""
+        return self.model_config.data_space()
+
+    @functools.cached_property
+    def context(self) -> Space | None:
+        return self.model_config.context_space()
+
+    def rows(self, num_rows: int = NUM_ROWS, seed: int = 2) -> np.ndarray:
+        """Data as a dataset would store them."""
+        rng = np.random.default_rng(seed)
+        shape = (num_rows, *self.event_shape)
+        if self.data.levels:
+            return rng.integers(0, self.data.levels, shape).astype("uint8")
+        if self.data.medium == "audio":
+            return rng.integers(-3000, 3000, shape).astype("int16")
+        return (1.5 * rng.normal(size=shape) + 0.3).astype("float32")
+
+    def labels(self, num_rows: int = NUM_ROWS) -> Any:
+        """A context for so many rows, [num_rows, ...]: labels, or a spectrogram; None without."""
+        if self.context is None:
+            return None
+        if self.context.levels:
+            return np.arange(num_rows, dtype="int32") % self.context.levels
+        shape = (num_rows, *self.context.shape)
+        return np.random.default_rng(4).normal(size=shape).astype("float32")
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return self.config["event_shape"]
+
+    @property
+    def event_size(self) -> int:
+        return int(np.prod(self.event_shape))
+
+    # The model's chain is a row of the bijector laws as well.
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        return (self.event_size,)
+
+    def bijector(self, dtype: str = "float64") -> Bijector:
+        return shared_model(self, dtype).bijector(self.labels())
+
+    latents = BijectorCase.latents
+
+
+_MODELS: dict[tuple[int, str], Any] = {}
+
+
+def shared_model(case: ModelCase, dtype: str = "float32") -> Any:
+    """The case's model, built once a run: for laws that do not change its weights."""
+    key = (id(case), dtype)
+    if key not in _MODELS:
+        _MODELS[key] = case.build(dtype)
+    return _MODELS[key]
