@@ -44,6 +44,7 @@ import rich.table
 import tensorflow as tf
 
 from zoo import loading, registry
+from zoo.core.capabilities import Infers
 from zoo.core.recipe import SGD, Recipe, Rows, stages, variant
 from zoo.data.samples import sample_names, samples
 from zoo.errors import UnknownModelError
@@ -248,7 +249,7 @@ def labels_of(model: Any, count: int) -> Any:
 
 def density_of(model: Any) -> Any:
     """The model's log_prob, or the ELBO of one that has no other density in one pass."""
-    return getattr(model, "elbo", model.log_prob)
+    return model.elbo if isinstance(model, Infers) else model.log_prob
 
 
 def log_prob_call(model: Any, case: Case, *, xla: bool) -> Call:

@@ -21,6 +21,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from zoo.core.capabilities import Steps
 from zoo.core.objective import Distillation
 from zoo.errors import ConfigError
 from zoo.objectives import perceptual
@@ -41,7 +42,7 @@ class DistillationLoss(Objective):
     """
 
     def __init__(self, settings: Distillation, teacher: Any, *, features: Any = None) -> None:
-        if not hasattr(teacher, "parameters_of_floats"):
+        if not isinstance(teacher, Steps):
             raise ConfigError(f"A teacher must be a WaveNet; {teacher.name} is none.")
         if settings.contrastive and teacher.config.context_size < 2:
             raise ConfigError(
