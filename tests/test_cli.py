@@ -28,6 +28,7 @@ from zoo.cli import doctor
 from zoo.cli import train as train_command
 from zoo.errors import ExportError, InvalidInputError, NotPortableError
 from zoo.evaluation import golden
+from zoo.evaluation.task import Measured
 from zoo.media import pictures
 from zoo.publishing import verify
 from zoo.store.hashes import sha256_of, write_sha256sums
@@ -646,8 +647,8 @@ class TestEvaluate:
         assert "not certified: no bijector between data and latents" in text
 
     def test_a_figure_that_is_no_number(self, data, monkeypatch) -> None:
-        metrics = {"bits_per_dim": {"value": math.nan}}
-        monkeypatch.setattr("zoo.evaluation.evaluating._density_metrics", lambda *_, **__: metrics)
+        found = Measured({"bits_per_dim": {"value": math.nan}}, "")
+        monkeypatch.setattr("zoo.evaluation.density.density_metrics", lambda *_: found)
         text = refused(1, "evaluate", "tiny_images", "--out", "m.json")
         assert "bits_per_dim of tiny_images on mnist is nan" in text
         assert not Path("m.json").exists()

@@ -17,6 +17,7 @@ from zoo.cli.app import (
     EXIT_CODES,
     SIGNALLED,
     AsJson,
+    Name,
     RegistryName,
     app,
     print_json,
@@ -271,7 +272,7 @@ def _training_text(values: Mapping[str, float]) -> str:
 
 @app.command(epilog=EXIT_CODES)
 def evaluate(
-    name: RegistryName,
+    name: Name,
     *,
     split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
     weights: Annotated[

@@ -19,11 +19,17 @@ import tensorflow as tf
 
 from zoo.core.lazy import bijectors
 from zoo.data.samples import sample_names, samples
+from zoo.evaluation import needs
 from zoo.models import build
 
-__all__ = ["certificate", "other_data"]
+__all__ = ["applies", "certificate", "other_data"]
 
 POLICIES = {"float32": "", "bfloat16": "mixed_bfloat16"}
+
+
+def applies(model: Any) -> bool:
+    """Whether there is a bijector to certify. Clips have too many dimensions for a round trip."""
+    return "Bijective" in needs.capabilities_of(model) and needs.medium_of(model) != "audio"
 
 
 def certificate(
