@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import benchmark_peers
-from model_card import Checkpoint, read_optional
 
 from zoo import registry
 from zoo.media.console import figure
+from zoo.publishing.checkpoint import Checkpoint, read_optional
 
 PEERS_FILE = Path("benchmarks") / "peers_cpu.json"
 INVERSION_FILE = Path("benchmarks") / "inversion_cpu.json"
