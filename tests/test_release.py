@@ -114,9 +114,8 @@ class TestNamed:
         with pytest.raises(PublishError, match="is released: give these weights --version 2"):
             release.release_name(NAME, other)
         release.release_name(NAME, other, version=2, storage_dtype="float32")
-        assert (
-            registry.pins()[NAME]["version"] == read_json(folder / "metrics.json")["version"] == 2
-        )
+        assert registry.pins()[NAME]["version"] == 2
+        assert read_json(folder / "metrics.json")["version"] == 2
         assert read_json(folder / "baselines.json") == {"seed": 1}  # on the same rows
         x = np.ones([2, 5], np.float32)
         np.testing.assert_array_equal(zoo.load(NAME).log_prob(x), zoo.load(other).log_prob(x))
@@ -251,6 +250,15 @@ class TestOwnRun:
             "SHA256SUMS", "config.json", "history.csv", "manifest.json", "model.weights.h5",
             "recipe.json", "run.json",
         }  # fmt: skip
+
+    def test_a_place_that_cannot_be_is_refused_first(
+        self, run: Path, monkeypatch
+    ) -> None:
+        monkeypatch.setattr(release, "STAGES", ())
+        for to, message in (("https://host/x", "not written"), ("s3://x/y", "s3://")):
+            result = invoke("publish", run, "--to", to)
+            assert result.exit_code == 2
+            assert message in result.stderr
 
     @pytest.mark.parametrize("reason", ["signal SIGTERM", "time limit"])
     def test_a_run_that_was_ended_is_refused(self, reason: str, run: Path, tmp_path: Path) -> None:

@@ -137,6 +137,8 @@ def publish(
     unhashed = copies.is_unhashed(name)
     fresh = run is not None or (unhashed and not as_is)
     _refuse_unused(invocation, fresh=fresh, named=run is not None, unhashed=unhashed, to=to)
+    if to:
+        copies.parsed_address(to, private=private)  # before the work, not after it
     if fresh or unhashed or to.startswith("gs://"):
         import_tensorflow()
     with waiting(f"publishing {name}"), tempfile.TemporaryDirectory() as work:
