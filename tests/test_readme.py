@@ -109,6 +109,9 @@ class TestDensityTable:
         }
         assert density_table.training_hours("maf_bsds300", published) == 0.75
         assert density_table.training_hours("maf_bsds300_base", published) == 0.5
+        stages = [{"hours": 1.5}, {"hours": None}, {"hours": 0.25}]
+        published["maf_bsds300"].run["lineage"] = stages
+        assert density_table.training_hours("maf_bsds300", published) == 1.75
 
     def test_speeds_stand_side_by_side(self, tmp_path: Path) -> None:
         assert "Not measured" in density_table.speed_table(tmp_path)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import functools
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from zoo import cli, loading, registry
 from zoo.core.recipe import to_dict
 from zoo.data import sources
 from zoo.errors import CheckpointError, MissingCheckpointError, PublishError
-from zoo.evaluation import golden
+from zoo.evaluation import certificate, golden
 from zoo.publishing import copies, release
 from zoo.publishing.samples import write_samples
 from zoo.store.files import read_json, write_json_atomic
@@ -28,6 +30,8 @@ from zoo.store.hashes import verify_folder, verify_sha256sums
 
 NAME = "tiny_features"
 DTYPES = ("float32", "bfloat16")
+SOUND = {dtype: {"invertibility": 1e-5, "log_det": 1e-4} for dtype in DTYPES}
+CERTIFICATE = certificate.certificate  # seconds of tracing, which one test takes
 WHOLE = {
     "SHA256SUMS", "card.md", "config.json", "golden.npz", "history.csv", "metrics.json",
     "model.weights.h5", "recipe.json", "run.json", "samples.csv",
@@ -42,22 +46,30 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "pyproject.toml").touch()
     (root / "zoo" / "pins.json").write_text("{}\n")
     tiny_checkpoints.register({}, monkeypatch, install=root)
-    # Four metrics take a batch each; one does here.
     read = functools.cache(lambda: json.loads((root / "zoo" / "pins.json").read_text()))
     monkeypatch.setattr(registry, "pins", read)
     rows = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
     monkeypatch.setattr(sources, "load_arrays", lambda *_: sources.Arrays(rows))
+    monkeypatch.setattr(certificate, "certificate", lambda _, x, __: {**SOUND, "rows": len(x)})
     return root
 
 
-def make_run(folder: Path, *, seed: int = 0, **record: Any) -> Path:
-    """A run of `NAME` that has finished, with weights that are no initialisation's."""
+@functools.cache
+def made(seed: int) -> Path:
+    """Weights that are no initialisation's, once for all tests."""
+    folder = Path(tempfile.mkdtemp(prefix="zoo_release_"))
+    atexit.register(shutil.rmtree, folder)
     family, config = tiny_checkpoints.CONFIGS[NAME]
     model = zoo.create(family, **config)
     generator = np.random.default_rng(seed)
     for variable in model.trainable_variables:
         variable.assign(0.3 * generator.normal(size=variable.shape))
-    save_checkpoint(folder, model, family=family, recipe=tiny_checkpoints.entry(NAME).recipe)
+    return save_checkpoint(folder, model, family=family, recipe=tiny_checkpoints.entry(NAME).recipe)
+
+
+def make_run(folder: Path, *, seed: int = 0, **record: Any) -> Path:
+    """A run of `NAME` that has finished."""
+    shutil.copytree(made(seed), folder, dirs_exist_ok=True)
     (folder / "history.csv").write_text("step\n1\n")
     (folder / "state.npz").write_bytes(b"the optimiser's")
     facts = {"name": NAME, "reason": "finished", "train_hours": 0.5, "hardware": "2 CPU cores"}
@@ -83,10 +95,12 @@ def invoke(*arguments: object):
 
 
 class TestNamed:
-    def test_a_release_is_whole_pinned_and_loads(self, root: Path, run: Path) -> None:
-        made = release.release_name(NAME, run)
+    def test_a_release_is_whole_pinned_and_loads(
+        self, root: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(certificate, "certificate", CERTIFICATE)
         folder = root / "checkpoints" / NAME
-        assert made.folder == folder
+        assert release.release_name(NAME, run).folder == folder
         assert {path.name for path in folder.iterdir()} == WHOLE
         assert [path.name for path in folder.parent.iterdir()] == [NAME]
         pins = registry.pins()
@@ -168,9 +182,9 @@ class TestNothingOrAll:
                 ),
             )
         elif point == "pin":
-            monkeypatch.setattr(release, "pin", stopped)
+            monkeypatch.setattr(release.pin, "pin", stopped)
         elif point == "pins.json":
-            monkeypatch.setattr(release, "write_pins", stopped)
+            monkeypatch.setattr(release.pin, "write_pins", stopped)
         else:
             stages = [s if s.__name__ != point else stopped for s in release.STAGES]
             monkeypatch.setattr(release, "STAGES", stages)
@@ -234,12 +248,12 @@ class TestOwnRun:
         assert not (run / "metrics.json").exists()
 
     def test_a_run_of_a_registered_recipe_is_judged_as_that(self, run: Path, tmp_path) -> None:
-        made = release.release_run(
+        found = release.release_run(
             run, tmp_path / "staged" / "mine", storage_dtype="float32", licence="unknown"
         )
-        assert tuple(made.metrics["metrics"]) == tiny_checkpoints.METRICS[NAME]
-        assert made.metrics["paper"]["source"] == "table 1"
-        card = (made.folder / "card.md").read_text(encoding="utf-8")
+        assert tuple(found.metrics["metrics"]) == tiny_checkpoints.METRICS[NAME]
+        assert found.metrics["paper"]["source"] == "table 1"
+        card = (found.folder / "card.md").read_text(encoding="utf-8")
         assert f"zoo train {NAME}\nzoo evaluate runs/{NAME}\n" in card
         assert "Two couplings." in card
 
@@ -251,9 +265,7 @@ class TestOwnRun:
             "recipe.json", "run.json",
         }  # fmt: skip
 
-    def test_a_place_that_cannot_be_is_refused_first(
-        self, run: Path, monkeypatch
-    ) -> None:
+    def test_a_place_that_cannot_be_is_refused_first(self, run: Path, monkeypatch) -> None:
         monkeypatch.setattr(release, "STAGES", ())
         for to, message in (("https://host/x", "not written"), ("s3://x/y", "s3://")):
             result = invoke("publish", run, "--to", to)
@@ -305,8 +317,8 @@ def test_by_the_command_line_a_name_is_released_and_copied(
 
 
 def test_a_flow_that_overflows_is_not_published(tmp_path: Path) -> None:
-    def certify(certificate: dict[str, Any] | None) -> None:
-        metrics = {} if certificate is None else {"certificate": certificate}
+    def certify(found: dict[str, Any] | None) -> None:
+        metrics = {} if found is None else {"certificate": found}
         release.certify(
             release.Release(
                 run=tmp_path,
@@ -319,9 +331,9 @@ def test_a_flow_that_overflows_is_not_published(tmp_path: Path) -> None:
             )
         )
 
-    sound = {"rows": 3, **{d: {"invertibility": 1e-5, "log_det": 1e-4} for d in DTYPES}}
-    for certificate in (None, sound):
-        certify(certificate)
+    sound = {"rows": 3, **SOUND}
+    for found in (None, sound):
+        certify(found)
     for dtype in DTYPES:
         spoilt = sound | {dtype: {"invertibility": 1e-5, "log_det": None}}
         with pytest.raises(

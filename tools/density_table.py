@@ -110,10 +110,13 @@ def density_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
 
 
 def training_hours(name: str, published: Mapping[str, Checkpoint]) -> float:
-    """Of a published model and of those whose weights it went on from."""
+    """Of all stages of a published model, or of it and those whose weights it went on from."""
     if name not in published:
         return 0.0
-    own = float(published[name].run.get("train_hours", 0.0))
+    run = published[name].run
+    if stages := run.get("lineage"):
+        return float(sum(stage["hours"] or 0.0 for stage in stages))
+    own = float(run.get("train_hours", 0.0))
     return own + training_hours(registry.get(name).recipe.start, published)
 
 
