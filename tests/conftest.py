@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import hashlib
 import os
 from pathlib import Path
 
@@ -51,6 +53,20 @@ def require_dataset():
             pytest.skip(f"{dataset.name}:{dataset.version} is not prepared in TFDS_DATA_DIR")
 
     return require
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> collections.Counter[str]:
+    """How often each file has been hashed, by its name; what pooch fetches it hashes by itself."""
+    counts: collections.Counter[str] = collections.Counter()
+    digest = hashlib.file_digest
+
+    def counting(stream, name):
+        counts[Path(stream.name).name] += 1
+        return digest(stream, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", counting)
+    return counts
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def test_a_quick_run_writes_every_figure(
 def test_names_without_weights_are_refused(
     benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(benchmark.registry, "pins", dict[str, Any])
+    monkeypatch.setattr(benchmark.pins, "pins", dict[str, Any])
     with pytest.raises(UnknownModelError, match=r"no published weights.*maf_43"):
         benchmark.find_case("nice_mnist_paper")
     with pytest.raises(UnknownModelError, match="Did you mean"):

@@ -24,7 +24,7 @@ from zoo.models import FAMILIES
 from zoo.publishing.front_matter import to_yaml
 from zoo.store.files import read_json, write_json_atomic
 from zoo.store.folder import read_config
-from zoo.store.hashes import sha256_of, verify_folder, verify_sha256sums
+from zoo.store.hashes import sha256_of, verify_files, verify_sha256sums
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,7 +48,7 @@ def project(master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (project / "README.md").write_text(README, encoding="utf-8")
     assert render_cards.main(["--root", str(project)]) == 0
     followed = json.loads((project / "zoo" / "pins.json").read_text())
-    monkeypatch.setattr(registry, "pins", lambda: followed)
+    monkeypatch.setattr("zoo.store.pins.pins", lambda: followed)
     return project
 
 
@@ -274,7 +274,7 @@ class TestFiles:
         pins = json.loads((project / "zoo" / "pins.json").read_text())
         for name, pin in pins.items():
             folder = project / "checkpoints" / name
-            verify_folder(folder, pin)
+            verify_files(folder, pin["files"])
             assert verify_sha256sums(folder)
         folder = project / "checkpoints" / "tiny_images"
         weights = folder / "model.weights.h5"

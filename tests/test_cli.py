@@ -31,6 +31,7 @@ from zoo.evaluation import golden
 from zoo.evaluation.task import Measured
 from zoo.media import pictures
 from zoo.publishing import verify
+from zoo.store import pins
 from zoo.store.hashes import sha256_of, write_sha256sums
 from zoo.store.weights import WEIGHTS_FILE, save_weights
 
@@ -726,9 +727,9 @@ class TestExport:
         assert not (tmp_path / "models.config").exists()
 
     def test_all_have_the_version_of_their_weights(self, exported, monkeypatch, tmp_path) -> None:
-        pins = {**registry.pins()}
-        pins["tiny_labels"] = {**pins["tiny_labels"], "version": 3}
-        monkeypatch.setattr(registry, "pins", lambda: pins)
+        later = {**pins.pins()}
+        later["tiny_labels"] = {**later["tiny_labels"], "version": 3}
+        monkeypatch.setattr("zoo.store.pins.pins", lambda: later)
         run_ok("export", "--all", "--path", tmp_path)
         assert [call[::2] for call in exported] == [
             ("tiny_features", 1, False),
@@ -800,7 +801,7 @@ class TestVerify:
         save_weights(wrong, folder / "model.weights.h5")
         files = write_sha256sums(folder)
         monkeypatch.setattr(
-            registry, "pins", lambda: {"tiny_images": {"version": 1, "files": files}}
+            "zoo.store.pins.pins", lambda: {"tiny_images": {"version": 1, "files": files}}
         )
         assert run("verify", "--no-load").exit_code == 0
         result = run("verify", "tiny_images")
@@ -822,7 +823,7 @@ class TestVerify:
         golden.write(folder, answers)
         files = write_sha256sums(folder)
         monkeypatch.setattr(
-            registry, "pins", lambda: {"tiny_images": {"version": 1, "files": files}}
+            "zoo.store.pins.pins", lambda: {"tiny_images": {"version": 1, "files": files}}
         )
         result = run("verify")
         assert result.exit_code == 1
@@ -845,7 +846,7 @@ class TestVerify:
             files = write_sha256sums(folder)
             return {"tiny_images": {"version": 1, "files": files}}
 
-        monkeypatch.setattr(registry, "pins", pins)
+        monkeypatch.setattr("zoo.store.pins.pins", pins)
         lines = run_ok("verify", "--all").splitlines()
         assert lines[0].split()[2:] == ["files", "load", "golden", "metrics", "export"]
         assert lines[1].split()[2:] == ["ok"] * 5
@@ -874,7 +875,7 @@ class TestVerify:
         monkeypatch.setattr("zoo.evaluation.evaluate", lambda *_: found)
         files = write_sha256sums(published / "tiny_images")
         pinned = {"tiny_images": {"version": 1, "files": files}}
-        monkeypatch.setattr(registry, "pins", lambda: pinned)
+        monkeypatch.setattr("zoo.store.pins.pins", lambda: pinned)
         checks = verify.verify("tiny_images", ("metrics",)).checks
         assert [check.status for check in checks] == [status]
 
@@ -887,7 +888,7 @@ class TestVerify:
             (folder / golden.GOLDEN_FILE).unlink()
             files = write_sha256sums(folder)
             pinned = {"tiny_labels": {"version": 1, "files": files}}
-            monkeypatch.setattr(registry, "pins", lambda: pinned)
+            monkeypatch.setattr("zoo.store.pins.pins", lambda: pinned)
         found = verify.verify("tiny_labels", ("export",))
         assert [(check.name, check.status) for check in found.checks] == [("export", "ok")]
 
@@ -904,7 +905,7 @@ class TestVerify:
         monkeypatch.setattr(loading, "load", lambda _: voice)
         monkeypatch.setattr(loading, "resolve", lambda _: tmp_path)
         pinned = {"tiny_voice": {"version": 1, "files": {}}}
-        monkeypatch.setattr(registry, "pins", lambda: pinned)
+        monkeypatch.setattr("zoo.store.pins.pins", lambda: pinned)
         entry = dataclasses.replace(registry.get("tiny_labels"), name="tiny_voice")
         monkeypatch.setitem(registry.ENTRIES, "tiny_voice", entry)
 
@@ -918,7 +919,7 @@ class TestVerify:
         assert verified().status == "failed"
 
     def test_nothing_is_published(self, monkeypatch) -> None:
-        monkeypatch.setattr(registry, "pins", dict)
+        monkeypatch.setattr("zoo.store.pins.pins", dict)
         assert "nothing to verify" in run_ok("verify")
 
 

@@ -16,6 +16,7 @@ from zoo import loading, registry, training
 from zoo.data import sample_labels, samples
 from zoo.data.samples import sample_names
 from zoo.models import build
+from zoo.store import pins
 from zoo.store.weights import load_weights
 from zoo.training.run import build_model
 
@@ -88,7 +89,7 @@ QUICK = ("maf_magic",)
     "name",
     [
         pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-        for name in sorted(registry.pins())
+        for name in sorted(pins.pins())
         if not registry.get(name).recipe.energy  # those layers have weights, and no network
         and registry.get(name).family != "parallel_wavenet"  # scores take a pass a sample
     ],

@@ -267,7 +267,7 @@ def test_published_weights_bring_version_and_training_hours(
     write_json_atomic(tmp_path / "run.json", {"train_hours": 1.25})
     monkeypatch.setattr(evaluating.loading, "load", lambda name: {"tiny": tiny_nice}[name])
     monkeypatch.setattr(evaluating.loading, "resolve", lambda name: tmp_path)
-    monkeypatch.setattr(registry, "pins", lambda: {"tiny": {"version": 3, "files": {}}})
+    monkeypatch.setattr("zoo.store.pins.pins", lambda: {"tiny": {"version": 3, "files": {}}})
     result = evaluation.evaluate("tiny", limit=2)
     assert (result["version"], result["train_hours"]) == (3, 1.25)
 

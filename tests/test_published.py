@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 import zoo
-from zoo import loading, registry
+from zoo import loading, models, registry
 from zoo.core import recipe as recipes
 from zoo.data import sample_labels
 from zoo.evaluation import golden
+from zoo.store import pins
 from zoo.store.files import read_json
 from zoo.store.hashes import verify_sha256sums
 
 
 def test_every_pinned_name_has_an_entry_and_a_sound_pin() -> None:
-    assert set(registry.pins()) <= set(registry.ENTRIES)
-    for pin in registry.pins().values():
+    assert set(pins.pins()) <= set(registry.ENTRIES)
+    for pin in pins.pins().values():
         assert pin["version"] >= 1
         assert {"config.json", "recipe.json", "model.weights.h5"} <= set(pin["files"])
         for file in pin["files"].values():
@@ -28,7 +32,7 @@ def test_every_pinned_name_has_an_entry_and_a_sound_pin() -> None:
 def test_an_entry_says_that_it_has_no_weights_where_it_has_none(name: str) -> None:
     entry = registry.ENTRIES[name]
     says = "No published weights" in f"{entry.description} {entry.limitations}"
-    assert says == (name not in registry.pins())
+    assert says == (name not in pins.pins())
 
 
 @pytest.mark.parametrize("name", zoo.list_models(pretrained=True))
@@ -39,6 +43,9 @@ def test_published_models_load_and_score_rows(name: str, require_checkpoint) -> 
     recipe = recipes.from_dict(read_json(folder / "recipe.json"))
     assert recipe == registry.get(name).recipe  # `zoo train` of the name gives these weights
     model = zoo.load(name)
+    entry = registry.get(name)
+    assert model.family == entry.family
+    assert model.config == models.complete_config(entry.family, **entry.recipe.config)
     info = zoo.info(name)
     assert info.num_parameters == model.count_params()
     assert info.event_shape == model.config.event_shape
@@ -53,3 +60,23 @@ def test_published_models_load_and_score_rows(name: str, require_checkpoint) -> 
     assert scores.shape == expected.shape == (golden.ROWS,)
     limit = golden.TOLERANCES["log_prob"] * max(1.0, float(np.abs(expected).max()))
     np.testing.assert_allclose(scores, expected, rtol=0, atol=limit)
+
+
+def test_no_published_file_is_hashed_twice(require_checkpoint, hashed) -> None:
+    require_checkpoint("nice_mnist")
+    zoo.load("nice_mnist")
+    assert hashed == dict.fromkeys(pins.pins()["nice_mnist"]["files"], 1)
+
+
+@pytest.mark.slow
+def test_a_large_model_loads_in_a_moment(require_checkpoint) -> None:
+    """CPU seconds of a new process over the import of TensorFlow; the best of three."""
+    require_checkpoint("nice_mnist")
+    code = (
+        "import sys, time, tensorflow; start = time.process_time(); import zoo; "
+        "zoo.load('nice_mnist'); seconds = time.process_time() - start; "
+        "assert 'tensorflow_probability' not in sys.modules; print(seconds)"
+    )
+    run = [sys.executable, "-c", code]
+    seconds = [float(subprocess.run(run, capture_output=True, check=True).stdout) for _ in "123"]
+    assert min(seconds) < 1.2

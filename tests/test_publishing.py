@@ -18,7 +18,7 @@ from hosts import Host
 from typer.testing import CliRunner
 
 import zoo
-from zoo import cli, registry
+from zoo import cli
 from zoo.errors import (
     CheckpointError,
     FormatError,
@@ -29,9 +29,9 @@ from zoo.errors import (
     UnknownModelError,
 )
 from zoo.publishing import copies
-from zoo.store import files
+from zoo.store import files, pins
 from zoo.store.files import replacing
-from zoo.store.hashes import sha256_of, verify_folder, verify_sha256sums
+from zoo.store.hashes import sha256_of, verify_files, verify_sha256sums
 
 NAME = "tiny_features"
 X = np.linspace(-2.0, 2.0, 15, dtype=np.float32).reshape(3, 5)
@@ -70,9 +70,9 @@ class TestPublish:
     def test_copies_and_loads(self, source: Path, to: Path) -> None:
         published = copies.publish(NAME, to)
         files = contents(to)
-        for name in registry.pins()[NAME]["files"]:
+        for name in pins.pins()[NAME]["files"]:
             assert files[name] == (source / name).read_bytes()
-        assert set(files) == {*registry.pins()[NAME]["files"], "manifest.json", "SHA256SUMS"}
+        assert set(files) == {*pins.pins()[NAME]["files"], "manifest.json", "SHA256SUMS"}
         model = zoo.load(published.address, sha256=published.sha256)
         np.testing.assert_array_equal(model.log_prob(X), zoo.load(NAME).log_prob(X))
         assert left(to) == []
@@ -94,10 +94,9 @@ class TestPublish:
     def test_the_manifest_is_an_entry_of_the_pins(self, to: Path) -> None:
         copies.publish(NAME, to)
         manifest = json.loads((to / "manifest.json").read_text())
-        pins = registry.pins()[NAME]
-        assert {key: manifest[key] for key in ("version", "files")} == pins
+        assert {key: manifest[key] for key in ("version", "files")} == pins.pins()[NAME]
         assert (manifest["name"], manifest["family"]) == (NAME, "nice")
-        verify_folder(to, manifest)
+        verify_files(to, manifest["files"])
 
     def test_what_lies_beside_the_listed_files_stays(self, source: Path, to: Path) -> None:
         (source / "notes.txt").write_text("of mine")
@@ -282,7 +281,7 @@ class TestPlace:
     ) -> None:
         """At the first file, at a later one, and at the last, the list of hashes."""
         before, count = contents(to), 0
-        last = len(registry.pins()[NAME]["files"]) + 1
+        last = len(pins.pins()[NAME]["files"]) + 1
 
         def failing(path: Path):
             nonlocal count
@@ -321,9 +320,9 @@ class TestProcesses:
     def test_of_two_at_once_one_wins_whole(self, source: Path, to: Path, overwrite: bool) -> None:
         sources = [source, source.with_name("tiny_images")]
         code = (
-            "import sys; from zoo import publishing\n"
+            "import sys; from zoo.publishing import copies\n"
             "sys.stdin.readline()\n"  # until all are ready
-            f"publishing.publish(sys.argv[1], {str(to)!r}, overwrite={overwrite})"
+            f"copies.publish(sys.argv[1], {str(to)!r}, overwrite={overwrite})"
         )
         running = [
             subprocess.Popen(

@@ -13,7 +13,8 @@ import render_cards
 import typer
 
 import zoo
-from zoo import cli, registry
+from zoo import cli
+from zoo.store import pins
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,7 +32,7 @@ class TestThisProject:
     def test_the_changelog_knows_every_change_of_weights(self) -> None:
         changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
         told = changelog.partition("### Checkpoints")[2].partition("### Fixed")[0]
-        versions = {name: pin["version"] for name, pin in registry.pins().items()}
+        versions = {name: pin["version"] for name, pin in pins.pins().items()}
         lines = [line for line in told.split("\n- ") if line]
         for name, version in versions.items():
             pattern = rf"`{name}` [^`:]*\b{version}\b"

@@ -24,9 +24,10 @@ from zoo.errors import CheckpointError, MissingCheckpointError, PublishError
 from zoo.evaluation import certificate, golden
 from zoo.publishing import copies, release
 from zoo.publishing.samples import write_samples
+from zoo.store import pins
 from zoo.store.files import read_json, write_json_atomic
 from zoo.store.folder import save_checkpoint
-from zoo.store.hashes import verify_folder, verify_sha256sums
+from zoo.store.hashes import verify_files, verify_sha256sums
 
 NAME = "tiny_features"
 DTYPES = ("float32", "bfloat16")
@@ -47,7 +48,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "zoo" / "pins.json").write_text("{}\n")
     tiny_checkpoints.register({}, monkeypatch, install=root)
     read = functools.cache(lambda: json.loads((root / "zoo" / "pins.json").read_text()))
-    monkeypatch.setattr(registry, "pins", read)
+    monkeypatch.setattr(pins, "pins", read)
+    monkeypatch.setattr(pins, "PINS_FILE", root / "zoo" / "pins.json")
     rows = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
     monkeypatch.setattr(sources, "load_arrays", lambda *_: sources.Arrays(rows))
     monkeypatch.setattr(certificate, "certificate", lambda _, x, __: {**SOUND, "rows": len(x)})
@@ -103,10 +105,10 @@ class TestNamed:
         assert release.release_name(NAME, run).folder == folder
         assert {path.name for path in folder.iterdir()} == WHOLE
         assert [path.name for path in folder.parent.iterdir()] == [NAME]
-        pins = registry.pins()
-        assert set(pins) == {NAME}
-        assert pins[NAME]["version"] == 1
-        verify_folder(folder, pins[NAME])
+        pinned = pins.pins()
+        assert set(pinned) == {NAME}
+        assert pinned[NAME]["version"] == 1
+        verify_files(folder, pinned[NAME]["files"])
         assert verify_sha256sums(folder)
         metrics = read_json(folder / "metrics.json")
         assert (metrics["name"], metrics["version"], metrics["train_hours"]) == (NAME, 1, 0.5)
@@ -128,7 +130,7 @@ class TestNamed:
         with pytest.raises(PublishError, match="is released: give these weights --version 2"):
             release.release_name(NAME, other)
         release.release_name(NAME, other, version=2, storage_dtype="float32")
-        assert registry.pins()[NAME]["version"] == 2
+        assert pins.pins()[NAME]["version"] == 2
         assert read_json(folder / "metrics.json")["version"] == 2
         assert read_json(folder / "baselines.json") == {"seed": 1}  # on the same rows
         x = np.ones([2, 5], np.float32)
@@ -147,7 +149,7 @@ class TestNamed:
         after = tree(folder)
         for file in WHOLE - {"metrics.json", "SHA256SUMS"}:  # which say how long it took
             assert after[file] == before[file], file
-        assert registry.pins()[NAME]["version"] == 1
+        assert pins.pins()[NAME]["version"] == 1
 
     def test_only_a_checkout_has_pins(self, root: Path, run: Path) -> None:
         (root / "pyproject.toml").unlink()
@@ -184,7 +186,7 @@ class TestNothingOrAll:
         elif point == "pin":
             monkeypatch.setattr(release.pin, "pin", stopped)
         elif point == "pins.json":
-            monkeypatch.setattr(release.pin, "write_pins", stopped)
+            monkeypatch.setattr(pins, "pin", stopped)
         else:
             stages = [s if s.__name__ != point else stopped for s in release.STAGES]
             monkeypatch.setattr(release, "STAGES", stages)
@@ -196,13 +198,13 @@ class TestNothingOrAll:
     ) -> None:
         if released:
             release.release_name(NAME, run)
-        before, pins = tree(root), dict(registry.pins())
+        before, pinned = tree(root), dict(pins.pins())
         self.fail(point, monkeypatch, root / "checkpoints" / NAME)
         with pytest.raises(KeyboardInterrupt):
             release.release_name(NAME, make_run(run.with_name("new"), seed=1), version=2)
         assert tree(root) == before
-        registry.pins.cache_clear()
-        assert registry.pins() == pins
+        pins.pins.cache_clear()
+        assert pins.pins() == pinned
 
     @pytest.mark.parametrize("point", [stage.__name__ for stage in release.STAGES])
     def test_of_a_persons_own_run(self, point: str, run: Path, tmp_path: Path, monkeypatch) -> None:

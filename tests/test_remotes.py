@@ -327,7 +327,7 @@ def test_the_hub_from_another_process_by_its_environment(source: Path, tmp_path:
             env=environment,
         ).stdout
         published = json.loads(output)
-        code = f"from zoo import addresses; print(addresses.resolve(**{published!r}))"
+        code = f"from zoo.store import addresses; print(addresses.resolve(**{published!r}))"
         folder = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,

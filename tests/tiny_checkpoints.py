@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import loading, registry
+from zoo import registry
 from zoo.core.recipe import Dataset, Recipe
 from zoo.evaluation import golden
+from zoo.store import locate
 from zoo.store.files import write_json_atomic, write_text_atomic
 from zoo.store.folder import save_checkpoint
 from zoo.store.hashes import write_sha256sums
@@ -122,5 +123,5 @@ def register(pins: dict[str, Any], monkeypatch: pytest.MonkeyPatch, *, install: 
     entries = {name: entry(name) for name in NAMES}
     entries["tiny_recipe"] = dataclasses.replace(entries["tiny_images"], name="tiny_recipe")
     monkeypatch.setattr(registry, "ENTRIES", entries)
-    monkeypatch.setattr(registry, "pins", lambda: pins)
-    monkeypatch.setattr(loading, "__file__", str(install / "zoo" / "loading.py"))
+    monkeypatch.setattr("zoo.store.pins.pins", lambda: pins)
+    monkeypatch.setattr(locate, "PACKAGE", install / "zoo")

@@ -28,6 +28,7 @@ import tensorflow as tf
 
 from zoo import loading, registry
 from zoo.models.audio import wavenet_sampling
+from zoo.store import pins
 from zoo.store.files import write_json_atomic
 from zoo.store.folder import software_versions
 
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "audio_cpu.json")
     options = parser.parse_args(arguments)
-    published = [n for n in registry.pins() if registry.get(n).recipe.dataset.feature == "audio"]
+    published = [n for n in pins.pins() if registry.get(n).recipe.dataset.feature == "audio"]
     names = options.models.split(",") if options.models else published
     results = [measure(name, repeats=options.repeats) for name in names]
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -60,11 +61,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 def measure(name: str, *, repeats: int) -> dict[str, Any]:
     """The rates of a model, in samples a second over all rows of a batch."""
-    model = loading.load(name, weights=name in registry.pins())
+    model = loading.load(name, weights=name in pins.pins())
     size, rate = model.config.event_shape[0], model.config.sample_rate
     result: dict[str, Any] = {
         "model": name,
-        "published": name in registry.pins(),
+        "published": name in pins.pins(),
         "parameters": int(model.count_params()),
         "sample_rate": rate,
     }

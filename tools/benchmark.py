@@ -48,6 +48,7 @@ from zoo.core.recipe import Dataset, Recipe
 from zoo.data.samples import sample_names, samples
 from zoo.errors import UnknownModelError
 from zoo.models import build
+from zoo.store import pins
 from zoo.store.files import write_json_atomic
 from zoo.store.folder import software_versions
 from zoo.store.weights import WEIGHTS_FILE, load_weights
@@ -156,7 +157,7 @@ def default_models() -> list[str]:
 
     Models of audio are timed by `tools/audio_benchmark.py`, in samples a second.
     """
-    rows = [n for n in registry.pins() if registry.get(n).recipe.dataset.feature != "audio"]
+    rows = [n for n in pins.pins() if registry.get(n).recipe.dataset.feature != "audio"]
     return [*rows, "maf_43", "vae_dense", "planar_vae_dense"]
 
 
@@ -165,10 +166,10 @@ def find_case(name: str) -> Case:
     if name in MADE_UP:
         return MADE_UP[name]
     recipe = registry.get(name).recipe
-    if name not in registry.pins():
+    if name not in pins.pins():
         raise UnknownModelError(
             f"{name} has no published weights to sample with. Benchmarks: "
-            f"{', '.join([*registry.pins(), *MADE_UP])}."
+            f"{', '.join([*pins.pins(), *MADE_UP])}."
         )
     return Case(
         name=name,

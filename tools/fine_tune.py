@@ -34,6 +34,7 @@ from zoo.data import sources
 from zoo.errors import InvalidInputError, ZooError
 from zoo.media.console import import_tensorflow
 from zoo.publishing.front_matter import to_yaml
+from zoo.store import pins
 from zoo.store.files import write_json_atomic, write_text_atomic
 from zoo.store.folder import save_checkpoint, software_versions
 from zoo.store.hashes import write_sha256sums
@@ -112,8 +113,8 @@ def fine_tune(options: argparse.Namespace) -> dict[str, Any]:
     )
     facts = {
         "base": options.base,
-        "base_version": registry.pins()[options.base]["version"],
-        "base_weights_sha256": registry.pins()[options.base]["files"][WEIGHTS_FILE]["sha256"],
+        "base_version": pins.pins()[options.base]["version"],
+        "base_weights_sha256": pins.pins()[options.base]["files"][WEIGHTS_FILE]["sha256"],
         "dataset": f"{dataset.name}:{dataset.version}",
         "labels": options.labels,
         "train_rows": train.rows,

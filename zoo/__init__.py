@@ -15,7 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from zoo import registration
-from zoo.version import __version__
+from zoo.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from zoo.errors import ZooError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ModelInfo",
     "ZooError",
-    "__version__",
     "create",
     "evaluate",
     "export",
@@ -36,7 +35,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ModelInfo": "zoo.loading",
+    "ModelInfo": "zoo.registry.listing",
     "ZooError": "zoo.errors",
     "create": "zoo.loading",
     "evaluate": "zoo.evaluation",

@@ -1,44 +1,26 @@
 """Models by name: what there is, what is known of it, and a real Keras model with its weights.
 
-`list_models` and `info` read tables and small files and import no TensorFlow.
-
-Where the files of a published model are looked for, in this order; the first folder found is the
-one used, and every pinned file of it is hashed on every load:
-
-    1. `$ZOO_CHECKPOINTS/<name>`
-    2. `checkpoints/<name>` of a source checkout
-    3. the copy inside an installed wheel
-    4. the cache: `$ZOO_CACHE`, else `$XDG_CACHE_HOME/zoo`, else `~/.cache/zoo`
-    5. a download from `$ZOO_BASE_URL/<name>/<file>` into the cache, unless `ZOO_OFFLINE=1`
-
-Weights are immutable: from version 2 on, the cache and the host name the folder
-`<name>.v<version>`. What lies at an address instead (hf://, gs://, https://) is loaded by
-`zoo.store.addresses`.
+`list_models` and `info` read tables and small files and import no TensorFlow. `load` is one way:
+locate the folder and verify its files (`zoo.store.locate`, `zoo.store.addresses`), then build what
+its config.json describes.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import fnmatch
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import registry
-from zoo.errors import (
-    InvalidInputError,
-    MissingCheckpointError,
-    OfflineError,
-    WeightsMismatchError,
-)
-from zoo.store import addresses, downloads, remotes
-from zoo.store.downloads import cache_dir
+from zoo.errors import InvalidInputError, MissingCheckpointError
+from zoo.registry.listing import ModelInfo
+from zoo.store import addresses, locate, pins, remotes
+from zoo.store.blank import blank_weights
 from zoo.store.files import read_json
-from zoo.store.folder import CONFIG_FILE, read_config
-from zoo.store.hashes import verify_files, verify_folder, verify_sha256sums
+from zoo.store.folder import CONFIG_FILE, check_config, read_config
+from zoo.store.hashes import verify_files
 from zoo.store.weights import WEIGHTS_FILE, load_weights
 
 if TYPE_CHECKING:
@@ -46,68 +28,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ModelInfo",
-    "cache_dir",
     "create",
     "info",
+    "is_folder",
     "list_models",
     "load",
     "local_folder",
     "resolve",
 ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelInfo:
-    """What is known of a model without building it.
-
-    `num_parameters` is None, `metrics` is {} and `card` is "" until the model has a checkpoint on
-    this machine; `metrics` is the content of its `metrics.json`, `version` that of its weights
-    (0 without published weights).
-    """
-
-    name: str
-    family: str
-    title: str
-    description: str
-    dataset: str
-    paper: str
-    arxiv: str
-    event_shape: tuple[int, ...]
-    num_parameters: int | None
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    licence: str
-    limitations: str
-    pretrained: bool
-    version: int
-    card: str = ""
-
-    def __str__(self) -> str:
-        """A few aligned lines; the card is left out."""
-        count = "unknown" if self.num_parameters is None else f"{self.num_parameters:,}"
-        weights = f"version {self.version}" if self.pretrained else "none published"
-        rows = [
-            ("title", self.title),
-            ("family", self.family),
-            ("paper", f"{self.paper} (arXiv:{self.arxiv})" if self.arxiv else self.paper),
-            ("dataset", self.dataset),
-            ("event shape", str(list(self.event_shape))),
-            ("parameters", count),
-            ("weights", weights),
-            ("licence", self.licence),
-        ]
-        rows += [(name, _figure(value)) for name, value in self.metrics.get("metrics", {}).items()]
-        width = max(len(label) for label, _ in rows)
-        return "\n".join([self.name, *(f"  {label:<{width}}  {text}" for label, text in rows)])
-
-
-def _figure(metric: Mapping[str, Any]) -> str:
-    text = f"{metric['value']:.6g}"
-    if "two_standard_errors" in metric:
-        text += f" ± {metric['two_standard_errors']:.2g}"
-    return text
-
-
-# --- what there is
 
 
 def list_models(
@@ -124,14 +52,14 @@ def list_models(
         dataset: Only models of this TFDS dataset: "mnist" or, with the version, "mnist:3.0.1".
         pretrained: True for models with published weights, False for those without.
     """
-    pins = registry.pins()
+    published = pins.pins()
     return sorted(
         name
         for name, entry in registry.ENTRIES.items()
         if fnmatch.fnmatchcase(name, pattern)
         and (family is None or entry.family == family)
         and (dataset is None or dataset in (entry.recipe.dataset.name, _dataset(entry.recipe)))
-        and (pretrained is None or (name in pins) == pretrained)
+        and (pretrained is None or (name in published) == pretrained)
     )
 
 
@@ -143,15 +71,15 @@ def info(name: str) -> ModelInfo:
         IntegrityError: The card, the metrics or the config are not the pinned files.
     """
     entry = registry.get(name)
-    pins = registry.pins().get(name)
+    pin = pins.pins().get(name)
     metrics: dict[str, Any] = {}
     card = ""
     parameters = None
     event_shape = entry.recipe.config.get("event_shape", ())
     folder = local_folder(name)
-    if pins and folder:
+    if pin and folder:
         small = ("metrics.json", "card.md", CONFIG_FILE)
-        present = {file: pin for file, pin in pins["files"].items() if file in small}
+        present = {file: pin["files"][file] for file in small if file in pin["files"]}
         verify_files(folder, present)
         config = read_config(folder)
         parameters = config.get("num_parameters")
@@ -173,17 +101,14 @@ def info(name: str) -> ModelInfo:
         metrics=metrics,
         licence=entry.licence,
         limitations=entry.limitations,
-        pretrained=pins is not None,
-        version=pins["version"] if pins else 0,
+        pretrained=pin is not None,
+        version=pin["version"] if pin else 0,
         card=card,
     )
 
 
 def _dataset(recipe: Any) -> str:
     return f"{recipe.dataset.name}:{recipe.dataset.version}"
-
-
-# --- models
 
 
 def create(family: str, **config: Any) -> DensityModel:
@@ -217,7 +142,8 @@ def load(
             "gs://bucket/path", "https://host/path". Of a folder or an address, the model is built
             from the config there.
         weights: True for the published weights, False for fresh ones, or the path of a checkpoint
-            folder or of a `.weights.h5` file.
+            folder or of a `.weights.h5` file. For a name of the registry, fresh and given weights
+            go into the model of its recipe, and none of the published files is needed.
         revision: A branch, tag or commit of an hf:// address.
         sha256: The SHA-256 of the `SHA256SUMS` behind an address, or in a folder, and through it of
             config and weights; `zoo publish` prints it. An address needs it, as its content can
@@ -240,26 +166,14 @@ def load(
     """
     if not isinstance(name, str | os.PathLike):
         raise InvalidInputError(f"name is a name, a path or an address; got {name!r}.")
-    if remotes.is_address(name):
-        folder = addresses.resolve(str(name), revision=revision, sha256=sha256)
-        return _build(folder, weights=weights)
-    if revision:
-        raise InvalidInputError(f"revision goes with an hf:// address; got it for {str(name)!r}.")
-    if is_folder(name):
-        return _load_folder(Path(name), weights=weights, sha256=sha256)
-    if sha256:
-        raise InvalidInputError(
-            f"sha256 goes with an address or a folder; the files of {str(name)!r} are pinned by "
-            "the installed zoo."
-        )
-    name = str(name)
-    entry = registry.get(name)
+    folder = _located(name, weights=weights, revision=revision, sha256=sha256)
+    with contextlib.nullcontext() if weights is False else blank_weights():
+        model = _built(str(name), folder)
     if weights is True:
-        folder = resolve(name)
-        return _with_weights(_fresh(entry), folder / WEIGHTS_FILE, folder)
-    if weights is False:
-        return _fresh(entry)
-    return _with_given(_fresh(entry), weights=weights)
+        load_weights(model, Path(folder or "", WEIGHTS_FILE))
+    elif weights is not False:
+        _load_given(model, weights)
+    return model
 
 
 def is_folder(name: str | os.PathLike[str]) -> bool:
@@ -267,87 +181,6 @@ def is_folder(name: str | os.PathLike[str]) -> bool:
     if isinstance(name, os.PathLike) or os.sep in name:
         return True
     return name not in registry.ENTRIES and Path(name, CONFIG_FILE).is_file()
-
-
-def _fresh(entry: Any) -> DensityModel:
-    return create(entry.family, **entry.recipe.config)
-
-
-def _load_folder(
-    folder: Path, *, weights: bool | str | os.PathLike[str], sha256: str
-) -> DensityModel:
-    folder = folder.expanduser()
-    if folder.exists() and not folder.is_dir():
-        raise InvalidInputError(
-            f"{folder} is a file: give its folder, or zoo.load(NAME, weights=FILE)."
-        )
-    if sha256:
-        addresses.verify(folder, addresses.checked_sha256(sha256))
-    verify_sha256sums(folder)
-    return _build(folder, weights=weights)
-
-
-def _build(folder: Path, *, weights: bool | str | os.PathLike[str]) -> DensityModel:
-    """The model that a folder's config describes; its hashes have been checked."""
-    from zoo import models
-
-    values = read_config(folder)
-    model = models.build(values["family"], values["config"])
-    if weights is True:
-        load_weights(model, folder / WEIGHTS_FILE)
-    elif weights is not False:
-        return _with_given(model, weights=weights)
-    return model
-
-
-def _with_given(model: DensityModel, *, weights: bool | str | os.PathLike[str]) -> DensityModel:
-    """The model with the weights of a folder or a file that the caller named."""
-    if isinstance(weights, bool) or not isinstance(weights, str | os.PathLike):
-        raise InvalidInputError(f"weights is True, False or a path; got {weights!r}.")
-    if remotes.is_address(weights):
-        raise InvalidInputError(f"weights takes a path; an address is loaded whole: {weights}.")
-    path = Path(weights)
-    if path.is_dir():
-        verify_sha256sums(path)
-        return _with_weights(model, path / WEIGHTS_FILE, path)
-    if path.name.endswith(".weights.h5"):
-        return _with_weights(model, path, None)
-    if path.exists():
-        raise InvalidInputError(f"Expected a checkpoint folder or a .weights.h5 file; got {path}.")
-    raise MissingCheckpointError(
-        f"No weights at {path}: expected a checkpoint folder or a .weights.h5 file."
-    )
-
-
-def _with_weights(model: DensityModel, path: Path, folder: Path | None) -> DensityModel:
-    """The model with the weights of `path`; a folder's config must be the model's own."""
-    if folder is not None:
-        # A field that is absent is younger than the file, and has its default.
-        expected = json.loads(json.dumps(model.config.to_dict()))
-        found = {**_defaults(type(model.config)), **read_config(folder)["config"]}
-        if found != expected:
-            fields = sorted(
-                key for key in {*found, *expected} if found.get(key, ...) != expected.get(key, ...)
-            )
-            key = fields[0]
-            raise WeightsMismatchError(
-                f"{folder / CONFIG_FILE} is the config of another model: it differs "
-                f"in {', '.join(fields)} ({key} is {found.get(key, 'absent')}, expected "
-                f"{expected.get(key, 'absent')}). Nothing was loaded. zoo.load({str(folder)!r}) "
-                "builds the model that the folder describes."
-            )
-    load_weights(model, path)
-    return model
-
-
-def _defaults(config_class: type[Any]) -> dict[str, Any]:
-    """The plain defaults of a config's fields, as JSON has them."""
-    fields = dataclasses.fields(config_class)
-    defaults = {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
-    return json.loads(json.dumps(defaults))
-
-
-# --- files
 
 
 def local_folder(name: str) -> Path | None:
@@ -358,14 +191,7 @@ def local_folder(name: str) -> Path | None:
         MissingCheckpointError: `$ZOO_CHECKPOINTS` is set and is not a folder.
     """
     registry.get(name)
-    for folder in _folders(name):
-        if folder.is_dir():
-            return folder
-    pins = registry.pins().get(name)
-    if pins is None:
-        return None
-    cached = cache_dir() / _versioned(name, pins)
-    return cached if _is_complete(cached, pins) else None
+    return locate.local_folder(name)
 
 
 def resolve(name: str) -> Path:
@@ -378,66 +204,57 @@ def resolve(name: str) -> Path:
         OfflineError: A download is needed, and is forbidden or not possible.
     """
     registry.get(name)
-    pins = registry.pins().get(name)
-    if pins is None:
+    return locate.resolve(name)
+
+
+def _located(
+    name: str | os.PathLike[str],
+    *,
+    weights: bool | str | os.PathLike[str],
+    revision: str,
+    sha256: str,
+) -> Path | None:
+    """The verified folder that describes the model; None where the registry's recipe does."""
+    if remotes.is_address(name):
+        return addresses.resolve(str(name), revision=revision, sha256=sha256)
+    if revision:
+        raise InvalidInputError(f"revision goes with an hf:// address; got it for {str(name)!r}.")
+    if is_folder(name):
+        return locate.given(name, sha256=sha256)
+    if sha256:
+        raise InvalidInputError(
+            f"sha256 goes with an address or a folder; the files of {str(name)!r} are pinned by "
+            "the installed zoo."
+        )
+    return resolve(str(name)) if weights is True else None
+
+
+def _built(name: str, folder: Path | None) -> DensityModel:
+    """The model of a folder's config, or, without a folder, of the registry's recipe."""
+    if folder is None:
+        entry = registry.get(name)
+        return create(entry.family, **entry.recipe.config)
+    from zoo import models
+
+    values = read_config(folder)
+    return models.build(values["family"], values["config"])
+
+
+def _load_given(model: DensityModel, weights: str | os.PathLike[str]) -> None:
+    """Loads a folder or a file that the caller named; a folder's config must be the model's own."""
+    if isinstance(weights, bool) or not isinstance(weights, str | os.PathLike):
+        raise InvalidInputError(f"weights is True, False or a path; got {weights!r}.")
+    if remotes.is_address(weights):
+        raise InvalidInputError(f"weights takes a path; an address is loaded whole: {weights}.")
+    path = Path(weights)
+    if path.is_dir():
+        check_config(locate.given(path), model)
+        load_weights(model, path / WEIGHTS_FILE)
+    elif path.name.endswith(".weights.h5"):
+        load_weights(model, path)
+    elif path.exists():
+        raise InvalidInputError(f"Expected a checkpoint folder or a .weights.h5 file; got {path}.")
+    else:
         raise MissingCheckpointError(
-            f"{name} has no published weights. zoo.load({name!r}, weights=False) builds it with "
-            f"fresh ones, `zoo train {name}` trains it, and zoo.list_models(pretrained=True) shows "
-            "the models that have weights."
+            f"No weights at {path}: expected a checkpoint folder or a .weights.h5 file."
         )
-    folder = local_folder(name) or _download(name, pins)
-    verify_folder(folder, pins)
-    return folder
-
-
-def _folders(name: str) -> list[Path]:
-    """Candidates before the cache, in order."""
-    folders = []
-    if chosen := os.environ.get("ZOO_CHECKPOINTS"):
-        root = Path(chosen).expanduser()
-        if not root.is_dir():
-            raise MissingCheckpointError(f"ZOO_CHECKPOINTS is {chosen!r}, which is not a folder.")
-        folders.append(root / name)
-    package = Path(__file__).resolve().parent
-    if (package.parent / "pyproject.toml").is_file():
-        folders.append(package.parent / "checkpoints" / name)
-    return [*folders, package / "_checkpoints" / name]
-
-
-def _versioned(name: str, pins: Mapping[str, Any]) -> str:
-    return name if pins["version"] == 1 else f"{name}.v{pins['version']}"
-
-
-def _is_complete(folder: Path, pins: Mapping[str, Any]) -> bool:
-    return all((folder / file).is_file() for file in pins["files"])
-
-
-def _download(name: str, pins: Mapping[str, Any]) -> Path:
-    """Fetches what the cache lacks."""
-    remote = _versioned(name, pins)
-    folder = cache_dir() / remote
-    base = os.environ.get("ZOO_BASE_URL", "").rstrip("/")
-    if downloads.is_offline():
-        raise OfflineError(
-            f"The files of {name} are not on this machine and ZOO_OFFLINE forbids a download. "
-            f"Looked in {_places(name, folder)}. Copy the folder to one of them, or unset "
-            "ZOO_OFFLINE."
-        )
-    if not base:
-        raise MissingCheckpointError(
-            f"The files of {name} are not on this machine. Looked in {_places(name, folder)}. "
-            "Point ZOO_CHECKPOINTS at a folder that holds them, or ZOO_BASE_URL at a host that "
-            "serves them."
-        )
-    url = f"{base}/{remote}/"
-    with downloads.filling(folder, what=name):
-        for file, pin in pins["files"].items():
-            if not (folder / file).is_file():
-                downloads.fetch(
-                    url, file, sha256=pin["sha256"], folder=folder, origin="ZOO_BASE_URL"
-                )
-    return folder
-
-
-def _places(name: str, cached: Path) -> str:
-    return ", ".join(str(folder) for folder in [*_folders(name), cached])

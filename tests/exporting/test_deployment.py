@@ -12,8 +12,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from tensorflow_serving.config import model_server_config_pb2
 
 import zoo
-from zoo import registry
 from zoo.exporting import deployment
+from zoo.store import pins
 
 CHECKOUT = Path(zoo.__file__).parent.parent / "export"
 
@@ -89,7 +89,7 @@ def test_a_file_that_was_edited_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_checkouts_configuration_is_that_of_all_published_models() -> None:
-    expected = deployment.models_config(sorted(registry.pins()))
+    expected = deployment.models_config(sorted(pins.pins()))
     assert (CHECKOUT / "models.config").read_text(encoding="utf-8") == expected
 
 

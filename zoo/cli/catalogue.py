@@ -20,6 +20,7 @@ from zoo.cli.app import (
 )
 from zoo.errors import CheckpointError
 from zoo.media.console import columns, figure
+from zoo.store import pins
 
 if TYPE_CHECKING:
     pass
@@ -62,7 +63,7 @@ def _list_row(name: str) -> dict[str, Any]:
         "dataset": f"{entry.recipe.dataset.name}:{entry.recipe.dataset.version}",
         "event_shape": list(entry.recipe.config.get("event_shape", ())),
         "num_parameters": None,
-        "pretrained": name in registry.pins(),
+        "pretrained": name in pins.pins(),
         "version": 0,
         "metrics": {},
         "headline": "",

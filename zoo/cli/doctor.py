@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from zoo import loading, registry
 from zoo.errors import CheckpointError, ZooError
+from zoo.store.downloads import cache_dir
 
 __all__ = ["Check", "requirements", "run"]
 
@@ -135,7 +136,7 @@ def _datasets() -> list[Check]:
 
 
 def _cache() -> Check:
-    folder = loading.cache_dir()
+    folder = cache_dir()
     nearest = folder
     while not nearest.exists():
         nearest = nearest.parent

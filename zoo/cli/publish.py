@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from zoo import loading, registry
+from zoo import loading
 from zoo.cli.app import (
     EXIT_CODES,
     FAILED,
@@ -22,6 +22,7 @@ from zoo.cli.app import (
 )
 from zoo.errors import InvalidInputError, NotPortableError
 from zoo.media.console import columns, figure, import_tensorflow, waiting
+from zoo.store import pins
 
 
 @app.command(epilog=EXIT_CODES)
@@ -60,7 +61,7 @@ def export(
     any_written = False
     try:
         for one in names:
-            number = version or registry.pins().get(one, {}).get("version", 1)
+            number = version or pins.pins().get(one, {}).get("version", 1)
             if every and not overwrite and (folder / one / str(number)).exists():
                 print(f"{folder / one / str(number)} exists; --overwrite replaces it")
                 continue

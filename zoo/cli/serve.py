@@ -17,6 +17,7 @@ from zoo import registry
 from zoo.cli.app import EXIT_CODES, SIGNALLED, app, complain
 from zoo.errors import ServingError
 from zoo.media.console import import_tensorflow, waiting
+from zoo.store import pins
 
 if TYPE_CHECKING:
     from zoo.serving.server import Addresses
@@ -108,7 +109,7 @@ def _export(name: str, folder: Path) -> Path:
     with waiting(f"exporting {name}"):
         from zoo import exporting
 
-        version = registry.pins().get(name, {}).get("version", 1)
+        version = pins.pins().get(name, {}).get("version", 1)
         return Path(exporting.export(name, str(folder), version=version)).parent
 
 

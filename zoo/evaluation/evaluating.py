@@ -25,6 +25,7 @@ from zoo.evaluation import certificate, needs
 from zoo.evaluation.statistics import rounded
 from zoo.evaluation.task import Measured, Task
 from zoo.ops.precision import float32_products
+from zoo.store import pins
 from zoo.store.files import read_json, write_json_atomic
 from zoo.store.folder import RECIPE_FILE, software_versions
 
@@ -158,7 +159,7 @@ def subject_of(name: str | os.PathLike[str], *, model: Any = None) -> Subject:
         model = loading.load(name)
     return Subject(
         name=name,
-        version=registry.pins().get(name, {}).get("version", 1) if published else 0,
+        version=pins.pins().get(name, {}).get("version", 1) if published else 0,
         model=model,
         recipe=entry.recipe,
         metrics=entry.metrics,

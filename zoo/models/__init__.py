@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import ConfigError, UnknownModelError
 
 if TYPE_CHECKING:
+    from zoo.core.config import ModelConfig
     from zoo.kinds.flow import DensityModel
 
-__all__ = ["FAMILIES", "build", "create", "model_class"]
+__all__ = ["FAMILIES", "build", "complete_config", "create", "model_class"]
 
 FAMILIES = {
     "nice": "zoo.models.flows.nice:NICE",
@@ -82,6 +83,11 @@ def create(
 
     Raises UnknownModelError for no family, ConfigError for fields that do not fit.
     """
+    return model_class(family)(complete_config(family, **config), dtype=dtype, name=name)
+
+
+def complete_config(family: str, **config: Any) -> ModelConfig:
+    """The config of `create`, its defaults filled in. Raises what `create` raises."""
     cls = model_class(family)
     if "event_shape" not in config:
         raise ConfigError(
@@ -92,4 +98,4 @@ def create(
         config["preprocessing"] = cls.config_class.image_preprocessing()
     if dataclasses.is_dataclass(config.get("preprocessing")):
         config["preprocessing"] = dataclasses.asdict(config["preprocessing"])
-    return cls(config, dtype=dtype, name=name)
+    return cls.config_class.from_dict(config)

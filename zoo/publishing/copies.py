@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo import loading, registry
+from zoo import loading
 from zoo.errors import CheckpointError, InvalidInputError, PublishError, ZooError
-from zoo.store import remotes
+from zoo.store import pins, remotes
 from zoo.store.files import replacing, write_json_atomic
 from zoo.store.folder import CONFIG_FILE, RECIPE_FILE, read_config
 from zoo.store.hashes import (
@@ -168,9 +168,10 @@ def _source(name: str | os.PathLike[str]) -> _Source:
         )
     if not loading.is_folder(name):
         folder = loading.resolve(str(name))
-        pins = registry.pins()[str(name)]
-        digests = {file: pin["sha256"] for file, pin in pins["files"].items() if file != SUMS_FILE}
-        return _Source(folder=folder, name=str(name), version=pins["version"], digests=digests)
+        pin = pins.pins()[str(name)]
+        files = {file: known for file, known in pin["files"].items() if file != SUMS_FILE}
+        digests = {file: known["sha256"] for file, known in files.items()}
+        return _Source(folder=folder, name=str(name), version=pin["version"], digests=digests)
     folder = Path(name).expanduser().resolve()
     if verify_sha256sums(folder):
         digests = read_sha256sums(folder)

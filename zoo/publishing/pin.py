@@ -1,24 +1,22 @@
-"""Pins: which files are the published ones of a name, kept in a source checkout."""
+"""Pinning a release in a source checkout, or leaving what was pinned."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from zoo import loading, registry
 from zoo.errors import PublishError
 from zoo.exporting import deployment
-from zoo.store.files import write_json_atomic, write_text_atomic
+from zoo.store import locate, pins
+from zoo.store.files import write_text_atomic
 
-__all__ = ["checkout", "pin", "version_of", "write_pins"]
+__all__ = ["checkout", "pin", "version_of"]
 
 
 def checkout() -> Path:
     """The root of the source checkout that this package lies in. Raises PublishError for none."""
-    root = Path(loading.__file__).resolve().parent.parent
+    root = locate.PACKAGE.parent
     if not (root / "pyproject.toml").is_file():
         raise PublishError(
             "Names of the registry are released in a source checkout, and this is an installed "
@@ -29,7 +27,7 @@ def checkout() -> Path:
 
 def version_of(name: str, *, again: bool, given: int | None) -> int:
     """The version to pin. Raises PublishError where a run would replace a released one."""
-    pinned = registry.pins().get(name, {}).get("version", 0)
+    pinned = pins.pins().get(name, {}).get("version", 0)
     if again:
         return given or pinned or 1
     if pinned and (given or 0) <= pinned:
@@ -37,6 +35,14 @@ def version_of(name: str, *, again: bool, given: int | None) -> int:
             f"{name} {pinned} is released: give these weights --version {pinned + 1}"
         )
     return given or 1
+
+
+def pin(root: Path, name: str, folder: Path, version: int) -> None:
+    """Writes the name's pins, and the servers' list of models, both or none."""
+    served = root / "export" / "models.config"
+    with _restored(pins.PINS_FILE), _restored(served):
+        write_text_atomic(served, deployment.models_config(sorted({*pins.pins(), name})))
+        pins.pin(name, folder, version)
 
 
 @contextlib.contextmanager
@@ -51,19 +57,3 @@ def _restored(path: Path) -> Iterator[None]:
         else:
             path.write_bytes(before)
         raise
-
-
-def pin(root: Path, name: str, version: int, files: dict[str, dict[str, Any]]) -> None:
-    """Writes the name's pins, and the servers' list of models, both or none."""
-    path, served = root / "zoo" / "pins.json", root / "export" / "models.config"
-    pins = json.loads(path.read_text(encoding="utf-8"))
-    pins[name] = {"version": version, "files": files}
-    with _restored(path), _restored(served):
-        write_text_atomic(served, deployment.models_config(sorted(pins)))
-        write_pins(path, pins)
-
-
-def write_pins(path: Path, pins: dict[str, Any]) -> None:
-    """Writes the table of pins, which is read anew the next time."""
-    write_json_atomic(path, dict(sorted(pins.items())))
-    registry.pins.cache_clear()

@@ -69,7 +69,7 @@ class Release:
 
     run: where the weights come from: a training run's folder, or a checkpoint's.
     folder: the temporary one that is filled.   entry: what the card says of the model.
-    named: whether `zoo.load` will know it by its name.   model, metrics, files: of the stages.
+    named: whether `zoo.load` will know it by its name.   model, metrics: of the stages.
     """
 
     run: Path
@@ -81,7 +81,6 @@ class Release:
     audio_rates: dict[str, Any] = field(default_factory=dict)
     model: Any = None
     metrics: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def release_run(
@@ -140,7 +139,7 @@ def release_name(
         audio_rates=read_audio_rates(root).get(name, {}),
     )
     with _staged(job, target) as stage, _replaced(stage, target):
-        pin.pin(root, name, number, job.files)
+        pin.pin(root, name, target, number)
     return job
 
 
@@ -228,7 +227,7 @@ def describe(job: Release) -> None:
 
 def seal(job: Release) -> None:
     """The hashes."""
-    job.files = write_sha256sums(job.folder)
+    write_sha256sums(job.folder)
 
 
 STAGES: tuple[Callable[[Release], None], ...] = (

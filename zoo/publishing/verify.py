@@ -21,6 +21,7 @@ from zoo import loading, registry
 from zoo.core import metric as metrics
 from zoo.errors import DataError, ZooError
 from zoo.evaluation import golden
+from zoo.store import pins
 from zoo.store.files import read_json
 
 __all__ = ["CHECKS", "QUICK", "Check", "Verification", "verify"]
@@ -62,7 +63,7 @@ def verify(name: str, checks: tuple[str, ...] = CHECKS) -> Verification:
     Raises UnknownModelError; everything else that is wrong is a failed check.
     """
     registry.get(name)
-    files = registry.pins().get(name, {}).get("files", {})
+    files = pins.pins().get(name, {}).get("files", {})
     subject = _Subject(name)
     results = []
     for check in CHECKS:

@@ -1,23 +1,19 @@
 """The table of models: name, family, recipe, paper. Importable without TensorFlow.
 
 One module a family. Each system has one recipe that is the paper's; what is trained on two CPU
-cores is a `replace` of it. Weights are pinned by sha256 in the package data file `pins.json`; a
-name without pins has a recipe and an architecture, and no published weights.
+cores is a `replace` of it. Published weights are pinned in `zoo.store.pins`; a name without pins
+has a recipe and an architecture, and no published weights.
 """
 
 from __future__ import annotations
 
 import difflib
-import functools
-import importlib.resources
-import json
-from typing import Any
 
 from zoo.errors import UnknownModelError
 from zoo.registry import energies, maf, nice, nsf, realnvp, vae, wavenet
 from zoo.registry.entry import Entry
 
-__all__ = ["ENTRIES", "Entry", "get", "pins"]
+__all__ = ["ENTRIES", "Entry", "get"]
 
 ENTRIES: dict[str, Entry] = {
     entry.name: entry
@@ -35,13 +31,3 @@ def get(name: str) -> Entry:
     raise UnknownModelError(
         f"No model named {name!r}.{hint} zoo.list_models() shows all {len(ENTRIES)}."
     )
-
-
-@functools.cache
-def pins() -> dict[str, dict[str, Any]]:
-    """name -> {"version": int, "files": files} of every published checkpoint.
-
-    files: {file: {"sha256", "size"}}.
-    """
-    text = importlib.resources.files("zoo").joinpath("pins.json").read_text(encoding="utf-8")
-    return json.loads(text)

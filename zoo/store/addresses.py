@@ -53,11 +53,12 @@ def resolve(address: str, *, revision: str = "", sha256: str = "") -> Path:
     remote = remotes.parse(address, revision=revision)
     digest = checked_sha256(sha256) if sha256 else _digest_of_commit(remote)
     folder = downloads.cache_dir() / "sha256" / digest
-    if not (folder / SUMS_FILE).is_file():
+    if (folder / SUMS_FILE).is_file():
+        verify(folder, digest)
+    else:
         _refuse_offline(remote)
         with downloads.filling(folder, what=str(remote)):
             _fill(folder, remote, digest)
-    verify(folder, digest)
     return folder
 
 
@@ -68,11 +69,13 @@ def checked_sha256(sha256: str) -> str:
     return sha256.lower()
 
 
-def verify(folder: Path, sha256: str) -> None:
+def verify(folder: Path, sha256: str, *, whole: bool = False) -> None:
     """Checks a folder's `SHA256SUMS` against its hash, and config and weights against it.
 
+    whole: every file that it lists is checked.
+
     Raises:
-        MissingCheckpointError: One of the three is absent.
+        MissingCheckpointError: One of them is absent.
         IntegrityError: One of them has another hash.
         FormatError: `SHA256SUMS` does not list config and weights.
     """
@@ -82,8 +85,9 @@ def verify(folder: Path, sha256: str) -> None:
             f"{folder / SUMS_FILE} has the SHA-256 {found[:16]}…; {sha256[:16]}… is expected. The "
             "folder holds another checkpoint or is damaged: check the hash, or remove the folder."
         )
-    for file in NEEDED:
-        verify_listed(folder / file, _listed(digests, file, folder))
+    needed = {file: _listed(digests, file, folder) for file in NEEDED}
+    for file, digest in (digests if whole else needed).items():
+        verify_listed(folder / file, digest)
 
 
 def _listed(digests: dict[str, str], file: str, where: object) -> str:
@@ -120,9 +124,13 @@ def _refuse_offline(remote: remotes.Remote) -> None:
 
 
 def _fill(folder: Path, remote: remotes.Remote, sha256: str) -> None:
-    """Fetches what the folder lacks, `SHA256SUMS` last; under the folder's lock."""
+    """Fetches what the folder lacks, `SHA256SUMS` last; under the folder's lock.
+
+    Each file is hashed once: as it comes, or where it lies.
+    """
     if (folder / SUMS_FILE).is_file():
-        return  # another process was faster
+        verify(folder, sha256)  # another process was faster
+        return
     with tempfile.TemporaryDirectory(dir=folder, prefix=".") as incoming:
         remote.fetch(SUMS_FILE, Path(incoming), sha256)
         digests = read_sha256sums(incoming)

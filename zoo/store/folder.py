@@ -14,12 +14,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zoo.core.recipe import Recipe, to_dict
-from zoo.errors import FormatError
+from zoo.errors import ConfigError, FormatError, WeightsMismatchError
 from zoo.store.files import read_json, write_json_atomic
 from zoo.store.weights import FORMAT_VERSION, WEIGHTS_FILE, check_version, save_weights
 from zoo.version import __version__
 
-__all__ = ["CONFIG_FILE", "RECIPE_FILE", "read_config", "save_checkpoint", "software_versions"]
+__all__ = [
+    "CONFIG_FILE",
+    "RECIPE_FILE",
+    "check_config",
+    "read_config",
+    "save_checkpoint",
+    "software_versions",
+]
 
 CONFIG_FILE = "config.json"
 RECIPE_FILE = "recipe.json"
@@ -90,3 +97,27 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
                 f"{path} needs {key!r} as a {kind.__name__}; got {values.get(key)!r}."
             )
     return values
+
+
+def check_config(folder: str | os.PathLike[str], model: Any) -> None:
+    """Raises WeightsMismatchError for a folder that describes another model.
+
+    A field that is absent is younger than the file, and has its default.
+    """
+    path = Path(folder) / CONFIG_FILE
+    expected = {"family": model.family, **model.config.to_dict()}
+    values = read_config(folder)
+    found = {"family": values["family"], **values["config"]}
+    with contextlib.suppress(ConfigError):  # another family's fields, or a newer zoo's
+        found |= type(model.config).from_dict(values["config"]).to_dict()
+    fields = sorted(
+        key for key in {*found, *expected} if found.get(key, ...) != expected.get(key, ...)
+    )
+    if fields:
+        key = fields[0]
+        raise WeightsMismatchError(
+            f"{path} is the config of another model: it differs "
+            f"in {', '.join(fields)} ({key} is {found.get(key, 'absent')}, expected "
+            f"{expected.get(key, 'absent')}). Nothing was loaded. zoo.load({str(path.parent)!r}) "
+            "builds the model that the folder describes."
+        )

@@ -18,7 +18,6 @@ __all__ = [
     "sha256_of",
     "verify_fetched",
     "verify_files",
-    "verify_folder",
     "verify_listed",
     "verify_sha256sums",
     "write_sha256sums",
@@ -56,23 +55,18 @@ def write_sha256sums(folder: str | os.PathLike[str]) -> dict[str, dict[str, Any]
     return files
 
 
-def verify_folder(folder: str | os.PathLike[str], pins: Mapping[str, Any]) -> None:
-    """Checks every pinned file of a folder: present, of the pinned size, of the pinned SHA-256.
+def verify_files(folder: str | os.PathLike[str], files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Checks pinned files of a folder: present, of the pinned size, of the pinned SHA-256.
 
     Args:
         folder: A checkpoint folder.
-        pins: An entry of `zoo.registry.pins()`:
-            {"version": 1, "files": {name: {"sha256": digest, "size": bytes}}}.
+        files: {name: {"sha256": digest, "size": bytes}}, as in `zoo.store.pins.pins()`; all of
+            them or some.
 
     Raises:
-        MissingCheckpointError: The folder, or a pinned file, is absent.
+        MissingCheckpointError: The folder, or one of the files, is absent.
         IntegrityError: A size or a hash is another one.
     """
-    verify_files(folder, pins["files"])
-
-
-def verify_files(folder: str | os.PathLike[str], files: Mapping[str, Mapping[str, Any]]) -> None:
-    """`verify_folder` for some of the pinned files."""
     folder = Path(folder)
     if not folder.is_dir():
         raise MissingCheckpointError(f"No checkpoint folder {folder}.")

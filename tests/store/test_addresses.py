@@ -1,6 +1,6 @@
 """Loading from addresses: one hash pins everything, and each way a host can fail has its error.
 
-Hosts are real web servers on the loopback interface; the Hub and buckets are in test_remotes.py.
+Hosts are real web servers on the loopback interface; Hub and buckets: tests/test_remotes.py.
 """
 
 from __future__ import annotations
@@ -91,6 +91,13 @@ class TestLoad:
     def test_is_the_model_of_the_folder(self, address: str, sha256: str, master: Path) -> None:
         model = zoo.load(address, sha256=sha256)
         np.testing.assert_array_equal(model.log_prob(X), zoo.load(master).log_prob(X))
+
+    def test_hashes_each_file_once(self, address: str, sha256: str, hashed) -> None:
+        hashed.clear()
+        zoo.load(address, sha256=sha256)
+        assert not hashed  # pooch has hashed each as it came
+        zoo.load(address, sha256=sha256)
+        assert hashed == dict.fromkeys(NEEDED, 1)
 
     def test_upper_case_and_a_slash_at_the_end_make_no_difference(
         self, address: str, sha256: str
@@ -428,7 +435,9 @@ class TestCache:
 
 def start(address: str, sha256: str) -> subprocess.Popen[str]:
     """`addresses.resolve` in a process of its own, with this one's environment."""
-    code = f"from zoo import addresses; print(addresses.resolve({address!r}, sha256={sha256!r}))"
+    code = (
+        f"from zoo.store import addresses; print(addresses.resolve({address!r}, sha256={sha256!r}))"
+    )
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 

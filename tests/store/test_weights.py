@@ -1,14 +1,8 @@
-"""Files whole or not at all, weights all or none, and each kind of damage refused by name."""
+"""Weights all or none, and each kind of damage refused by name."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import shutil
-import subprocess
-import sys
-import types
 from pathlib import Path
 
 import h5py
@@ -18,14 +12,10 @@ import pytest
 
 from zoo.errors import (
     FormatError,
-    IntegrityError,
     InvalidInputError,
     MissingCheckpointError,
     WeightsMismatchError,
 )
-from zoo.store.files import read_json, write_json_atomic, write_text_atomic
-from zoo.store.folder import read_config, software_versions
-from zoo.store.hashes import sha256_of, verify_folder, verify_sha256sums, write_sha256sums
 from zoo.store.weights import FORMAT_VERSION, load_weights, save_weights
 
 
@@ -315,169 +305,17 @@ def test_no_file(other, tmp_path: Path) -> None:
         load_weights(other, tmp_path / "a.weights.h5")
 
 
-class TestAtomicFiles:
-    def test_json_round_trip(self, tmp_path: Path) -> None:
-        value = {"b": [1, 2.5, None], "a": {"text": "é"}}
-        path = write_json_atomic(tmp_path / "new" / "value.json", value)
-        assert read_json(path) == value
-        assert [p.name for p in path.parent.iterdir()] == ["value.json"]
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.weights.h5"
+    path.write_text("old")
 
-    @pytest.mark.parametrize("value", [float("nan"), {"a": float("inf")}])
-    def test_json_refuses_what_json_cannot_hold(self, tmp_path: Path, value) -> None:
-        path = write_json_atomic(tmp_path / "value.json", 1)
-        with pytest.raises(ValueError, match="not JSON compliant"):
-            write_json_atomic(path, value)
-        assert read_json(path) == 1
+    def no_space(*arguments: object, **options: object) -> None:
+        raise OSError("No space left on device")
 
-    def test_a_failed_write_leaves_the_old_file_and_nothing_else(
-        self, saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        path = tmp_path / "model.weights.h5"
-        path.write_text("old")
-
-        def no_space(*arguments: object, **options: object) -> None:
-            raise OSError("No space left on device")
-
-        monkeypatch.setattr(h5py.File, "create_dataset", no_space)
-        with pytest.raises(OSError, match="No space left"):
-            save_weights(saved[0], path)
-        assert path.read_text() == "old"
-        assert list(tmp_path.iterdir()) == [path]
-
-    def test_a_killed_process_leaves_the_old_file(self, tmp_path: Path) -> None:
-        path = tmp_path / "value.json"
-        path.write_text("1")
-        code = (
-            "import os, signal, sys\n"
-            "from pathlib import Path\n"
-            "from zoo.store.files import replacing\n"
-            "with replacing(Path(sys.argv[1])) as temporary:\n"
-            "    temporary.write_text('2')\n"
-            "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        )
-        done = subprocess.run([sys.executable, "-c", code, str(path)], check=False, timeout=60)
-        assert done.returncode == -9
-        assert path.read_text() == "1"
-
-    def test_files_have_the_usual_permissions(self, tmp_path: Path) -> None:
-        plain = tmp_path / "plain"
-        plain.touch()
-        written = write_text_atomic(tmp_path / "written", "x")
-        assert written.stat().st_mode == plain.stat().st_mode
-
-    @pytest.mark.parametrize(
-        ("content", "error", "message"),
-        [
-            (None, MissingCheckpointError, "value.json is missing in"),
-            (b'{"a": ', FormatError, "is not JSON"),
-            (b"\xff\xfe\x00", FormatError, "is not JSON"),
-        ],
-        ids=["missing", "truncated", "binary"],
-    )
-    def test_unreadable_json(self, tmp_path: Path, content, error, message) -> None:
-        if content is not None:
-            (tmp_path / "value.json").write_bytes(content)
-        with pytest.raises(error, match=message):
-            read_json(tmp_path / "value.json")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    (folder / "a.txt").write_text("alpha")
-    (folder / "b.bin").write_bytes(bytes(range(256)))
-    (folder / ".hidden").write_text("not listed")
-    return folder
-
-
-class TestHashes:
-    def test_against_hashlib(self, folder: Path) -> None:
-        expected = hashlib.sha256(bytes(range(256))).hexdigest()
-        assert sha256_of(folder / "b.bin") == expected
-
-    def test_sums_are_those_of_sha256sum(self, folder: Path) -> None:
-        files = write_sha256sums(folder)
-        assert sorted(files) == ["a.txt", "b.bin"]
-        assert files["a.txt"] == {"sha256": hashlib.sha256(b"alpha").hexdigest(), "size": 5}
-        assert verify_sha256sums(folder)
-        if shutil.which("sha256sum"):
-            subprocess.run(
-                ["sha256sum", "--check", "--status", "SHA256SUMS"], cwd=folder, check=True
-            )
-
-    def test_a_folder_without_sums_is_not_verified(self, folder: Path) -> None:
-        assert verify_sha256sums(folder) is False
-
-    @pytest.mark.parametrize("position", [0, 100, 255])
-    def test_one_flipped_bit(self, folder: Path, position: int) -> None:
-        pins = {"version": 1, "files": write_sha256sums(folder)}
-        verify_folder(folder, pins)
-        data = bytearray((folder / "b.bin").read_bytes())
-        data[position] ^= 1
-        (folder / "b.bin").write_bytes(data)
-        with pytest.raises(IntegrityError, match=r"b\.bin has the SHA-256"):
-            verify_folder(folder, pins)
-        with pytest.raises(IntegrityError, match=r"b\.bin is not the file"):
-            verify_sha256sums(folder)
-
-    def test_another_size(self, folder: Path) -> None:
-        pins = {"version": 1, "files": write_sha256sums(folder)}
-        os.truncate(folder / "b.bin", 10)
-        with pytest.raises(IntegrityError, match="has 10 bytes; 256 are pinned"):
-            verify_folder(folder, pins)
-
-    def test_a_missing_file_and_a_missing_folder(self, folder: Path, tmp_path: Path) -> None:
-        pins = {"version": 1, "files": write_sha256sums(folder)}
-        (folder / "a.txt").unlink()
-        with pytest.raises(MissingCheckpointError, match=r"a\.txt is missing in"):
-            verify_folder(folder, pins)
-        with pytest.raises(MissingCheckpointError, match=r"a\.txt is missing in"):
-            verify_sha256sums(folder)
-        with pytest.raises(MissingCheckpointError, match="No checkpoint folder"):
-            verify_folder(tmp_path / "absent", pins)
-
-    @pytest.mark.parametrize("line", ["abc  a.txt", f"{'0' * 64}  ../a.txt", "nonsense"])
-    def test_malformed_sums(self, folder: Path, line: str) -> None:
-        (folder / "SHA256SUMS").write_text(line + "\n")
-        with pytest.raises(FormatError, match="no 'hash  file name'"):
-            verify_sha256sums(folder)
-
-
-class TestConfigFile:
-    CONFIG = types.MappingProxyType(
-        {"format_version": 1, "family": "nice", "config": {"event_shape": [4]}}
-    )
-
-    def test_is_read(self, tmp_path: Path) -> None:
-        write_json_atomic(tmp_path / "config.json", dict(self.CONFIG))
-        assert read_config(tmp_path) == self.CONFIG
-
-    @pytest.mark.parametrize(
-        ("change", "message"),
-        [
-            ({"format_version": 2}, "format version 2; this version of the zoo reads 1 to 1"),
-            ({"format_version": 0}, "format version 0"),
-            ({"format_version": "new"}, "not a number"),
-            ({"family": None}, "needs 'family' as a str; got None"),
-            ({"config": [4]}, r"needs 'config' as a dict; got \[4\]"),
-        ],
-    )
-    def test_what_it_refuses(self, tmp_path: Path, change, message) -> None:
-        write_json_atomic(tmp_path / "config.json", {**self.CONFIG, **change})
-        with pytest.raises(FormatError, match=message):
-            read_config(tmp_path)
-
-    @pytest.mark.parametrize("value", [[], {}, {"family": "nice"}])
-    def test_json_that_is_no_config(self, tmp_path: Path, value) -> None:
-        write_json_atomic(tmp_path / "config.json", value)
-        with pytest.raises(FormatError, match="no format_version"):
-            read_config(tmp_path)
-
-    def test_software_versions_name_what_computes(self) -> None:
-        versions = software_versions()
-        assert versions["keras"] == keras.__version__
-        assert versions["numpy"] == np.__version__
-        assert versions["h5py"] == h5py.__version__
-        assert {"zoo", "python", "tensorflow", "tensorflow-probability"} <= versions.keys()
-        assert json.dumps(versions)
+    monkeypatch.setattr(h5py.File, "create_dataset", no_space)
+    with pytest.raises(OSError, match="No space left"):
+        save_weights(saved[0], path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

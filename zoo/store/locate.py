@@ -1,0 +1,144 @@
+"""The folder of a published model, wherever it lies; every pinned file is hashed at each load.
+
+Looked for in this order; the first folder found is the one used:
+
+    1. `$ZOO_CHECKPOINTS/<name>`
+    2. `checkpoints/<name>` of a source checkout
+    3. the copy inside an installed wheel, which carries folders of at most 1 MB
+    4. the cache: `$ZOO_CACHE`, else `$XDG_CACHE_HOME/zoo`, else `~/.cache/zoo`
+    5. a download from `$ZOO_BASE_URL/<name>/<file>` into the cache, unless `ZOO_OFFLINE=1`
+
+Weights are immutable: from version 2 on, the cache and the host name the folder
+`<name>.v<version>`. What lies at an address instead (hf://, gs://, https://) is found by
+`zoo.store.addresses`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import InvalidInputError, MissingCheckpointError, OfflineError
+from zoo.store import addresses, downloads, pins
+from zoo.store.downloads import cache_dir
+from zoo.store.hashes import verify_files, verify_sha256sums
+
+__all__ = ["PACKAGE", "given", "local_folder", "resolve"]
+
+PACKAGE = Path(__file__).resolve().parents[1]
+"""The installed package, beside which a checkout has its `checkpoints/`."""
+
+
+def local_folder(name: str) -> Path | None:
+    """The folder on this machine that a load would use; None where there is none. Hashes nothing.
+
+    Raises:
+        MissingCheckpointError: `$ZOO_CHECKPOINTS` is set and is not a folder.
+    """
+    for folder in _folders(name):
+        if folder.is_dir():
+            return folder
+    pin = pins.pins().get(name)
+    if pin is None:
+        return None
+    cached = cache_dir() / _versioned(name, pin)
+    return cached if all((cached / file).is_file() for file in pin["files"]) else None
+
+
+def resolve(name: str) -> Path:
+    """The folder with the published files of a model, hashed; downloaded where need be.
+
+    Raises:
+        MissingCheckpointError: No published weights, or the files are nowhere.
+        IntegrityError: A file is not the pinned one.
+        OfflineError: A download is needed, and is forbidden or not possible.
+    """
+    pin = pins.pins().get(name)
+    if pin is None:
+        raise MissingCheckpointError(
+            f"{name} has no published weights. zoo.load({name!r}, weights=False) builds it with "
+            f"fresh ones, `zoo train {name}` trains it, and zoo.list_models(pretrained=True) shows "
+            "the models that have weights."
+        )
+    folder = local_folder(name)
+    if folder is None:
+        return _download(name, pin)
+    verify_files(folder, pin["files"])
+    return folder
+
+
+def given(path: str | os.PathLike[str], *, sha256: str = "") -> Path:
+    """A folder that the caller named, checked against its `SHA256SUMS`, and that against `sha256`.
+
+    Raises:
+        InvalidInputError: A file, or a malformed sha256.
+        MissingCheckpointError: A listed file is absent; with a sha256, `SHA256SUMS` is.
+        IntegrityError: A hash is another one.
+        FormatError: A malformed `SHA256SUMS`, or with a sha256 one without config and weights.
+    """
+    folder = Path(path).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInputError(
+            f"{folder} is a file: give its folder, or zoo.load(NAME, weights=FILE)."
+        )
+    if sha256:
+        addresses.verify(folder, addresses.checked_sha256(sha256), whole=True)
+    else:
+        verify_sha256sums(folder)
+    return folder
+
+
+def _folders(name: str) -> list[Path]:
+    """Candidates before the cache, in order."""
+    folders = []
+    if chosen := os.environ.get("ZOO_CHECKPOINTS"):
+        root = Path(chosen).expanduser()
+        if not root.is_dir():
+            raise MissingCheckpointError(f"ZOO_CHECKPOINTS is {chosen!r}, which is not a folder.")
+        folders.append(root / name)
+    if (PACKAGE.parent / "pyproject.toml").is_file():
+        folders.append(PACKAGE.parent / "checkpoints" / name)
+    return [*folders, PACKAGE / "_checkpoints" / name]
+
+
+def _versioned(name: str, pin: Mapping[str, Any]) -> str:
+    return name if pin["version"] == 1 else f"{name}.v{pin['version']}"
+
+
+def _download(name: str, pin: Mapping[str, Any]) -> Path:
+    """The folder in the cache, with what it lacked fetched; each file hashed once, there or new."""
+    remote = _versioned(name, pin)
+    folder = cache_dir() / remote
+    base = os.environ.get("ZOO_BASE_URL", "").rstrip("/")
+    if downloads.is_offline():
+        raise OfflineError(
+            f"The files of {name} are not on this machine and ZOO_OFFLINE forbids a download. "
+            f"Looked in {_places(name, folder)}. Copy the folder to one of them, or unset "
+            "ZOO_OFFLINE."
+        )
+    if not base:
+        raise MissingCheckpointError(
+            f"The files of {name} are not on this machine (a wheel carries the smallest models "
+            f"alone). Looked in {_places(name, folder)}. Point ZOO_CHECKPOINTS at the checkpoints/ "
+            "of a checkout, or ZOO_BASE_URL at a host that serves them; or load a published copy "
+            "by its address: zoo.load('hf://user/repository', sha256=...), or gs://, or https://."
+        )
+    with downloads.filling(folder, what=name):
+        there = [file for file in pin["files"] if (folder / file).is_file()]
+        verify_files(folder, {file: pin["files"][file] for file in there})
+        for file, expected in pin["files"].items():
+            if file not in there:
+                downloads.fetch(
+                    f"{base}/{remote}/",
+                    file,
+                    sha256=expected["sha256"],
+                    folder=folder,
+                    origin="ZOO_BASE_URL",
+                )
+    return folder
+
+
+def _places(name: str, cached: Path) -> str:
+    return ", ".join(str(folder) for folder in [*_folders(name), cached])
