@@ -273,7 +273,7 @@ def test_registered_recipe_builds_its_model(name: str) -> None:
     assert model.config.event_shape == EVENT_SHAPES[recipe.dataset.name]
     dtypes = {"spoken_digit": "int16", "ljspeech": "int16"}
     dtypes |= dict.fromkeys(OWN_DATASETS, "float32")
-    assert model.data_dtype == dtypes.get(
+    assert model.data.dtype == dtypes.get(
         recipe.dataset.name, "float32" if recipe.energy else "uint8"
     )
     parameters = sum(int(np.prod(v.shape)) for v in model.trainable_variables)

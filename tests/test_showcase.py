@@ -13,7 +13,11 @@ import soundfile
 import tensorflow as tf
 from PIL import Image
 
+from zoo.core.config import ModelConfig, Preprocessing
+from zoo.core.space import Space
 from zoo.training.showcase import FIRST_SECONDS, Showcase
+
+LEVELS = {"num_levels": 256, "transform": "unit"}
 
 
 class Clock:
@@ -31,10 +35,18 @@ def model(shape: tuple[int, ...], dtype: str, clock: Clock, **more: Any) -> Any:
         assert (context is None) == (more.get("context_size", 0) == 0)
         return np.full((count, *shape), 100, dtype)
 
-    config = SimpleNamespace(event_shape=shape, context_size=0, sample_rate=8000)
-    config.__dict__.update({k: v for k, v in more.items() if k != "slow_direction"})
+    config = ModelConfig(
+        event_shape=shape,
+        preprocessing=Preprocessing(**LEVELS if dtype == "uint8" else {}),
+        context_size=more.get("context_size", 0),
+    )
+    data, context = config.data_space(), config.context_space()
+    if dtype == "int16":
+        data = Space(shape=shape, dtype=dtype, meaning="", medium="audio", rate=8000)
+    if "mel_bins" in more:
+        context = Space(shape=(3, more["mel_bins"]), dtype="float32", meaning="")
     slow = more.get("slow_direction", "none")
-    return SimpleNamespace(config=config, data_dtype=dtype, slow_direction=slow, sample=sample)
+    return SimpleNamespace(data=data, context=context, slow_direction=slow, sample=sample)
 
 
 def written(folder: Path) -> list[tuple[int, bytes]]:

@@ -24,7 +24,7 @@ COLUMNS = SIDE**2 - 1
 
 
 @pytest.fixture
-def model(rng: np.random.Generator) -> models.DensityModel:
+def model(rng: np.random.Generator) -> models.ZooModel:
     """Of patches of 3 x 3, and far from symmetric."""
     model = models.create("maf", event_shape=(COLUMNS,), hidden_units=(9,), dtype="float64")
     for weight in model.trainable_weights:
@@ -56,9 +56,7 @@ def test_symmetries_are_the_squares_and_keep_the_volume(rng: np.random.Generator
         assert abs(np.linalg.det(way.numpy())) == pytest.approx(1.0)
 
 
-def test_density_is_the_mean_of_the_eight(
-    rng: np.random.Generator, model: models.DensityModel
-) -> None:
+def test_density_is_the_mean_of_the_eight(rng: np.random.Generator, model: models.ZooModel) -> None:
     x = rows(rng, 6)
     each = np.stack([model.log_prob(way) for way in eight_ways(x)])
     expected = scipy.special.logsumexp(each, axis=0) - np.log(8.0)
@@ -69,14 +67,14 @@ def test_density_is_the_mean_of_the_eight(
 
 
 def test_rows_are_of_the_models_dtype_before_they_are_turned(
-    rng: np.random.Generator, model: models.DensityModel
+    rng: np.random.Generator, model: models.ZooModel
 ) -> None:
     x = np.clip(40 * rows(rng, 4), -120, 120).astype(np.int8)  # sums of them are beyond int8
     expected = symmetrised_log_prob(model, x.astype(np.float64))
     np.testing.assert_array_equal(symmetrised_log_prob(model, x), expected)
 
 
-def test_other_events_are_refused(rng: np.random.Generator, model: models.DensityModel) -> None:
+def test_other_events_are_refused(rng: np.random.Generator, model: models.ZooModel) -> None:
     with pytest.raises(InvalidInputError, match=r"rows of side\*\*2 - 1 pixels.*\(4, 5\)"):
         symmetrised_log_prob(models.create("maf", event_shape=(5,)), np.zeros((4, 5), "float32"))
     with pytest.raises(InvalidInputError, match="patches as rows of real pixels"):
@@ -90,7 +88,7 @@ def test_other_events_are_refused(rng: np.random.Generator, model: models.Densit
 
 
 def test_evaluation_reports_it_beside_the_models_own(
-    rng: np.random.Generator, model: models.DensityModel, monkeypatch: pytest.MonkeyPatch
+    rng: np.random.Generator, model: models.ZooModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = rows(rng, 300)
     arrays = sources.Arrays(x=x, context=None)

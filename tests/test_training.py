@@ -767,7 +767,7 @@ def test_fit_on_a_dataset_lowers_the_loss(name: str, tmp_path: Path) -> None:
         for m in (model, loaded)
     ]
     # Keras does not save where its generators of noise are: dequantisation and dropout differ.
-    assert losses[1] == pytest.approx(losses[0], rel=0.02 if model.data_dtype == "uint8" else 1e-5)
+    assert losses[1] == pytest.approx(losses[0], rel=0.02 if model.data.dtype == "uint8" else 1e-5)
 
 
 def test_compile_refuses_a_loss() -> None:

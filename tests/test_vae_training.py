@@ -60,7 +60,7 @@ def test_the_warm_up_weighs_the_loss_of_the_step(kind: Any, step: int, beta: flo
     x = tf.constant(tiny_runs.load_arrays(RECIPE.dataset, "train").x[:16])
     training_step, model = _step(annealing=kind, annealing_steps=100)
     seed = tf.constant([0, step])
-    terms = [t.numpy() for t in model._terms(binarized(x, seed), seed)]
+    terms = [t.numpy() for t in model.elbo_terms(binarized(x, seed), seed)]
     likelihood, prior, entropy = terms
     expected = {
         "kl": -likelihood - beta * (prior + entropy),

@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
 def measure(name: str, *, repeats: int) -> dict[str, Any]:
     """The rates of a model, in samples a second over all rows of a batch."""
     model = loading.load(name, weights=name in pins.pins())
-    size, rate = model.config.event_shape[0], model.config.sample_rate
+    size, rate = model.data.size, model.data.rate
     result: dict[str, Any] = {
         "model": name,
         "published": name in pins.pins(),

@@ -309,7 +309,7 @@ def time_calls(call: Call, *, repeats: int, seconds: float) -> list[float]:
 def count_multiplications(model: Any) -> int:
     """Multiplications a row of the matrix products and convolutions in the graph of `log_prob`."""
     config = model.config
-    x = tf.TensorSpec([1, *config.event_shape], tf.as_dtype(model.data_dtype))
+    x = tf.TensorSpec([1, *config.event_shape], tf.as_dtype(model.data.dtype))
     context = tf.zeros([1], tf.int32) if config.context_size else None
     density = density_of(model)
     function = tf.function(lambda x: density(x, context, seed=0), autograph=False)

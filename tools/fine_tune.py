@@ -83,6 +83,8 @@ def fine_tune(options: argparse.Namespace) -> dict[str, Any]:
     """Does what the module says; returns what fine_tuning.json holds."""
     import keras
 
+    from zoo.models.audio.clip_conditioning import LabelledClips
+
     out: Path = options.out
     if out.exists() and any(out.iterdir()):
         raise InvalidInputError(f"{out} is not empty: give --out a new folder.")
@@ -95,7 +97,7 @@ def fine_tune(options: argparse.Namespace) -> dict[str, Any]:
     model = loading.load(options.base)
     keras.utils.set_random_seed(0)
     frozen = model.freeze(options.freeze) if options.freeze else []
-    if hasattr(model, "measure_durations"):  # of clips: how long those of these rows are
+    if isinstance(model, LabelledClips):  # of clips: how long those of these rows are
         model.measure_durations(train.x, train.context)
     before = _bits(model, validation)
     model.compile(keras.optimizers.Adam(options.learning_rate, clipnorm=1.0))
@@ -162,10 +164,12 @@ def _columns(rows: sources.Arrays) -> tuple[Any, ...]:
 
 def _bits(model: Any, rows: sources.Arrays, batch: int = 100) -> float:
     """Mean bits/dim, in batches; of clips under their own lengths, as `fit` takes them."""
+    from zoo.models.audio.clip_conditioning import LabelledClips
+
     total = 0.0
     for start in range(0, rows.rows, batch):
         part = [column[start : start + batch] for column in _columns(rows)]
-        if len(part) > 1 and hasattr(model, "clip_context"):
+        if len(part) > 1 and isinstance(model, LabelledClips):
             part[1] = model.clip_context(*part)
         total += float(np.sum(model.bits_per_dim(*part).numpy(), dtype=np.float64))
     return total / rows.rows

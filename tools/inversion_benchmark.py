@@ -92,7 +92,7 @@ def measure(name: str, repeats: int, seconds: float) -> dict[str, Any]:
     model = loading.load(name) if not job.size else _random_model(job)
     rng = np.random.default_rng(1)
     rows = tf.constant(rng.normal(size=(job.rows, model.config.event_size)), tf.float32)
-    function = model._decode if job.family == "maf" else _latents(model)
+    function = model.decode if job.family == "maf" else _latents(model)
     found = {}
     for way in ("blocks", "loop"):
         method = by_loop if way == "loop" else AutoregressiveFlow.forward_and_log_det

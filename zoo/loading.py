@@ -24,7 +24,7 @@ from zoo.store.hashes import verify_files
 from zoo.store.weights import WEIGHTS_FILE, load_weights
 
 if TYPE_CHECKING:
-    from zoo.kinds.flow import DensityModel
+    from zoo.kinds.base import ZooModel
 
 __all__ = [
     "ModelInfo",
@@ -111,7 +111,7 @@ def _dataset(recipe: Any) -> str:
     return f"{recipe.dataset.name}:{recipe.dataset.version}"
 
 
-def create(family: str, **config: Any) -> DensityModel:
+def create(family: str, **config: Any) -> ZooModel:
     """A model with fresh weights, of any event shape.
 
     Args:
@@ -133,7 +133,7 @@ def load(
     *,
     revision: str = "",
     sha256: str = "",
-) -> DensityModel:
+) -> ZooModel:
     """A model as a `keras.Model`: one of the registry, of a checkpoint folder, or of an address.
 
     Args:
@@ -229,7 +229,7 @@ def _located(
     return resolve(str(name)) if weights is True else None
 
 
-def _built(name: str, folder: Path | None) -> DensityModel:
+def _built(name: str, folder: Path | None) -> ZooModel:
     """The model of a folder's config, or, without a folder, of the registry's recipe."""
     if folder is None:
         entry = registry.get(name)
@@ -240,7 +240,7 @@ def _built(name: str, folder: Path | None) -> DensityModel:
     return models.build(values["family"], values["config"])
 
 
-def _load_given(model: DensityModel, weights: str | os.PathLike[str]) -> None:
+def _load_given(model: ZooModel, weights: str | os.PathLike[str]) -> None:
     """Loads a folder or a file that the caller named; a folder's config must be the model's own."""
     if isinstance(weights, bool) or not isinstance(weights, str | os.PathLike):
         raise InvalidInputError(f"weights is True, False or a path; got {weights!r}.")

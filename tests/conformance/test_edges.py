@@ -39,7 +39,7 @@ def test_encode_is_finite_and_decode_returns_at_the_edges(name: str) -> None:
     x, labels = _edge_rows(case), case.labels(4)
     z = model.encode(x, labels)
     assert np.isfinite(z).all()
-    if model.data_dtype == "uint8":
+    if model.data.dtype == "uint8":
         assert_array_equal(model.decode(z, labels), x)
 
 

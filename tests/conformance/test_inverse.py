@@ -53,8 +53,8 @@ def test_decode_undoes_encode(name: str) -> None:
     z = model.encode(x, labels)
     assert tuple(z.shape) == (8, case.event_size)
     decoded = model.decode(tf.identity(z), labels)
-    assert decoded.dtype == model.data_dtype
-    if model.data_dtype == "uint8":
+    assert decoded.dtype == model.data.dtype
+    if model.data.dtype == "uint8":
         assert_array_equal(decoded, x)
     else:
         assert_allclose(decoded, x, rtol=1e-7, atol=1e-7)
@@ -66,7 +66,7 @@ def test_decode_undoes_encode_in_single_precision(name: str) -> None:
     model = shared_model(case)
     x, labels = case.rows(8), case.labels(8)
     decoded = np.asarray(model.decode(model.encode(x, labels), labels))
-    if model.data_dtype == "uint8":
+    if model.data.dtype == "uint8":
         assert_array_equal(decoded, x)
     else:
         assert_allclose(decoded, x, rtol=1e-3, atol=1e-3)

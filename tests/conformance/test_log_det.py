@@ -82,7 +82,7 @@ def test_log_prob_is_the_base_density_times_the_jacobian(name: str) -> None:
     labels = None if case.labels() is None else np.zeros(1, "int32")
     repeated_labels = None if labels is None else np.zeros(case.event_size, "int32")
     y = tf.cast(x, tf.float64)
-    if model.data_dtype == "uint8":
+    if model.data.dtype == "uint8":
         y += tf.cast(hashed_uniform(tf.cast(x, tf.int32), tf.constant([0, 0])), tf.float64)
     z = model.bijector(labels).inverse(y).numpy()
     base = (

@@ -50,7 +50,7 @@ def test_models_speak_their_dtypes(name: str, dtype: str) -> None:
     model = shared_model(case, dtype)
     data_dtype = "uint8" if len(case.event_shape) == 3 else dtype
     x, labels = case.rows(), case.labels()
-    assert model.data_dtype == data_dtype
+    assert model.data.dtype == data_dtype
     assert model.log_prob(x, labels).dtype == dtype
     assert model.encode(x, labels).dtype == dtype
     samples = model.sample(3, seed=1, context=labels)

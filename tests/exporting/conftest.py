@@ -14,7 +14,7 @@ import zoo
 from zoo import exporting
 from zoo.core.signature import Signature
 from zoo.core.space import Space
-from zoo.kinds.signatures import data_field, row_field
+from zoo.kinds.signatures import row_field
 from zoo.models.flows.nice import NICE
 
 NUM_ROWS = 3
@@ -35,7 +35,7 @@ class Streaming(NICE):
             "mean_step": Signature(
                 description="mean of the features so far",
                 function=mean_step,
-                inputs={"x": data_field(self), "state": state},
+                inputs={"x": self.data, "state": state},
                 outputs={"mean": row_field(self, "mean of features", unit=""), "state": state},
             ),
         }

@@ -16,7 +16,7 @@ from zoo.errors import CheckpointError, TrainingError, ZooError
 from zoo.media.console import import_tensorflow, waiting
 
 if TYPE_CHECKING:
-    from zoo.kinds.flow import DensityModel
+    from zoo.kinds.base import ZooModel
 
 __all__ = [
     "BAD_INPUT",
@@ -130,7 +130,7 @@ def _common(
     del debug, version
 
 
-def loaded(name: str) -> DensityModel:
+def loaded(name: str) -> ZooModel:
     """The model of that name or folder, with a line of progress while it loads."""
     import_tensorflow()
     with waiting(f"loading {name}"):

@@ -46,7 +46,7 @@ def anomalies(
     from zoo.tasks.anomalies import p_values
 
     model = loaded(name)
-    rows, labels = read_rows(file, model.config, context)
+    rows, labels = read_rows(file, model.data, context)
     normal, normal_labels = _reference(name, reference, model, context)
     nats = scores_of(model, rows, labels, label=str(file))
     p = p_values(nats, scores_of(model, normal, normal_labels, label="reference"))
@@ -84,7 +84,7 @@ def anomalies(
 def _reference(name: str, path: Path | None, model: Any, context: int | None) -> tuple[Any, Any]:
     """The reference rows and their labels."""
     if path is not None:
-        return read_rows(path, model.config, context)
+        return read_rows(path, model.data, context)
     import numpy as np
 
     from zoo import loading, registry

@@ -25,6 +25,8 @@ from zoo.media.tables import read_csv, write_csv
 if TYPE_CHECKING:
     import numpy as np
 
+    from zoo.core.space import Space
+
 SLOW_EVENT_SIZE = 2000  # of rows whose density takes a pass a number
 SHOWN_ROWS = 20  # of scores, without --all
 
@@ -72,17 +74,17 @@ def sample(
         expected = ", ".join((*_WRITERS, *AUDIO_SUFFIXES))
         raise InvalidInputError(f"Expected a {expected} file; got {str(out)!r}.")
     model = loaded(name)
-    if suffix == ".png" and model.data_dtype != "uint8":
+    if suffix == ".png" and not model.data.levels:
         raise InvalidInputError(
             f"{name} draws rows of {model.config.event_size} numbers, not images: write them to "
             ".npy, .npz or .csv, and audio to .wav or .flac."
         )
-    if suffix in AUDIO_SUFFIXES and model.data_dtype != "int16":
+    if suffix in AUDIO_SUFFIXES and model.data.medium != "audio":
         raise InvalidInputError(f"{name} draws no audio: write its rows to another kind of file.")
     rows = drawn(model)
     out.parent.mkdir(parents=True, exist_ok=True)
     if suffix in AUDIO_SUFFIXES:
-        write_audio(out, rows, model.config.sample_rate)
+        write_audio(out, rows, model.data.rate)
     else:
         _WRITERS[suffix](out, _shown(rows, model) if suffix == ".png" else rows)
     print(out)
@@ -92,9 +94,9 @@ def _labels_in_turn(model: Any, number: int) -> np.ndarray:
     """0, 1, ... over and over. Raises InvalidInputError where a model has no labels."""
     import numpy as np
 
-    if not model.config.context_size:
+    if model.context is None or not model.context.levels:
         raise InvalidInputError(f"{model.name} has no labels: leave out --all-contexts.")
-    return np.arange(number, dtype=np.int32) % model.config.context_size
+    return np.arange(number, dtype=np.int32) % model.context.levels
 
 
 def _write_png(path: Path, rows: np.ndarray) -> None:
@@ -105,7 +107,7 @@ def _write_png(path: Path, rows: np.ndarray) -> None:
 
 def _shown(rows: np.ndarray, model: Any) -> np.ndarray:
     """Rows as grey levels 0..255: those of a binary image are black and white."""
-    levels = model.config.preprocessing.num_levels
+    levels = model.data.levels
     return rows if levels == 256 else rows * (255 // (levels - 1))
 
 
@@ -174,7 +176,7 @@ def score(
             err=True,
         )
     for path in files:
-        rows, labels = read_rows(path, model.config, context)
+        rows, labels = read_rows(path, model.data, context)
         nats = scores_of(
             model,
             rows,
@@ -192,29 +194,29 @@ def score(
         _print_scores(result, shown=None if show_all else SHOWN_ROWS)
 
 
-def _read_clip(path: Path, config: Any) -> np.ndarray:
+def _read_clip(path: Path, space: Space) -> np.ndarray:
     """An audio file as one row, [1, samples of a clip]."""
     from zoo.data.spoken_digit import fit_clip
 
-    if not hasattr(config, "sample_rate"):
+    if space.medium != "audio":
         raise InvalidInputError(f"{path} is audio, and the model's rows are not.")
-    samples, size = read_audio(path, config.sample_rate), config.event_shape[0]
+    samples, size = read_audio(path, space.rate), space.size
     if len(samples) > size:
         raise InvalidInputError(
             f"{path} has {len(samples):,} samples, and the model's clips {size:,} "
-            f"({size / config.sample_rate:.2f} s): cut it."
+            f"({size / space.rate:.2f} s): cut it."
         )
     return fit_clip(samples, size)[None]
 
 
-def read_rows(path: Path, config: Any, context: int | None = None) -> tuple[Any, Any]:
+def read_rows(path: Path, space: Space, context: int | None = None) -> tuple[Any, Any]:
     """The rows of a file, [n, …], and their labels: the file's own, or `context` for all, or None.
 
     Raises InvalidInputError for files that cannot be read, and labels in both places.
     """
     import numpy as np
 
-    rows, labels = _stored_rows(path, config)
+    rows, labels = _stored_rows(path, space)
     if context is None:
         return rows, labels
     if labels is not None:
@@ -222,35 +224,35 @@ def read_rows(path: Path, config: Any, context: int | None = None) -> tuple[Any,
     return rows, np.full(rows.shape[:1], context)
 
 
-def _of_table(rows: np.ndarray, path: Path, config: Any) -> np.ndarray:
+def _of_table(rows: np.ndarray, path: Path, space: Space) -> np.ndarray:
     """Rows of numbers as the model's: whole ones where its data are integers."""
     import numpy as np
 
-    rows = rows.reshape([-1, *config.event_shape])
-    if not config.preprocessing.num_levels and not hasattr(config, "sample_rate"):
+    rows = rows.reshape([-1, *space.shape])
+    if not space.is_integer:
         return rows
     if (rows != np.round(rows)).any():
         raise InvalidInputError(f"Expected whole numbers in {path}: the model's data are integers.")
     return rows.astype(np.int32)
 
 
-def _stored_rows(path: Path, config: Any) -> tuple[Any, Any]:
+def _stored_rows(path: Path, space: Space) -> tuple[Any, Any]:
     import tokenize
     import zipfile
     import zlib
 
     import numpy as np
 
-    suffix, event_shape = path.suffix.lower(), config.event_shape
+    suffix, event_shape = path.suffix.lower(), space.shape
     if suffix in AUDIO_SUFFIXES:
-        return _read_clip(path, config), None
+        return _read_clip(path, space), None
     if suffix == ".csv":
-        return _of_table(read_csv(path, config.event_size)[0], path, config), None
+        return _of_table(read_csv(path, space.size)[0], path, space), None
     if suffix not in (".npy", ".npz"):
         from zoo.media import pictures
 
         pixels = pictures.read_image(path, event_shape)
-        if config.preprocessing.num_levels == 2 and set(np.unique(pixels)) <= {0, 255}:
+        if space.levels == 2 and set(np.unique(pixels)) <= {0, 255}:
             pixels = pixels // 255  # black and white
         return pixels, None
     labels = None

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.core.config import ModelConfig
+from zoo.core.space import Space
 from zoo.errors import InvalidInputError
 
 __all__ = [
@@ -32,10 +32,10 @@ EVALUATION_SEED = (0, 0)
 MAX_TEMPERATURE = 1e6  # beyond it latents of any flow leave float32
 
 
-def checked_data(x: Any, config: ModelConfig, dtype: Any) -> Any:
-    """x [batch, *event_shape] as a tensor: uint8 for grey levels, `dtype` for features."""
-    shape, levels = config.event_shape, config.preprocessing.num_levels
-    x = as_tensor(x, "x", None if levels else dtype)
+def checked_data(x: Any, space: Space) -> Any:
+    """x [batch, *space.shape] as a tensor of the space's dtype: grey levels, or features."""
+    shape, levels = space.shape, space.levels
+    x = as_tensor(x, "x", None if levels else space.dtype)
     expected = f"[batch, {', '.join(map(str, shape))}]"
     if x.shape.rank != len(shape) + 1 or not x.shape[1:].is_compatible_with(shape):
         raise InvalidInputError(f"Expected x of shape {expected}; got {_shape_text(x)}.")
@@ -52,7 +52,7 @@ def checked_data(x: Any, config: ModelConfig, dtype: Any) -> Any:
             )
         if x.dtype != tf.uint8 or levels < 256:
             x = with_range(x, levels, "Grey levels")
-        return tf.cast(x, tf.uint8)
+        return tf.cast(x, space.dtype)
     message = "x holds NaN or infinity; the density is defined for finite features."
     if not _is_eager(x):
         return _asserting(x, tf.reduce_all(tf.math.is_finite(x)), message)
@@ -61,9 +61,9 @@ def checked_data(x: Any, config: ModelConfig, dtype: Any) -> Any:
     return x
 
 
-def checked_latents(z: Any, size: int, dtype: Any) -> Any:
-    """z [batch, size] as a tensor of `dtype`."""
-    z = as_tensor(z, "z", dtype)
+def checked_latents(z: Any, space: Space) -> Any:
+    """z [batch, latents] as a tensor of the space's dtype."""
+    z, size = as_tensor(z, "z", space.dtype), space.size
     if z.shape.rank != 2 or z.shape[1] not in (size, None) or z.shape[0] == 0:
         raise InvalidInputError(
             f"Expected latents z of shape [batch, {size}]; got {_shape_text(z)}."
@@ -73,12 +73,13 @@ def checked_latents(z: Any, size: int, dtype: Any) -> Any:
     return z
 
 
-def checked_context(context: Any, size: int, rows: int | None) -> Any:
-    """Labels [batch] as an int32 tensor; None for an unconditional model (size 0)."""
-    if not size:
+def checked_context(context: Any, space: Space | None, rows: int | None) -> Any:
+    """Labels [batch] as an int32 tensor; None for an unconditional model (no space)."""
+    if space is None:
         if context is not None:
             raise InvalidInputError("This model is unconditional: leave out context.")
         return None
+    size = space.levels
     if context is None:
         raise InvalidInputError(
             f"This model is conditional: give context, labels 0..{size - 1}, [batch]."

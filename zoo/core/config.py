@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from zoo.core.space import Medium, Space
 from zoo.errors import ConfigError
 
 __all__ = ["ModelConfig", "Preprocessing"]
@@ -81,6 +82,34 @@ class ModelConfig:
     def event_size(self) -> int:
         """Number of dimensions D."""
         return int(np.prod(self.event_shape))
+
+    def data_space(self, dtype: str = "float32") -> Space:
+        """A row of data as the dataset stores it.   dtype: of a model's real numbers."""
+        medium: Medium = "image" if len(self.event_shape) == 3 else "features"
+        levels = self.preprocessing.num_levels
+        if not levels:
+            meaning = "features as the dataset stores them, not standardised"
+            return Space(shape=self.event_shape, dtype=dtype, meaning=meaning, medium=medium)
+        return Space(
+            shape=self.event_shape,
+            dtype="uint8",
+            meaning="grey levels as the dataset stores them",
+            unit="grey level",
+            minimum=0,
+            maximum=levels - 1,
+            medium=medium,
+            example=levels // 2,
+        )
+
+    def context_space(self, dtype: str = "float32") -> Space | None:
+        """The condition of a row; None for an unconditional model."""
+        del dtype  # a label
+        if not self.context_size:
+            return None
+        meaning, maximum = "label that the density is conditioned on", self.context_size - 1
+        return Space(
+            shape=(), dtype="int32", meaning=meaning, unit="class", minimum=0, maximum=maximum
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` takes them back."""

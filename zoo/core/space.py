@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,13 +15,13 @@ Medium = Literal["features", "image", "audio", "points", "tokens"]
 class Space:
     """The rows of one array, without the batch.
 
-    shape: of one row; None for an axis of any size.
+    shape: of one row.
     minimum, maximum: the inclusive range of values; None for no bound. Floats must be finite.
     medium: how a person looks at a row.   rate: samples per second of audio, else 0.
     example: a value in the range, with which warm-up requests are filled.
     """
 
-    shape: tuple[int | None, ...]
+    shape: tuple[int, ...]
     dtype: str
     meaning: str
     unit: str = ""
@@ -34,3 +35,14 @@ class Space:
     def is_integer(self) -> bool:
         """Whether values are integers: they have a mass, not a density."""
         return "int" in self.dtype
+
+    @property
+    def levels(self) -> int:
+        """How many values there are, 0..levels - 1: grey levels, labels; 0 where not so many."""
+        bounded = self.is_integer and self.minimum == 0 and self.maximum is not None
+        return int(self.maximum or 0) + 1 if bounded else 0
+
+    @property
+    def size(self) -> int:
+        """Numbers in a row."""
+        return math.prod(self.shape)

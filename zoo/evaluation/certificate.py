@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from zoo.core.capabilities import Bijective
 from zoo.core.lazy import bijectors
 from zoo.data.samples import sample_names, samples
-from zoo.evaluation import needs
 from zoo.models import build
 
 __all__ = ["applies", "certificate", "other_data"]
@@ -29,7 +29,7 @@ POLICIES = {"float32": "", "bfloat16": "mixed_bfloat16"}
 
 def applies(model: Any) -> bool:
     """Whether there is a bijector to certify. Clips have too many dimensions for a round trip."""
-    return "Bijective" in needs.capabilities_of(model) and needs.medium_of(model) != "audio"
+    return model.data.medium != "audio" and isinstance(model, Bijective)
 
 
 def certificate(

@@ -32,7 +32,7 @@ def density_metrics(task: Task, names: Collection[str]) -> Measured:
     for part in task.parts():
         x = tf.constant(rows.x[part])
         context = None
-        if model.config.context_size and rows.context is not None:
+        if model.context is not None and rows.context is not None:
             context = tf.constant(rows.context[part])
         log_probs.append(model.log_prob(x, context, seed=task.seed).numpy())
         if "log_prob_paper" in names:
@@ -55,6 +55,8 @@ def density_metrics(task: Task, names: Collection[str]) -> Measured:
 
 
 def _protocol(model: Any, seed: int) -> str:
-    if model.config.preprocessing.num_levels:
+    if model.measure == "mass":
+        return "exact probability of the stored values"
+    if model.data.is_integer:
         return f"uniform dequantisation, one draw a row, seed {seed}"
     return "exact density of the stored features"

@@ -191,7 +191,7 @@ def evaluate_subject(
         model=model,
         rows=rows,
         recipe=subject.recipe,
-        batch_size=batch_size or max(200, BATCH_NUMBERS // model.config.event_size),
+        batch_size=batch_size or max(200, BATCH_NUMBERS // model.data.size),
         seed=seed,
         progress=progress,
     )
@@ -218,7 +218,7 @@ def evaluate_subject(
     if certify and certificate.applies(model):
         count = rows.rows if model.slow_direction == "none" else SLOW_ROWS
         certified = rows.take(min(count, rows.rows))
-        labels = certified.context if model.config.context_size else None
+        labels = certified.context if model.context is not None else None
         result["certificate"] = certificate.certificate(model, certified.x, labels)
         result["slow_direction"] = model.slow_direction
         result["other_data"] = certificate.other_data(model, seed=seed)

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from zoo.core.capabilities import Encodes
 from zoo.data.samples import sample_labels, sample_names, samples
 from zoo.errors import FormatError
-from zoo.evaluation import needs
 from zoo.store.files import replacing
 
 __all__ = ["GOLDEN_FILE", "TOLERANCES", "differences", "golden", "read", "write"]
@@ -50,10 +50,10 @@ def golden(model: Any, dataset: str, *, x: np.ndarray | None = None) -> dict[str
 
 def _answers(model: Any, x: np.ndarray, context: np.ndarray | None) -> dict[str, np.ndarray]:
     answers = {}
-    audio = needs.medium_of(model) == "audio"
+    audio = model.data.medium == "audio"
     if not audio or model.slow_direction != "density":  # a student's takes a pass a sample
         answers["log_prob"] = np.asarray(model.log_prob(x, context))
-        if "Encodes" in needs.capabilities_of(model):
+        if isinstance(model, Encodes):
             answers["z"] = np.asarray(model.encode(x, context))
     first = None if context is None else context[:1]
     sample = np.asarray(model.sample(1, seed=0, context=first))

@@ -8,7 +8,7 @@
     <path>/tflite/<name>/<version>/     model.tflite, signatures.json, card.md
     <path>/onnx/<name>/<version>/       <signature>.onnx, signatures.json, card.md
 
-A model says itself what it answers (`zoo.models.signatures`); everything here follows from that.
+A model says itself what it answers (`zoo.kinds.signatures`); everything here follows from that.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import keras
-
 from zoo import loading, registry
 from zoo.errors import ExportError
 from zoo.exporting import deployment, folders, lite, manifest, onnx, portable, savedmodel, warmup
+from zoo.kinds.base import ZooModel
 
 __all__ = ["FORMATS", "Format", "export", "write_deployment"]
 
@@ -90,7 +89,7 @@ def _copy_card(name: str | os.PathLike[str], folder: Path) -> None:
 
 def _check_model(model: Any) -> None:
     """Raises ExportError for what has no signatures, or no weights yet."""
-    if not isinstance(model, keras.Model) or not hasattr(model, "serving_signatures"):
+    if not isinstance(model, ZooModel):
         raise ExportError(
             f"Expected a registered name or a density model; got {type(model).__name__}."
         )

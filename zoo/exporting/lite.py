@@ -19,14 +19,14 @@ from zoo.exporting import portable, savedmodel
 
 if TYPE_CHECKING:
     from zoo.core.signature import Signature
-    from zoo.kinds.flow import DensityModel
+    from zoo.kinds.base import ZooModel
 
 __all__ = ["LITE_FILE", "write"]
 
 LITE_FILE = "model.tflite"
 
 
-def write(model: DensityModel, signatures: Mapping[str, Signature], folder: Path) -> None:
+def write(model: ZooModel, signatures: Mapping[str, Signature], folder: Path) -> None:
     """Writes `model.tflite` into the folder, after it has answered as TensorFlow does.
 
     Raises ExportError for a signature that cannot be converted, with the reason, and for one that
@@ -50,7 +50,7 @@ def write(model: DensityModel, signatures: Mapping[str, Signature], folder: Path
     (folder / LITE_FILE).write_bytes(content)
 
 
-def _converted(model: DensityModel, functions: Mapping[str, Any]) -> bytes:
+def _converted(model: ZooModel, functions: Mapping[str, Any]) -> bytes:
     """The FlatBuffer. By way of a SavedModel: converting functions directly gives NaN."""
     root = tf.train.Checkpoint()
     root.variables = [variable.value for variable in model.variables]

@@ -30,8 +30,7 @@ and each signature an object with
 and each field an object with
 
     dtype              "uint8", "int32", "float32", …
-    shape              [null, …]: null is the batch, which is the first axis everywhere; other nulls
-                       are axes of any size
+    shape              [null, …]: null is the batch, which is the first axis everywhere
     meaning            a phrase
     unit               such as "nats", "grey level", "class"; "" for a pure number
     minimum, maximum   inclusive range; null for no bound
@@ -50,11 +49,12 @@ import keras
 import tensorflow as tf
 
 import zoo
+from zoo.core.capabilities import Bijective
 
 if TYPE_CHECKING:
     from zoo.core.signature import Signature
     from zoo.core.space import Space
-    from zoo.kinds.flow import DensityModel
+    from zoo.kinds.base import ZooModel
 
 __all__ = ["FILES", "SCHEMA", "manifest", "read", "write"]
 
@@ -73,7 +73,7 @@ _DEQUANTISATION = (
 
 
 def manifest(
-    model: DensityModel,
+    model: ZooModel,
     name: str,
     version: int,
     signatures: Mapping[str, Signature],
@@ -91,11 +91,11 @@ def manifest(
         "family": model.family,
         "event_shape": list(config.event_shape),
         "event_size": config.event_size,
-        "data_dtype": model.data_dtype,
-        "media": _media(model),
+        "data_dtype": model.data.dtype,
+        "media": _media(model.data),
         "context_size": config.context_size,
         "temperature": _range(temperatures[0]) if temperatures else None,
-        "dequantisation": _dequantisation(model),
+        "dequantisation": _dequantisation(model, signatures),
         "default_signature": next(iter(signatures)),
         "software": {
             "zoo": zoo.__version__,
@@ -106,10 +106,10 @@ def manifest(
     }
 
 
-def _dequantisation(model: DensityModel) -> str | None:
-    """None of features, and of VAEs, which give levels probabilities of their own."""
-    levels = model.config.preprocessing.num_levels
-    return _DEQUANTISATION if levels and not hasattr(model, "elbo") else None
+def _dequantisation(model: ZooModel, signatures: Mapping[str, Signature]) -> str | None:
+    """None of models that give integers probabilities of their own, and where none is served."""
+    noisy = isinstance(model, Bijective) and model.data.is_integer and "log_prob" in signatures
+    return _DEQUANTISATION if noisy else None
 
 
 def write(folder: Path, values: Mapping[str, Any]) -> Path:
@@ -130,11 +130,8 @@ def _has_temperature(signature: Signature) -> bool:
     return "temperature" in signature.inputs
 
 
-def _media(model: DensityModel) -> dict[str, Any]:
-    rate = getattr(model.config, "sample_rate", None)
-    if rate is not None:
-        return {"kind": "audio", "sample_rate": int(rate)}
-    return {"kind": "image" if len(model.config.event_shape) == 3 else "features"}
+def _media(space: Space) -> dict[str, Any]:
+    return {"kind": space.medium, **({"sample_rate": space.rate} if space.rate else {})}
 
 
 def _signature(signature: Signature) -> dict[str, Any]:

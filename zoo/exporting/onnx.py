@@ -18,14 +18,14 @@ from zoo.exporting import graph, portable
 
 if TYPE_CHECKING:
     from zoo.core.signature import Signature
-    from zoo.kinds.flow import DensityModel
+    from zoo.kinds.base import ZooModel
 
 __all__ = ["write"]
 
 OPSET = 18  # the newest of tf2onnx; bitwise operations came with it
 
 
-def write(model: DensityModel, signatures: Mapping[str, Signature], folder: Path) -> None:
+def write(model: ZooModel, signatures: Mapping[str, Signature], folder: Path) -> None:
     """Writes `<signature>.onnx` files into the folder, after they have answered as TensorFlow does.
 
     Raises ExportError for a signature that cannot be converted, with the reason, and for one that

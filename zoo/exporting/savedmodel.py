@@ -22,14 +22,14 @@ from zoo.exporting import graph
 
 if TYPE_CHECKING:
     from zoo.core.signature import Signature
-    from zoo.kinds.flow import DensityModel
+    from zoo.kinds.base import ZooModel
 
 __all__ = ["concrete_functions", "write"]
 
 _SCORED = {"x", "context"}
 
 
-def write(model: DensityModel, signatures: Mapping[str, Signature], folder: Path) -> None:
+def write(model: ZooModel, signatures: Mapping[str, Signature], folder: Path) -> None:
     """Writes the SavedModel into the folder; the first signature is `serving_default` as well."""
     functions = concrete_functions(signatures)
     functions["serving_default"] = next(iter(functions.values()))
@@ -53,7 +53,7 @@ def concrete_functions(
     }
 
 
-def _callable(model: DensityModel, signature: Signature) -> Any:
+def _callable(model: ZooModel, signature: Signature) -> Any:
     """`__call__(x, context=None, training=False)`, traced for both values of `training`."""
     specification = graph.specifications(signature.inputs)
 

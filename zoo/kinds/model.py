@@ -22,7 +22,7 @@ class MaximumLikelihood(keras.Model):
     """A Keras model that `fit` trains on x, or (x, context), by its own density.
 
     Subclasses have `config`, `score`, `checked_data` and `checked_context`, as
-    `zoo.kinds.flow.DensityModel` has.
+    `zoo.kinds.base.ZooModel` has.
     """
 
     config: Any

@@ -1,174 +1,184 @@
-"""What an exported model answers: signatures, each declared once by the model itself.
+"""What an exported model answers: the signatures of its capabilities.
 
 A `Signature` is a function of named batches with a description of every input and output. Its
 inputs' checks inside the exported graph, the manifest beside a SavedModel and the warm-up requests
-are all made from that description, so a family declares its signatures and does nothing else.
-
-`DensityModel.serving_signatures()` is the hook; the first entry is the server's default. A family
-that answers more overrides it:
+are all made from that description, so a model that can do more answers more, and nothing else is
+to be done. A family that answers something of its own overrides `serving_signatures`:
 
     def serving_signatures(self) -> dict[str, Signature]:
         return {
             **super().serving_signatures(),
-            "elbo": Signature(
-                description="evidence lower bound of log p(x)",
-                function=lambda x: {"elbo": self.elbo(x)},
-                inputs={"x": data_field(self)},
-                outputs={"elbo": row_field(self, "E_q[log p(x, z) - log q(z)]", unit="nats")},
+            "likelihood": Signature(
+                description="p(x)",
+                function=lambda x: {"p": tf.exp(self.log_prob(x))},
+                inputs={"x": self.data},
+                outputs={"p": row_field(self, "p(x) of the data as stored", unit="")},
             ),
         }
 
-One that is no flow returns its own dictionary. All inputs and outputs are batch-first; state (of a
-streaming sampler, say) goes in and out as fields, one row each. Randomness comes from a seed per
-row, never from one per batch: an answer must not depend on the rows that share its batch.
+All inputs and outputs are batch-first; state (of a streaming sampler, say) goes in and out as
+fields, one row each. Randomness comes from a seed per row, never from one per batch: an answer must
+not depend on the rows that share its batch.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import tensorflow as tf
-
+from zoo.core.capabilities import Encodes, Infers, Samples, Scores, Steps
 from zoo.core.checks import MAX_TEMPERATURE
 from zoo.core.signature import Signature
 from zoo.core.space import Space
 from zoo.ops.units import bits_per_dim_from_nats
 
 if TYPE_CHECKING:
-    from zoo.kinds.flow import DensityModel
+    from zoo.kinds.base import ZooModel
 
-__all__ = [
-    "context_fields",
-    "data_field",
-    "flow_signatures",
-    "latent_field",
-    "row_field",
-    "seed_field",
-    "temperature_field",
-]
+__all__ = ["SIGNATURES", "row_field", "signatures"]
+
+_ORDER = ("log_prob", "elbo", "encode", "decode", "reconstruct", "sample", "sample_step")
 
 
-def data_field(model: DensityModel) -> Space:
-    """A row of data as the dataset stores it."""
-    levels = model.config.preprocessing.num_levels
-    if levels:
-        return Space(
-            shape=model.config.event_shape,
-            dtype=model.data_dtype,
-            meaning="grey levels as the dataset stores them",
-            unit="grey level",
-            minimum=0,
-            maximum=levels - 1,
-            example=levels // 2,
+def signatures(model: ZooModel) -> dict[str, Signature]:
+    """Those of all that the model can do, less `not_served`; `served_first` comes first."""
+    found: dict[str, Signature] = {}
+    for capability, declared in SIGNATURES.items():
+        if isinstance(model, capability):
+            found.update(declared(model))
+    names = sorted(found, key=lambda name: (name != model.served_first, _ORDER.index(name)))
+    return {
+        name: dataclasses.replace(
+            found[name],
+            description=model.words.get(name, found[name].description),
+            portable=name in model.portable,
         )
-    return Space(
-        shape=model.config.event_shape,
-        dtype=model.data_dtype,
-        meaning="features as the dataset stores them, not standardised",
-    )
+        for name in names
+        if name not in model.not_served
+    }
 
 
-def latent_field(model: DensityModel) -> Space:
-    """A latent row, of as many dimensions as the base distribution."""
-    return Space(
-        shape=tuple(model.base_distribution().event_shape),
-        dtype=str(model.compute_dtype),
-        meaning="latent; distributed as the base where the data are the model's",
-    )
-
-
-def row_field(model: DensityModel, meaning: str, *, unit: str) -> Space:
+def row_field(model: ZooModel, meaning: str, *, unit: str) -> Space:
     """One number a row."""
     return Space(shape=(), dtype=str(model.compute_dtype), meaning=meaning, unit=unit)
 
 
-def context_fields(model: DensityModel) -> dict[str, Space]:
-    """The label of a conditional model, under its name `context`; nothing for another."""
-    size = model.config.context_size
-    if not size:
-        return {}
-    meaning = "label that the density is conditioned on"
-    return {
-        "context": Space(
-            shape=(), dtype="int32", meaning=meaning, unit="class", minimum=0, maximum=size - 1
-        )
-    }
-
-
-def seed_field() -> Space:
-    """The seed of a row."""
-    return Space(
-        shape=(2,),
-        dtype="int32",
-        meaning="seed of the row alone: the same seed gives the same row in any batch",
-    )
-
-
-def temperature_field(model: DensityModel) -> Space:
-    """The temperature of a row."""
-    return Space(
-        shape=(),
-        dtype=str(model.compute_dtype),
-        meaning="factor on the latent: 1 samples the model, 0 gives the image of the base's mode",
-        minimum=0.0,
-        maximum=MAX_TEMPERATURE,
-        example=1.0,
-    )
-
-
-def flow_signatures(model: DensityModel) -> dict[str, Signature]:
-    """`log_prob`, `encode`, `decode` and `sample` of a model with an exact bijector."""
-    data, latent, context = data_field(model), latent_field(model), context_fields(model)
-
+def _scores(model: Any) -> dict[str, Signature]:
     def log_prob(x: Any, context: Any = None) -> dict[str, Any]:
         nats = model.log_prob(x, context)
         bits = bits_per_dim_from_nats(nats, model.config.event_size)
         return {"log_prob": nats, "bits_per_dim": bits}
 
-    def sample(seed: Any, temperature: Any, context: Any = None) -> dict[str, Any]:
-        z = temperature[:, None] * _base_rows(model, seed)
-        return {"x": model.decode(z, context)}
-
+    per_dimension = row_field(model, "-log_prob / (D log 2)", unit="bits per dimension")
     return {
         "log_prob": Signature(
             description="log-density of data",
             function=log_prob,
-            inputs={"x": data, **context},
+            inputs={"x": model.data, **_context(model)},
             outputs={
                 "log_prob": row_field(model, "log p(x) of the data as stored", unit="nats"),
-                "bits_per_dim": row_field(
-                    model, "-log_prob / (D log 2)", unit="bits per dimension"
-                ),
+                "bits_per_dim": per_dimension,
             },
-            portable=True,
-        ),
+        )
+    }
+
+
+def _samples(model: Any) -> dict[str, Signature]:
+    def sample(seed: Any, temperature: Any, context: Any = None) -> dict[str, Any]:
+        return {"x": model.draw_rows(seed, temperature, context)}
+
+    return {
+        "sample": Signature(
+            description="a draw for each seed: that of model.sample(1, seed, temperature)",
+            function=sample,
+            inputs={**_draws(model), **_context(model)},
+            outputs={"x": model.data},
+        )
+    }
+
+
+def _encodes(model: Any) -> dict[str, Signature]:
+    return {
         "encode": Signature(
             description="data to latents, without noise: of grey levels the middle",
             function=lambda x, context=None: {"z": model.encode(x, context)},
-            inputs={"x": data, **context},
-            outputs={"z": latent},
-            portable=True,
+            inputs={"x": model.data, **_context(model)},
+            outputs={"z": model.latent},
         ),
         "decode": Signature(
             description="latents to data",
             function=lambda z, context=None: {"x": model.decode(z, context)},
-            inputs={"z": latent, **context},
-            outputs={"x": data},
-            portable=True,
-        ),
-        "sample": Signature(
-            description="a draw for each seed: that of model.sample(1, seed, temperature)",
-            function=sample,
-            inputs={"seed": seed_field(), "temperature": temperature_field(model), **context},
-            outputs={"x": data},
+            inputs={"z": model.latent, **_context(model)},
+            outputs={"x": model.data},
         ),
     }
 
 
-def _base_rows(model: DensityModel, seed: Any) -> Any:
-    """z ~ base, one draw for each row of int32 seeds [batch, 2]: [batch, *base event]."""
-    base = model.base_distribution()
-    specification = tf.TensorSpec(base.event_shape, model.compute_dtype)
-    return tf.map_fn(
-        lambda row: base.sample(1, seed=row)[0], seed, fn_output_signature=specification
+def _infers(model: Any) -> dict[str, Signature]:
+    mean = Space(
+        shape=model.data.shape,
+        dtype=str(model.compute_dtype),
+        meaning="expected data given the latents of x; of binary images the probability of a 1",
     )
+    inputs = {"x": model.data, **_context(model)}
+    return {
+        "elbo": Signature(
+            description="evidence lower bound of log p(x), by one draw a row",
+            function=lambda x, context=None: {"elbo": model.elbo(x, context)},
+            inputs=inputs,
+            outputs={"elbo": row_field(model, "E_q[log p(x, z) - log q(z | x)]", unit="nats")},
+        ),
+        "reconstruct": Signature(
+            description="data to latents and back",
+            function=lambda x, context=None: {"x": model.reconstruct(x, context)},
+            inputs=inputs,
+            outputs={"x": mean},
+        ),
+    }
+
+
+def _steps(model: Any) -> dict[str, Signature]:
+    size, state = model.step_size, model.step_state()
+
+    def sample_step(
+        seed: Any, temperature: Any, context: Any = None, **state: Any
+    ) -> dict[str, Any]:
+        return model.next_pieces(state, seed, temperature, context, count=size)
+
+    return {
+        "sample_step": Signature(
+            description="the next pieces of a row, and the state after them; zeros start a row",
+            function=sample_step,
+            inputs={**_draws(model), **_context(model), **state},
+            outputs={"x": dataclasses.replace(model.data, shape=(size,)), **state},
+        )
+    }
+
+
+SIGNATURES: dict[type, Callable[[Any], dict[str, Signature]]] = {
+    Scores: _scores,
+    Samples: _samples,
+    Encodes: _encodes,
+    Infers: _infers,
+    Steps: _steps,
+}
+
+
+def _context(model: ZooModel) -> dict[str, Space]:
+    """The condition under its name `context`; nothing for an unconditional model."""
+    return {} if model.context is None else {"context": model.context}
+
+
+def _draws(model: Any) -> dict[str, Space]:
+    """The seed and the temperature of a row."""
+    seed = "seed of the row alone: the same seed gives the same row in any batch"
+    temperature = Space(
+        shape=(),
+        dtype=str(model.compute_dtype),
+        meaning=model.temperature_meaning,
+        minimum=0.0,
+        maximum=MAX_TEMPERATURE,
+        example=1.0,
+    )
+    return {"seed": Space(shape=(2,), dtype="int32", meaning=seed), "temperature": temperature}

@@ -1,4 +1,4 @@
-"""One file per published system, bound together by `DensityModel`."""
+"""One file per published system, bound together by `ZooModel`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.errors import ConfigError, UnknownModelError
 
 if TYPE_CHECKING:
     from zoo.core.config import ModelConfig
-    from zoo.kinds.flow import DensityModel
+    from zoo.kinds.base import ZooModel
 
 __all__ = ["FAMILIES", "build", "complete_config", "create", "model_class"]
 
@@ -39,7 +39,7 @@ FAMILIES = {
 }
 
 
-def model_class(family: str) -> type[DensityModel]:
+def model_class(family: str) -> type[ZooModel]:
     """The family's class. Raises UnknownModelError, with close matches, for no family."""
     if not isinstance(family, str) or family not in FAMILIES:
         close = difflib.get_close_matches(str(family), FAMILIES, n=1)
@@ -51,7 +51,7 @@ def model_class(family: str) -> type[DensityModel]:
     return getattr(importlib.import_module(module), name)
 
 
-def build(family: str, config: Mapping[str, Any], **kwargs: Any) -> DensityModel:
+def build(family: str, config: Mapping[str, Any], **kwargs: Any) -> ZooModel:
     """The family's model of exactly this config, with fresh weights.
 
     `kwargs` are the constructor's.
@@ -72,9 +72,7 @@ def _event_shape(shape: Any) -> tuple[int, ...]:
         ) from error
 
 
-def create(
-    family: str, *, dtype: Any = None, name: str | None = None, **config: Any
-) -> DensityModel:
+def create(family: str, *, dtype: Any = None, name: str | None = None, **config: Any) -> ZooModel:
     """A fresh model of the family for any event shape.
 
     `zoo.create("realnvp", event_shape=(32, 32, 3))`, `zoo.create("maf", event_shape=(10,),

@@ -36,8 +36,6 @@ SOUND_FILE = "samples.wav"
 BASELINES_FILE = "baselines.json"
 AUDIO_BENCHMARK = Path("benchmarks", "audio_cpu.json")
 
-MEDIA = {"image": "image", "audio": "audio", "speech": "audio"}  # by the dataset's feature
-
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
@@ -88,15 +86,16 @@ class Checkpoint:
     def have(self) -> frozenset[str]:
         """What the model can do and what it is of: the words that a card's sections need.
 
-        Capabilities; "target", "teacher"; "image", "audio" or "features"; "conditional", "binary"
-        rows of 0 and 1; "quick scores", of one pass a row.
+        Capabilities; "target", "teacher"; the medium of its rows, as "image"; "conditional";
+        "binary" rows of 0 and 1; "quick scores", of one pass a row.
         """
         kind = model_class(self.config["family"])
+        space = kind.config_class.from_dict(self.values).data_space()
         found = needs.capabilities_of(kind) | needs.things_of(self.entry.recipe)
         facts = {
-            MEDIA.get(self.dataset.get("feature", ""), "features"): True,
+            space.medium: True,
             "conditional": self.values.get("context_size"),
-            "binary": self.preprocessing.get("num_levels") == 2,
+            "binary": space.levels == 2,
             "quick scores": kind.slow_direction != "density",
         }
         return found | {fact for fact, holds in facts.items() if holds}

@@ -19,7 +19,6 @@ import numpy as np
 from zoo import loading
 from zoo.core.recipe import Recipe
 from zoo.data import sources
-from zoo.evaluation.needs import medium_of
 from zoo.media import pictures
 from zoo.media.audio import write_audio
 from zoo.media.tables import write_csv
@@ -39,23 +38,23 @@ def write_samples(folder: Path, model: Any, recipe: Recipe) -> None:
 
     Raises DataError where clips need their dataset beside them and it is absent.
     """
-    medium = medium_of(model)
-    if medium == "image" and not model.config.preprocessing.num_levels:
+    medium = model.data.medium
+    if medium == "image" and not model.data.levels:
         medium = "features"  # real pixels, which no picture holds
-    _WRITERS[medium](folder, model, recipe)
+    _WRITERS.get(medium, _write_table)(folder, model, recipe)
 
 
 def _draw(model: Any, number: int) -> np.ndarray:
     labels = None
-    if model.config.context_size:
-        labels = np.arange(number, dtype=np.int32) % model.config.context_size
+    if model.context is not None:
+        labels = np.arange(number, dtype=np.int32) % model.context.levels
     return np.asarray(model.sample(number, seed=SEED, context=labels))
 
 
 def _write_picture(folder: Path, model: Any, recipe: Recipe) -> None:
     del recipe
     rows = _draw(model, SLOW_NUMBER if model.slow_direction == "sampling" else NUMBER)
-    brightest = model.config.preprocessing.num_levels - 1
+    brightest = model.data.levels - 1
     pictures.save_png(folder / "samples.png", pictures.grid(rows * (255 // brightest)))
 
 
@@ -71,7 +70,7 @@ def _write_sound(folder: Path, model: Any, recipe: Recipe) -> None:
     teacher = recipe.distillation.teacher if recipe.distillation is not None else ""
     models = [loading.load(teacher), model] if teacher else [model]
     drawn = [np.asarray(m.sample(len(shown), seed=SEED, context=context)) for m in models]
-    write_audio(folder / "samples.wav", drawn[-1], model.config.sample_rate)
+    write_audio(folder / "samples.wav", drawn[-1], model.data.rate)
     rows = np.concatenate([spectrograms(clips) for clips in (test.x[shown], *drawn)])
     pictures.save_png(folder / "samples.png", pictures.grid(rows, columns=len(shown)))
 
@@ -98,5 +97,4 @@ def spectrograms(clips: np.ndarray) -> np.ndarray:
 _WRITERS: dict[str, Callable[[Path, Any, Recipe], None]] = {
     "image": _write_picture,
     "audio": _write_sound,
-    "features": _write_table,
 }

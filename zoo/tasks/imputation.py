@@ -45,22 +45,21 @@ def impute(
     Raises InvalidInputError for models of images or audio, rows of another shape, infinities,
     labels that are not one a row, and num_steps < 10.
     """
-    config = model.config
-    of_features = len(config.event_shape) == 1 and not config.preprocessing.num_levels
-    if not of_features or hasattr(config, "sample_rate"):
+    space = model.data
+    if len(space.shape) != 1 or space.is_integer:
         raise InvalidInputError(
-            f"Imputation is for rows of real features; {model.name} models {config.event_shape}."
+            f"Imputation is for rows of real features; {model.name} models {space.shape}."
         )
     if not isinstance(num_steps, int) or num_steps < 10:
         raise InvalidInputError(f"num_steps must be an integer of at least 10; got {num_steps!r}.")
     rows = np.array(x, np.float32)
-    if rows.ndim != 2 or rows.shape[1] != config.event_shape[0] or len(rows) == 0:
+    if rows.ndim != 2 or rows.shape[1] != space.size or len(rows) == 0:
         raise InvalidInputError(
-            f"Expected x of shape [batch, {config.event_shape[0]}]; got {list(rows.shape)}."
+            f"Expected x of shape [batch, {space.size}]; got {list(rows.shape)}."
         )
     if np.isinf(rows).any():
         raise InvalidInputError("x holds infinity; mark missing values as NaN.")
-    labels = checks.checked_context(context, config.context_size, len(rows))
+    labels = checks.checked_context(context, model.context, len(rows))
     seeds = tf.random.split(checks.seed_tensor(seed, default=None), 3)
     incomplete = np.flatnonzero(np.isnan(rows).any(1))
     if incomplete.size == 0:

@@ -32,12 +32,12 @@ def symmetrised_log_prob(model: Any, x: Any) -> Any:
         [side**2 - 1].   x: floats [batch, side**2 - 1].
     Raises InvalidInputError for models of other events, and what `model.log_prob` raises.
     """
-    config = model.config
-    if len(config.event_shape) != 1 or config.context_size or config.preprocessing.num_levels:
+    space, context = model.data, model.context
+    if len(space.shape) != 1 or context is not None or space.levels:
         raise InvalidInputError(
             "Expected a model of patches as rows of real pixels, without a context; "
-            f"got event_shape={config.event_shape}, context_size={config.context_size}, "
-            f"num_levels={config.preprocessing.num_levels}."
+            f"got event_shape={space.shape}, context_size={context.levels if context else 0}, "
+            f"num_levels={space.levels}."
         )
     log_probs = [model.log_prob(turned) for turned in all_symmetries(model.checked_data(x))]
     return tf.reduce_logsumexp(tf.stack(log_probs), 0) - math.log(len(log_probs))

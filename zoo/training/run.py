@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import loading
-from zoo.core.lazy import tfb
+from zoo.core.capabilities import Bijective
 from zoo.core.recipe import Recipe, to_dict
 from zoo.data import pipeline, sources
 from zoo.errors import (
@@ -457,15 +457,14 @@ class Run:
                 step, nats, norm, f"the objective {type(model._objective).__name__}"
             )
         context = None if context is None else tf.constant(context)
-        value = model.dequantised(x, tf.constant([self.recipe.seed, step]))
-        try:
+        value, members = x, []
+        if isinstance(model, Bijective):
+            value = model.dequantised(x, tf.constant([self.recipe.seed, step]))
             chain = model.chain(training=True, context=model.encoded_context(context))
-        except NotImplementedError:  # of other parts than bijectors
-            chain = tfb.Chain([])
-        members = chain.bijectors
+            members = chain.bijectors
         if members and (flow := getattr(members[0], "flow_in_position", None)):
             value, members = members[0].into_position(value), flow.bijectors
-        finite = bool(np.isfinite(value.numpy()).all())
+        finite = bool(np.isfinite(np.asarray(value)).all())
         culprit = "the data"
         for member in members:
             if not finite:

@@ -30,9 +30,10 @@ class Showcase:
     def __init__(self, model: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self.model, self.clock = model, clock
         self.due = clock() + FIRST_SECONDS
-        shape = tuple(model.config.event_shape)
-        self.audio = model.data_dtype == "int16" and not getattr(model.config, "mel_bins", 0)
-        images = len(shape) == 3 and shape[-1] in (1, 3) and model.data_dtype == "uint8"
+        data, context = model.data, model.context
+        # A clip's condition may be a spectrogram: no label to count through.
+        self.audio = data.medium == "audio" and (context is None or context.levels > 0)
+        images = data.medium == "image" and data.levels > 0 and data.shape[-1] in (1, 3)
         self.drawn = self.audio or (images and model.slow_direction != "sampling")
 
     def show(self, step: int) -> bool:
@@ -40,14 +41,14 @@ class Showcase:
         began = self.clock()
         if not self.drawn or began < self.due:
             return False
-        count, classes = CLIPS if self.audio else IMAGES, self.model.config.context_size
-        context = np.arange(count, dtype=np.int32) % classes if classes else None
+        count, classes = CLIPS if self.audio else IMAGES, self.model.context
+        context = None
+        if classes is not None:
+            context = np.arange(count, dtype=np.int32) % classes.levels
         x = np.asarray(self.model.sample(count, seed=0, context=context))
         if self.audio:
             sound = x[..., np.newaxis].astype(np.float32) / 2.0**15
-            tf.summary.audio(
-                "samples", sound, self.model.config.sample_rate, step=step, max_outputs=count
-            )
+            tf.summary.audio("samples", sound, self.model.data.rate, step=step, max_outputs=count)
         else:
             tf.summary.image("samples", pictures.grid(x)[np.newaxis], step=step)
         ended = self.clock()

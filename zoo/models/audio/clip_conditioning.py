@@ -17,15 +17,15 @@ import tensorflow as tf
 
 from zoo.core import checks
 from zoo.errors import InvalidInputError
-from zoo.kinds.flow import DensityModel
+from zoo.kinds.base import ZooModel
 from zoo.models.audio import clips
 from zoo.networks.conditioning import LabelConditioner
 
 __all__ = ["LabelledClips"]
 
 
-class LabelledClips(DensityModel):
-    """A model of clips under labels.
+class LabelledClips(ZooModel):
+    """What models of clips under labels have, of any kind: inherit it before the kind.
 
     Inside, a context is int32 [batch], or with durations rows (label, duration class) [batch, 2].
     """
@@ -98,7 +98,17 @@ class LabelledClips(DensityModel):
         factors = np.unravel_index(rows[:, 0], config.context_factors)
         return np.stack([*factors, rows[:, 1]], -1).astype(np.int32)
 
+    @property
+    def _row_bytes(self) -> float:
+        """What one clip takes at its peak, about."""
+        raise NotImplementedError
+
+    def checked_data(self, x: Any) -> Any:
+        """Clips [batch, T] as an int16 tensor. Raises InvalidInputError for others."""
+        return clips.checked_clips(x, self.data, row_bytes=self._row_bytes)
+
     def checked_context(self, context: Any, rows: int | None) -> Any:
+        """Labels, factors, or factors and a duration class, as a context is inside."""
         config, durations = self.config, None
         if context is not None and config.num_durations:
             context = checks.as_tensor(context, "context", None)
@@ -127,6 +137,7 @@ class LabelledClips(DensityModel):
         return tf.cast(durations, tf.int32)
 
     def encoded_context(self, context: Any) -> Any:
+        """Unchanged: `_frames` embeds it."""
         return context
 
     def _rows(self, data: Any) -> tuple[Any, Any]:

@@ -18,7 +18,6 @@ __all__ = [
     "AudioConfig",
     "check_memory",
     "checked_clips",
-    "clip_field",
     "held_frames",
     "labels_of_factors",
 ]
@@ -73,6 +72,18 @@ class AudioConfig(ModelConfig):
                 f"{self.num_durations} and {self.position_frames}."
             )
 
+    def data_space(self, dtype: str = "float32") -> Space:
+        """A clip of 16-bit samples."""
+        del dtype
+        return Space(
+            shape=self.event_shape,
+            dtype="int16",
+            meaning=f"samples at {self.sample_rate} Hz, zeros behind the clip's end",
+            unit="16-bit sample",
+            medium="audio",
+            rate=self.sample_rate,
+        )
+
     @property
     def num_frames(self) -> int:
         """Conditioning vectors of a clip."""
@@ -87,14 +98,14 @@ def held_frames(frames: Any, config: AudioConfig) -> Any:
     return tf.concat([frames, tf.repeat(frames[:, -1:], held, axis=1)], 1)
 
 
-def checked_clips(x: Any, config: AudioConfig, *, row_bytes: float) -> Any:
+def checked_clips(x: Any, space: Space, *, row_bytes: float) -> Any:
     """Clips [batch, T] as an int16 tensor.
 
     row_bytes: of memory that one clip takes to score.
     Raises InvalidInputError for floats, stereo, another length, no rows, values beyond 16 bits, and
     clips that this machine's memory cannot hold.
     """
-    size = config.event_shape[0]
+    size = space.size
     if not tf.is_tensor(x):
         x = np.asarray(x)
         if x.dtype.kind not in "fiu":
@@ -143,16 +154,6 @@ def labels_of_factors(context: Any, factors: tuple[int, ...]) -> Any:
         checked = checks.with_range(part, size, f"Factor {i} of context")
         labels = labels * size + tf.cast(checked, tf.int32)
     return labels
-
-
-def clip_field(config: AudioConfig) -> Space:
-    """A clip in an exported signature."""
-    return Space(
-        shape=config.event_shape,
-        dtype="int16",
-        meaning=f"samples at {config.sample_rate} Hz, zeros behind the clip's end",
-        unit="16-bit sample",
-    )
 
 
 def _beyond_16_bits(x: np.ndarray) -> bool:

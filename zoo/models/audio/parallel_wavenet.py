@@ -20,8 +20,7 @@ have none; narrower and shallower.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -31,9 +30,8 @@ import tensorflow as tf
 
 from zoo.core.config import ModelConfig
 from zoo.core.lazy import bijectors, tfb, tfd
-from zoo.core.signature import Signature
 from zoo.errors import ConfigError, InvalidInputError
-from zoo.kinds.signatures import flow_signatures
+from zoo.kinds.flow import Flow
 from zoo.layers.norms import Fit
 from zoo.models.audio import clips
 from zoo.models.audio.clip_conditioning import LabelledClips
@@ -124,12 +122,18 @@ class _FlowNetwork(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class ParallelWaveNet(LabelledClips):
+class ParallelWaveNet(LabelledClips, Flow):
     """A stack of inverse autoregressive flows from noise to 16-bit audio."""
 
     config_class: ClassVar[type[ModelConfig]] = ParallelWaveNetConfig
     family: ClassVar[str] = "parallel_wavenet"
     slow_direction: ClassVar[Literal["none", "sampling", "density"]] = "density"
+    not_served: ClassVar[Mapping[str, str]] = {
+        "log_prob": "scoring would take a pass of the network a sample",
+        "encode": "so would the latents of given audio",
+    }
+    served_first: ClassVar[str] = "sample"
+    portable: ClassVar[frozenset[str]] = frozenset()
     config: ParallelWaveNetConfig
 
     def _create_networks(self) -> None:
@@ -145,12 +149,8 @@ class ParallelWaveNet(LabelledClips):
             for index, layers in enumerate(config.layers_per_flow)
         ]
 
-    @property
-    def data_dtype(self) -> str:
-        """16-bit samples."""
-        return "int16"
-
     def base_distribution(self) -> tfd.Distribution:
+        """Logistic or normal, as the config says."""
         zero = tf.zeros([], self.compute_dtype)
         kind = tfd.Logistic if self.config.base == "logistic" else tfd.Normal
         return tfd.Sample(kind(zero, tf.ones_like(zero)), sample_shape=[self.config.event_size])
@@ -202,15 +202,15 @@ class ParallelWaveNet(LabelledClips):
     def _decode(self, z: Any, context: Any) -> Any:
         return self._quantised(FULL_SCALE * self.draw(z, context).x)
 
-    def _run(self, name: str, function: Any, *args: Any) -> Any:
-        """As `DensityModel._run`; sampling is compiled by XLA, once a batch size."""
+    def _run(self, name: str, function: Callable[..., Any], **arrays: Any) -> Any:
+        """As `ZooModel._run`; sampling is compiled by XLA, once a batch size."""
         if name != "decode" or not tf.executing_eagerly():
-            return super()._run(name, function, *args)
+            return super()._run(name, function, **arrays)
         if name not in self._compiled_functions:
             compiled = tf.function(function, autograph=False, jit_compile=True)
             compiled._omit_frequent_tracing_warning = True
             self._compiled_functions[name] = compiled
-        return self._compiled_functions[name](*args)
+        return self._compiled_functions[name](**arrays)
 
     def dequantised(self, x: Any, seed: Any) -> Any:
         """x + u - 1/2: a 16-bit value is the middle of its bin."""
@@ -220,15 +220,6 @@ class ParallelWaveNet(LabelledClips):
     def _quantised(self, y: Any) -> Any:
         y = tf.where(tf.math.is_nan(y), tf.zeros_like(y), y)
         return tf.cast(tf.clip_by_value(tf.round(y), -FULL_SCALE, FULL_SCALE - 1.0), tf.int16)
-
-    def serving_signatures(self) -> dict[str, Signature]:
-        """`sample` and `decode`; scoring would take a pass of the network a sample."""
-        signatures = flow_signatures(self)
-        clip = {"x": clips.clip_field(self.config)}
-        return {
-            name: dataclasses.replace(signatures[name], outputs=clip, portable=False)
-            for name in ("sample", "decode")
-        }
 
     def paper_space_log_det(self, x: Any, *, seed: Any = None) -> Any:
         """Log-det of x / 2**15, the space in which audio papers quote densities: [batch]."""
@@ -241,9 +232,6 @@ class ParallelWaveNet(LabelledClips):
     def paper_space(self) -> str:
         """Words for the space of `paper_space_log_det`."""
         return "nats, samples in [-1, 1)"
-
-    def checked_data(self, x: Any) -> Any:
-        return clips.checked_clips(x, self.config, row_bytes=self._row_bytes)
 
     @property
     def _row_bytes(self) -> float:

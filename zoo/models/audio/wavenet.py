@@ -28,7 +28,7 @@ Sampling computes each step once from cached states (`zoo.models.audio.wavenet_s
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -36,11 +36,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.core import checks
 from zoo.core.config import ModelConfig
-from zoo.core.signature import Signature
+from zoo.core.space import Space
 from zoo.errors import ConfigError, InvalidInputError
-from zoo.models.audio import clips, wavenet_sampling
+from zoo.kinds.autoregressive import Autoregressive
+from zoo.models.audio import clips, wavenet_rows, wavenet_sampling
 from zoo.models.audio.clip_conditioning import LabelledClips
 from zoo.models.audio.outputs import (
     LINEAR_GAIN,
@@ -96,6 +96,13 @@ class WaveNetConfig(clips.AudioConfig):
                 f"{self.context_size} and {self.mel_bins}."
             )
 
+    def context_space(self, dtype: str = "float32") -> Space | None:
+        """Log-mel frames, or a label."""
+        if not self.mel_bins:
+            return super().context_space(dtype)
+        shape = (self.num_frames, self.mel_bins)
+        return Space(shape=shape, dtype=dtype, meaning="log-mel frames")
+
     @property
     def dilations(self) -> tuple[int, ...]:
         """1, 2, 4, ..., once for each stack."""
@@ -108,11 +115,15 @@ class WaveNetConfig(clips.AudioConfig):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class WaveNet(LabelledClips):
+class WaveNet(LabelledClips, Autoregressive):
     """Teacher-forced scores in one pass; samples one step after another."""
 
     config_class: ClassVar[type[ModelConfig]] = WaveNetConfig
     family: ClassVar[str] = "wavenet"
+    words: ClassVar[Mapping[str, str]] = {
+        "sample": "a clip for each seed: that of model.sample(1, seed, temperature)",
+        "sample_step": "the next samples of a clip, and the state after them; zeros start a clip",
+    }
     config: WaveNetConfig
 
     def _create_networks(self) -> None:
@@ -152,16 +163,7 @@ class WaveNet(LabelledClips):
             self.prediction_layer.build((None, None, config.input_filter))
             self.prediction_layer.kernel.assign(np.eye(config.input_filter)[:, -1:])
 
-    @property
-    def data_dtype(self) -> str:
-        """16-bit samples."""
-        return "int16"
-
     # Scoring.
-
-    def score(self, x: Any, context: Any, seed: Any, *, training: bool = False) -> Any:
-        del seed, training  # no noise: the density of the stored samples is exact
-        return tf.reduce_sum(self._stepwise(x, context), axis=-1)
 
     def _loss_nats(
         self, x: Any, context: Any, seed: Any, *, training: bool, annealing: Any = None
@@ -173,27 +175,19 @@ class WaveNet(LabelledClips):
         """log P(x_t | x_<t, c): int16 [batch, T] -> [batch, T] nats, T at most the event's."""
         return self.output_distribution.log_prob(self._parameters(x, context), x)
 
-    def stepwise_log_prob(self, x: Any, context: Any = None) -> Any:
-        """log P(x_t | x_<t, c) of every sample: [batch, T] nats, whose sum is `log_prob`.
-
-        Takes what `log_prob` takes and raises what it raises.
-        """
-        x = self.checked_data(x)
-        context = self.checked_context(context, rows=x.shape[0])
-        return self._run("stepwise", self._stepwise, x, context)
-
-    def _run(self, name: str, function: Any, *args: Any) -> Any:
-        """As `DensityModel._run`, a few rows at a time where all would take too much memory."""
-        rows = args[0].shape[0]
+    def _run(self, name: str, function: Callable[..., Any], **arrays: Any) -> Any:
+        """As `ZooModel._run`, a few rows at a time where all would take too much memory."""
+        rows = arrays["x"].shape[0]
         at_once = max(1, int(_SCORING_BYTES / self._row_bytes))
         if not tf.executing_eagerly() or rows is None or rows <= at_once:
-            return super()._run(name, function, *args)
-        x, context, *seed = args
+            return super()._run(name, function, **arrays)
         parts = []
         for start in range(0, rows, at_once):
-            part = slice(start, start + at_once)
-            labels = None if context is None else context[part]
-            parts.append(super()._run(name, function, x[part], labels, *seed))
+            part = {
+                key: value if value is None or key == "seed" else value[start : start + at_once]
+                for key, value in arrays.items()
+            }
+            parts.append(super()._run(name, function, **part))
         return tf.concat(parts, 0)
 
     @property
@@ -269,44 +263,9 @@ class WaveNet(LabelledClips):
 
     # Sampling.
 
-    def sample(
-        self, num_samples: int, seed: Any = None, temperature: float = 1.0, context: Any = None
-    ) -> Any:
-        """x_t ~ P(x_t | x_<t, c), t = 0, 1, ...: int16 [num_samples, T].
-
-        seed: an int or a pair of ints makes the draw reproducible; None draws a fresh one.
-        temperature: divides the logits, multiplies the scales; 0 takes the mode of each step.
-        context: int labels [num_samples], rows of factors [num_samples, factors], or one for all: a
-            label, or a row [1, factors]. Of a model with durations a row may have one number more,
-            the clip's duration class; labels alone are clips of typical length.
-        Raises InvalidInputError as `DensityModel.sample` does.
-        """
-        size = self.config.event_shape[0]
-        chunks = self.sample_stream(
-            num_samples, seed=seed, temperature=temperature, context=context, chunk_size=size
-        )
-        return next(chunks)
-
-    def sample_stream(
-        self,
-        num_samples: int,
-        *,
-        seed: Any = None,
-        temperature: float = 1.0,
-        context: Any = None,
-        chunk_size: int = 800,
+    def _stream(
+        self, num_samples: int, context: Any, seed: Any, temperature: Any, *, chunk_size: int
     ) -> Iterator[Any]:
-        """The samples of `sample`, chunk after chunk: int16 [num_samples, <= chunk_size] each.
-
-        The state between chunks is explicit, so that the chunks of any size put together are what
-        one call returns. Raises InvalidInputError as `sample` does, for a chunk_size < 1 too.
-        """
-        checks.checked_sampling(num_samples, temperature)
-        if not checks.is_real(chunk_size) or chunk_size < 1 or int(chunk_size) != chunk_size:
-            raise InvalidInputError(
-                f"chunk_size must be an integer of at least 1; got {chunk_size!r}."
-            )
-        num_samples = int(num_samples)
         state_size = sum(self.stack.ring_sizes) * self.config.residual_channels
         clips.check_memory(
             8.0 * num_samples * (state_size + self.config.event_shape[0]),
@@ -314,21 +273,8 @@ class WaveNet(LabelledClips):
             "draw fewer at a time",
         )
         return wavenet_sampling.stream(
-            self,
-            num_samples,
-            self._context_of_rows(context, num_samples),
-            checks.seed_tensor(seed, default=None),
-            tf.constant(float(temperature), self.compute_dtype),
-            chunk_size=int(chunk_size),
+            self, num_samples, context, seed, temperature, chunk_size=chunk_size
         )
-
-    def _context_of_rows(self, context: Any, rows: int) -> Any:
-        """The context of `sample`: one label, or one row of factors [1, factors], for all."""
-        if context is not None and not self.config.mel_bins:
-            context = checks.as_tensor(context, "context", None)
-            if context.shape.rank == 0 or context.shape[0] == 1:
-                context = tf.repeat(tf.reshape(context, [1, *context.shape[1:]]), rows, axis=0)
-        return self.checked_context(context, rows=rows)
 
     def _compiled_generator(self, steps: int) -> Any:
         """`wavenet_sampling.generate` of so many steps, compiled by XLA once a batch size."""
@@ -340,30 +286,25 @@ class WaveNet(LabelledClips):
             self._compiled_functions[name] = compiled
         return self._compiled_functions[name]
 
-    def serving_signatures(self) -> dict[str, Signature]:
-        """`log_prob`, `sample` of a whole clip, and `sample_step` with explicit state."""
-        from zoo.models.audio.wavenet_signatures import wavenet_signatures
-
-        return wavenet_signatures(self)
-
-    # What a model of discrete samples has not.
-
     @property
-    def bijector(self) -> Any:
-        """Absent: raises AttributeError."""
-        raise AttributeError(
-            "A WaveNet gives each of finitely many values a probability: no bijector, no latents. "
-            "ParallelWaveNet is a flow."
-        )
+    def step_size(self) -> int:
+        """The samples of a frame."""
+        return self.config.frame_size
 
-    distribution = encode = decode = bijector
+    def step_state(self) -> Mapping[str, Space]:
+        """`time`, `history` and `rings` (`zoo.models.audio.wavenet_rows`)."""
+        return wavenet_rows.state_spaces(self)
+
+    def next_pieces(
+        self, state: Mapping[str, Any], seeds: Any, temperature: Any, context: Any, *, count: int
+    ) -> dict[str, Any]:
+        """The next samples of clips that may each be at another time."""
+        return wavenet_rows.next_pieces(self, state, seeds, temperature, context, count=count)
 
     # Input checks.
 
-    def checked_data(self, x: Any) -> Any:
-        return clips.checked_clips(x, self.config, row_bytes=self._row_bytes)
-
     def checked_context(self, context: Any, rows: int | None) -> Any:
+        """Log-mel frames, or what other models of clips take."""
         if self.config.mel_bins:
             return self._checked_mel(context, rows)
         return super().checked_context(context, rows)

@@ -19,7 +19,7 @@ import numpy as np
 from zoo.core.config import ModelConfig
 from zoo.core.lazy import tfb
 from zoo.errors import ConfigError
-from zoo.kinds.flow import DensityModel
+from zoo.kinds.flow import Flow
 from zoo.layers.flow_parameters import FlowParameters
 from zoo.layers.norms import Fit, activation_norm_bijector
 from zoo.layers.steps import flattening
@@ -47,7 +47,7 @@ class FreeFlowConfig(ModelConfig):
             raise ConfigError("Flows of free parameters have no conditional form: context_size 0.")
 
 
-class FreeFlow(DensityModel):
+class FreeFlow(Flow):
     """Layers of free parameters over a diagonal Gaussian.
 
     Subclasses say what weights a layer has (`_layer_weights`), and what bijector they make

@@ -36,7 +36,7 @@ import tensorflow as tf
 from zoo.core.config import ModelConfig, Preprocessing
 from zoo.core.lazy import bijectors, tfb
 from zoo.errors import ConfigError
-from zoo.kinds.flow import DensityModel
+from zoo.kinds.flow import Flow
 from zoo.layers.norms import Fit
 from zoo.layers.steps import flattening, norm_layer, norm_step
 from zoo.networks.activations import Activation
@@ -110,7 +110,7 @@ class MAFConfig(MADEConfig):
             )
 
 
-class _Autoregressive(DensityModel):
+class _Autoregressive(Flow):
     """What MAF, MADE and IAF share: MADE networks bound to autoregressive bijectors."""
 
     config: AutoregressiveConfig

@@ -25,7 +25,7 @@ import tensorflow as tf
 from zoo.core.config import ModelConfig, Preprocessing
 from zoo.core.lazy import bijectors, tfb, tfd
 from zoo.errors import ConfigError
-from zoo.kinds.flow import DensityModel
+from zoo.kinds.flow import Flow
 from zoo.layers.norms import Fit, activation_norm_bijector
 from zoo.networks.mlp import MLP
 from zoo.networks.normalization import AffineParameters
@@ -68,7 +68,7 @@ class NICEConfig(ModelConfig):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class NICE(DensityModel):
+class NICE(Flow):
     """Additive couplings on odd and even coordinates under one diagonal scaling."""
 
     config_class: ClassVar[type[ModelConfig]] = NICEConfig
@@ -101,6 +101,7 @@ class NICE(DensityModel):
         self.scaling.build(None)
 
     def base_distribution(self) -> tfd.Distribution:
+        """Logistic or normal, as the config says."""
         if self.config.base == "normal":
             return super().base_distribution()
         zero = tf.zeros([], self.compute_dtype)

@@ -34,7 +34,7 @@ import tensorflow as tf
 from zoo.core.config import ModelConfig
 from zoo.core.lazy import bijectors, tfb
 from zoo.errors import ConfigError
-from zoo.kinds.flow import DensityModel
+from zoo.kinds.flow import Flow
 from zoo.layers.linear import LUFactors
 from zoo.layers.norms import Fit
 from zoo.layers.steps import flattening
@@ -144,7 +144,7 @@ class NSFCouplingConfig(NSFConfig):
             )
 
 
-class _NeuralSplineFlow(DensityModel):
+class _NeuralSplineFlow(Flow):
     """The chain of both families; they say how a step's spline is conditioned."""
 
     config: NSFConfig

@@ -30,7 +30,7 @@ import tensorflow as tf
 from zoo.core.config import ModelConfig
 from zoo.core.lazy import bijectors, tfb
 from zoo.errors import ConfigError
-from zoo.kinds.flow import DensityModel
+from zoo.kinds.flow import Flow
 from zoo.layers.norms import Fit, activation_norm_bijector, batch_norm_bijector
 from zoo.layers.steps import flattening
 from zoo.networks.activations import Activation
@@ -136,7 +136,7 @@ class ScaledTanh(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class RealNVP(DensityModel):
+class RealNVP(Flow):
     """Affine couplings: multi-scale with convolutions for images, with perceptrons for vectors."""
 
     config_class: ClassVar[type[ModelConfig]] = RealNVPConfig

@@ -19,34 +19,27 @@ Deviation: sigma is exp of a soft-clipped log-scale.
 
 from __future__ import annotations
 
-import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from zoo.core import checks
 from zoo.core.config import ModelConfig, Preprocessing
 from zoo.core.lazy import bijectors, tfb, tfd
-from zoo.core.signature import Signature
 from zoo.errors import ConfigError, InvalidInputError
-from zoo.kinds.flow import DensityModel
-from zoo.layers.norms import Fit
+from zoo.kinds.latent_variable import LatentVariable
 from zoo.models.latent.likelihoods import likelihood_of
 from zoo.networks import gated
 from zoo.networks.normalization import replica_mean
-from zoo.ops.noise import counter_uniform, hashed_draws
+from zoo.ops.noise import hashed_draws
 from zoo.ops.stable import soft_clip
-from zoo.ops.units import bits_per_dim_from_nats
 
-__all__ = ["DEFAULT_IMPORTANCE_SAMPLES", "VAE", "VAEConfig"]
+__all__ = ["VAE", "VAEConfig"]
 
-DEFAULT_IMPORTANCE_SAMPLES = 64
-_SAMPLES_AT_ONCE = 10
 _LOG_SCALE_LIMIT = 8.0
-MAX_IMPORTANCE_SAMPLES = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +108,7 @@ class _Posterior(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class VAE(DensityModel):
+class VAE(LatentVariable):
     """A variational autoencoder with a diagonal Gaussian posterior."""
 
     config_class: ClassVar[type[ModelConfig]] = VAEConfig
@@ -197,20 +190,6 @@ class VAE(DensityModel):
         base = tfd.Independent(tfd.Normal(q.mean, tf.exp(q.log_scale)), 1)
         return base if q.chain is None else tfd.TransformedDistribution(base, q.chain)
 
-    def prior(self) -> tfd.Distribution:
-        """p(z): standard normal, event [latent_size]."""
-        return self.base_distribution()
-
-    def base_distribution(self) -> tfd.Distribution:
-        zero = tf.zeros([], self.compute_dtype)
-        return tfd.Sample(tfd.Normal(zero, tf.ones_like(zero)), [self.config.latent_size])
-
-    def _flow(
-        self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
-    ) -> list[tfb.Bijector]:
-        del training, fit, context  # data and latents are not of one size
-        return []
-
     def _draw(self, q: _Posterior, noise: Any) -> tuple[Any, Any]:
         """(z_K, log|det dz_K/dz_0|) of standard normal noise [..., batch, latent_size]."""
         z = q.mean + tf.exp(q.log_scale) * noise
@@ -239,30 +218,13 @@ class VAE(DensityModel):
 
     # Scores.
 
-    def _terms(self, x: Any, seed: Any) -> tuple[Any, Any, Any]:
+    def elbo_terms(self, x: Any, seed: Any) -> tuple[Any, Any, Any]:
         """(log p(x | z_K), log p(z_K), H(q_0) + log|det|), one draw a row: [batch] each."""
         q = self._posterior(x)
         z, log_det = self._draw(q, self._noise(x, seed, tf.constant(0), 1)[:, 0])
         size = self.config.latent_size
         entropy = tf.reduce_sum(q.log_scale, -1) + 0.5 * size * (1.0 + math.log(2.0 * math.pi))
         return self._log_likelihood(x, z), self._log_prior(z), entropy + log_det
-
-    def elbo(self, x: Any, context: Any = None, *, seed: Any = None) -> Any:
-        """E_q[log p(x | z) + log p(z) - log q(z | x)] by one draw a row: [batch] nats.
-
-        x: [batch, *event_shape] as the dataset stores it.   seed: of the draw; the default is one
-        fixed draw a row.   Raises InvalidInputError for other shapes and dtypes, for values that
-        are no levels (of binary images: none but 0 and 1), NaN, infinities and empty batches.
-        """
-        self.checked_context(context, rows=None)
-        x = self.checked_data(x)
-        seed = checks.seed_tensor(seed, default=checks.EVALUATION_SEED)
-        return self._run("elbo", self.score, x, None, seed)
-
-    def score(self, x: Any, context: Any, seed: Any, *, training: bool = False) -> Any:
-        """The ELBO: what `call` returns and `fit` maximises."""
-        del context, training
-        return tf.add_n(list(self._terms(x, seed)))
 
     def _loss_nats(
         self, x: Any, context: Any, seed: Any, *, training: bool, annealing: Any = None
@@ -273,7 +235,7 @@ class VAE(DensityModel):
         log p(x, z) (arXiv:1505.05770, Eq. 20).
         """
         del context
-        likelihood, prior, entropy = self._terms(x, seed)
+        likelihood, prior, entropy = self.elbo_terms(x, seed)
         if not training:
             return -(likelihood + prior + entropy)
         kind, beta = annealing or ("kl", 1.0)
@@ -291,74 +253,21 @@ class VAE(DensityModel):
             f"{self.name} is a VAE, which maximises its ELBO: it learns from no {objective!r}."
         )
 
-    def log_prob(
-        self,
-        x: Any,
-        context: Any = None,
-        *,
-        seed: Any = None,
-        num_importance_samples: int = DEFAULT_IMPORTANCE_SAMPLES,
-    ) -> Any:
-        """log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x), z_k ~ q: [batch] nats.
-
-        In expectation a lower bound of log p(x) that rises with K = `num_importance_samples`
-        (arXiv:1509.00519, Theorem 1). Arguments and errors are those of `elbo`.
-        """
-        self.checked_context(context, rows=None)
-        count = num_importance_samples
-        if not checks.is_real(count) or not 1 <= count <= MAX_IMPORTANCE_SAMPLES or count % 1:
-            raise InvalidInputError(
-                "num_importance_samples must be an integer of at least 1 and at most "
-                f"{MAX_IMPORTANCE_SAMPLES:,}; got {count!r}."
-            )
-        x = self.checked_data(x)
-        seed = checks.seed_tensor(seed, default=checks.EVALUATION_SEED)
-        function = functools.partial(self._importance_weighted, count=int(count))
-        return self._run(f"log_prob_{int(count)}", function, x, None, seed)
-
-    def bits_per_dim(
-        self,
-        x: Any,
-        context: Any = None,
-        *,
-        seed: Any = None,
-        num_importance_samples: int = DEFAULT_IMPORTANCE_SAMPLES,
-    ) -> Any:
-        """-log_prob / (D log 2), [batch], D the number of data dimensions."""
-        nats = self.log_prob(x, context, seed=seed, num_importance_samples=num_importance_samples)
-        return bits_per_dim_from_nats(nats, self.config.event_size)
-
-    def _importance_weighted(self, x: Any, context: Any, seed: Any, *, count: int) -> Any:
-        del context
+    def _log_weights(self, x: Any, seed: Any, count: int) -> Callable[[Any], Any]:
         q, size = self._posterior(x), self.config.latent_size
-        at_once = min(count, _SAMPLES_AT_ONCE)
         rows = tf.shape(x)[0]
-        repeated = tf.repeat(tf.expand_dims(x, 0), at_once, 0)
+        repeated = tf.repeat(tf.expand_dims(x, 0), count, 0)
         repeated = tf.reshape(repeated, [-1, *self.config.event_shape])
 
         def log_weights(first: Any) -> Any:
-            noise = tf.transpose(self._noise(x, seed, first, at_once), [1, 0, 2])
-            z, log_det = self._draw(q, noise)  # [at_once, batch, latent_size]
+            noise = tf.transpose(self._noise(x, seed, first, count), [1, 0, 2])
+            z, log_det = self._draw(q, noise)  # [count, batch, latent_size]
             log_base = self._log_prior(noise) - tf.reduce_sum(q.log_scale, -1)
             likelihood = self._log_likelihood(repeated, tf.reshape(z, [-1, size]))
-            likelihood = tf.reshape(likelihood, [at_once, rows])
-            weights = likelihood + self._log_prior(z) - (log_base - log_det)
-            number = first + tf.range(at_once)[:, None]
-            return tf.where(number < count, weights, tf.constant(-math.inf, weights.dtype))
+            likelihood = tf.reshape(likelihood, [count, rows])
+            return likelihood + self._log_prior(z) - (log_base - log_det)
 
-        def update(first: Any, total: Any) -> tuple[Any, Any]:
-            parts = tf.concat([total[None], log_weights(first)], 0)
-            return first + at_once, tf.reduce_logsumexp(parts, 0)
-
-        start = tf.reduce_logsumexp(log_weights(tf.constant(0)), 0)
-        if count > at_once:
-            start = tf.while_loop(
-                lambda first, _: first < count,
-                update,
-                (tf.constant(at_once), start),
-                maximum_iterations=-(-count // at_once) - 1,
-            )[1]
-        return start - math.log(count)
+        return log_weights
 
     # Latents.
 
@@ -376,31 +285,8 @@ class VAE(DensityModel):
     def _mean(self, z: Any) -> Any:
         return self.likelihood.mean(tf.cast(self.decoder(z), self.compute_dtype))
 
-    def reconstruct(self, x: Any, context: Any = None) -> Any:
-        """E[x' | z = encode(x)] in data units, floats [batch, *event_shape].
-
-        Of binary images the probability of a 1. Arguments and errors are those of `elbo`.
-        """
-        self.checked_context(context, rows=None)
-        x = self.checked_data(x)
-        return self._run("reconstruct", lambda x, _: self._mean(self._encode(x, None)), x, None)
-
-    def sample(
-        self, num_samples: int, seed: Any = None, temperature: float = 1.0, context: Any = None
-    ) -> Any:
-        """x ~ p(x | z), z ~ temperature * prior: [num_samples, *event_shape], as stored.
-
-        seed: an int or a pair of ints makes the draw reproducible; None draws a fresh one.
-        temperature: scales the latents; the draw of x given z is that of the likelihood.
-        Raises InvalidInputError for num_samples < 1, a negative or non-finite temperature.
-        """
-        checks.checked_sampling(num_samples, temperature)
-        self.checked_context(context, rows=num_samples)
-        seed = checks.seed_tensor(seed, default=None)
-        count = self.config.latent_size + self.config.event_size
-        uniform = counter_uniform(seed, int(num_samples), tf.constant(0), 1, count)[0]
-        factor = tf.fill([int(num_samples)], tf.constant(float(temperature), self.compute_dtype))
-        return self._run("sample", self._drawn, uniform, factor)
+    def _reconstruct(self, x: Any, context: Any) -> Any:
+        return self._mean(self._encode(x, context))
 
     def _drawn(self, uniform: Any, temperature: Any) -> Any:
         """Data of uniform numbers [batch, latent_size + D] and temperatures [batch]."""
@@ -411,40 +297,17 @@ class VAE(DensityModel):
         parameters = tf.cast(self.decoder(z), self.compute_dtype)
         return self.likelihood.stored(self.likelihood.draw(noise, parameters, self._scale()))
 
-    def serving_signatures(self) -> dict[str, Signature]:
-        """`log_prob`, `elbo`, `encode`, `decode`, `reconstruct` and `sample`."""
-        from zoo.models.latent.vae_signatures import vae_signatures
-
-        return vae_signatures(self)
-
-    # What a latent-variable model has not.
-
-    @property
-    def bijector(self) -> Any:
-        """Absent: raises AttributeError."""
-        raise AttributeError(
-            "A VAE is no bijection of its data, and its density has no closed form: use elbo(x), "
-            "log_prob(x), posterior(x) and prior()."
-        )
-
-    distribution = bijector
-
-    def initialize(self, x: Any, context: Any, fit: Fit) -> None:
-        """Nothing: no weight of a VAE is set from data."""
-
     # Input checks.
 
     def checked_data(self, x: Any) -> Any:
+        """x as a tensor of `data`. Raises InvalidInputError for others."""
         try:
             return super().checked_data(x)
         except InvalidInputError as error:
-            if self.config.preprocessing.num_levels != 2 or "0..1" not in str(error):
+            if self.data.levels != 2 or "0..1" not in str(error):
                 raise
             raise InvalidInputError(
                 "This model is one of binary images, whose pixels are the integers 0 and 1; "
                 f"{error} To binarise grey levels: (x > 127).astype('uint8'), or by chance: "
                 "(rng.random(x.shape) < x / 255).astype('uint8')."
             ) from error
-
-    def checked_latents(self, z: Any) -> Any:
-        return checks.checked_latents(z, self.config.latent_size, self.compute_dtype)

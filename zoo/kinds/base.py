@@ -1,0 +1,212 @@
+"""What every model of the zoo is, whatever it can do: a Keras model with a config and spaces.
+
+A kind (`zoo.kinds.flow` and the files beside it) adds capabilities, a family its networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import tensorflow as tf
+
+from zoo.core import checks
+from zoo.core.config import ModelConfig
+from zoo.core.space import Space
+from zoo.errors import ConfigError
+from zoo.kinds.model import MaximumLikelihood
+from zoo.networks.normalization import RunningMoments
+
+if TYPE_CHECKING:
+    from zoo.core.signature import Signature
+    from zoo.layers.norms import Fit
+
+__all__ = ["ZooModel"]
+
+
+class ZooModel(MaximumLikelihood):
+    """A Keras model of a config. Subclasses create every layer in `_create_networks`.
+
+    data, context, latent: the spaces of its rows, which checks, signatures and files read.
+    slow_direction: the one that takes up to D network passes, in place of one.
+    not_served, served_first, portable, words: of `serving_signatures`, by name: those left out and
+    why; the server's default; those that LiteRT and ONNX have; other descriptions.
+
+    All randomness comes from seeds: `log_prob` without a seed uses a fixed one, and the noise of a
+    row depends on the row and the seed alone, so that scores are reproducible and independent of
+    the batch.
+    """
+
+    config_class: ClassVar[type[ModelConfig]] = ModelConfig
+    family: ClassVar[str] = ""
+    slow_direction: ClassVar[Literal["none", "sampling", "density"]] = "none"
+    not_served: ClassVar[Mapping[str, str]] = {}
+    served_first: ClassVar[str] = "log_prob"
+    portable: ClassVar[frozenset[str]] = frozenset()
+    words: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(
+        self, config: ModelConfig | Mapping[str, Any], *, conditioner_dtype: str = "", **kwargs: Any
+    ) -> None:
+        """config: the system's dataclass, or its plain values.
+
+        conditioner_dtype: dtype policy of the conditioner networks, such as "mixed_bfloat16"; empty
+            for the model's own. Densities and log-dets keep the model's dtype.
+        """
+        super().__init__(**kwargs)
+        if self.compute_dtype != self.variable_dtype:
+            raise ConfigError(
+                f"A density is computed in one dtype; got the policy {self.dtype_policy.name}, by "
+                "dtype or keras.config.set_dtype_policy. For its networks alone give "
+                f"conditioner_dtype={self.dtype_policy.name!r}."
+            )
+        if isinstance(config, Mapping):
+            config = self.config_class.from_dict(config)
+        if not isinstance(config, self.config_class):
+            raise ConfigError(
+                f"{type(self).__name__} needs a {self.config_class.__name__}; "
+                f"got {type(config).__name__}."
+            )
+        self.config = config
+        self.conditioner_dtype = conditioner_dtype
+        self._compiled_functions: dict[str, Any] = {}
+        self._create_preprocessing()
+        self._create_networks()
+        self._create_training_state()
+        self.built = True
+
+    def _create_preprocessing(self) -> None:
+        """Creates the layers before the networks; none here."""
+
+    def _create_networks(self) -> None:
+        raise NotImplementedError
+
+    # Spaces.
+
+    @property
+    def data(self) -> Space:
+        """A row of data as the dataset stores it."""
+        return self.config.data_space(str(self.compute_dtype))
+
+    @property
+    def context(self) -> Space | None:
+        """The condition of a row; None for an unconditional model."""
+        return self.config.context_space(str(self.compute_dtype))
+
+    @property
+    def latent(self) -> Space | None:
+        """The latents of a row; None for a model without."""
+        return None
+
+    def _latent_space(self, size: int) -> Space:
+        meaning = "latent; distributed as the base where the data are the model's"
+        return Space(shape=(size,), dtype=str(self.compute_dtype), meaning=meaning)
+
+    def checked_data(self, x: Any) -> Any:
+        """x as a tensor of `data`. Raises InvalidInputError for other rows."""
+        return checks.checked_data(x, self.data)
+
+    def checked_context(self, context: Any, rows: int | None) -> Any:
+        """The context as a tensor of `context`, or None. Raises InvalidInputError for others."""
+        return checks.checked_context(context, self.context, rows)
+
+    # Weights and configs.
+
+    @property
+    def network_dtype(self) -> Any:
+        """The dtype policy that conditioner networks are created with."""
+        return self.conditioner_dtype or self.dtype_policy
+
+    @property
+    def regularized_weights(self) -> list[Any]:
+        """The weights whose squares a recipe's `l2` adds up: all trainable ones by default."""
+        return list(self.trainable_weights)
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras' own fields and the config's plain values."""
+        return {
+            **super().get_config(),
+            "config": self.config.to_dict(),
+            "conditioner_dtype": self.conditioner_dtype,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """The model of `get_config`'s output."""
+        del custom_objects
+        return cls(**config)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing to do: every weight exists after construction."""
+        del input_shape
+        self.built = True
+
+    def adapt(self, x: Any, context: Any = None) -> None:
+        """Fits what is set from data, not trained, to the rows x.
+
+        Whitening, and the data-dependent start of normalising layers. For fresh models, before
+        training; a few hundred rows do for initialisation, whitening wants the whole training set
+        (`adapt_whitening`).   x: [batch, *event_shape] as for `log_prob`.
+        """
+        self.adapt_whitening(x)
+        self.initialize(x, context, "all")
+
+    def adapt_whitening(self, x: Any) -> None:
+        """Fits the whitening alone to the rows x [batch, *event_shape], typically all of them."""
+
+    def adapt_batch_norm(self, x: Any, context: Any = None) -> None:
+        """Sets the running moments of every batch norm bijector to those of the rows x.
+
+        This goes layer by layer. The MAF paper evaluates with the moments of the whole training set
+        (Sec. 4.1); without batch norm this does nothing.   x: [batch, *event_shape].
+        """
+        if self.has_batch_norm:
+            self.initialize(x, context, "moments")
+
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether a bijector of the flow normalises by batch moments."""
+        return any(isinstance(layer, RunningMoments) for layer in self._flatten_layers())
+
+    def initialize(self, x: Any, context: Any, fit: Fit) -> None:
+        """Sets the weights that are measured on the rows x, by default none."""
+
+    def serving_signatures(self) -> dict[str, Signature]:
+        """What an export of the model answers, the server's default first."""
+        from zoo.kinds.signatures import signatures
+
+        return signatures(self)
+
+    # Calls.
+
+    def call(self, x: Any, context: Any = None, training: bool = False) -> Any:  # noqa: FBT001, FBT002 (Keras)
+        """`score(x, context)`; in training with new noise at every call."""
+        x = self.checked_data(x)
+        context = self.checked_context(context, rows=x.shape[0])
+        seed = tf.constant(checks.EVALUATION_SEED, tf.int32)
+        seed = self._next_noise_seed() if training else seed
+        return self.score(x, context, seed, training=training)
+
+    def _run(self, name: str, function: Callable[..., Any], **arrays: Any) -> Any:
+        """function(**arrays), as a graph over batches of any size when called eagerly.
+
+        arrays: a batch each, but for `seed`; None stays None.
+        """
+        if not tf.executing_eagerly():
+            return function(**arrays)
+        given = {key: value for key, value in arrays.items() if value is not None}
+        if name not in self._compiled_functions:
+            missing = {key: None for key in arrays if key not in given}
+            signature = [
+                tf.TensorSpec([2] if key == "seed" else [None, *value.shape[1:]], value.dtype)
+                for key, value in given.items()
+            ]
+
+            def by_keyword(*values: Any) -> Any:
+                return function(**dict(zip(given, values, strict=True)), **missing)
+
+            compiled = tf.function(by_keyword, input_signature=signature, autograph=False)
+            # One trace a model: TensorFlow counts those of all models together and would warn.
+            compiled._omit_frequent_tracing_warning = True
+            self._compiled_functions[name] = compiled
+        return self._compiled_functions[name](*given.values())
