@@ -1,11 +1,13 @@
-"""Samples for a card, drawn with seed 0: pictures, sound, or a table of numbers, by the medium.
+"""Samples for a card: pictures, sound, or a table of numbers, by the medium.
 
-image      samples.png, a grid; of a class-conditional model the labels in turn
-audio      samples.wav, one clip of each first factor of the label (digit), the second (speaker)
-in turn; samples.png shows their spectrograms below those of real test clips, time to
-the right, up to half the rate upwards, 50 dB from white to black; for a student its
-teacher's in between
-features   samples.csv
+    image    samples.png, a grid; of a class-conditional model the labels in turn
+    audio    samples.wav, one clip of each first factor of the label (digit), the second (speaker)
+             in turn; samples.png shows their spectrograms below those of real test clips, time to
+             the right, up to half the rate upwards, 50 dB from white to black; for a student its
+             teacher's in between
+    others   samples.csv
+
+All are drawn with seed 0.
 """
 
 from __future__ import annotations
