@@ -18,6 +18,8 @@ import yaml
 import zoo
 from zoo import registry
 from zoo.core import recipe as recipes
+from zoo.core import recipe_json
+from zoo.core.recipe import variant
 from zoo.data import sample_names
 from zoo.media import pictures
 from zoo.models import FAMILIES
@@ -130,7 +132,7 @@ class TestCard:
             "10,000 rows of the test split of `mnist:3.0.1`",
             "grey levels 0 to 255 get uniform noise from [0, 1) and are scaled to [0, 1]",
             "2.1 hours on 2 CPU cores",
-            "| batch_size | 8 |",
+            "| training.batch_size | 8 |",
             "zoo train tiny_images\n",
             "CC BY-SA 3.0",
             f"{weights}  model.weights.h5",
@@ -161,8 +163,8 @@ class TestCard:
         self, project: Path, monkeypatch
     ) -> None:
         entry = registry.ENTRIES["tiny_features"]
-        recipe = dataclasses.replace(
-            entry.recipe, max_epochs=9, config={**entry.recipe.config, "hidden_units": [8, 9]}
+        recipe = variant(
+            entry.recipe, config={**entry.recipe.config, "hidden_units": [8, 9]}, max_epochs=9
         )
         changed = dataclasses.replace(entry, recipe=recipe)
         monkeypatch.setitem(registry.ENTRIES, "tiny_features", changed)
@@ -173,7 +175,7 @@ class TestCard:
         assert words[:3] == ["zoo", "train", "tiny_features"]
         stored = read_json(project / "checkpoints" / "tiny_features" / "recipe.json")
         again = recipes.override(recipe, words[4::2])
-        assert recipes.to_dict(again) == stored
+        assert recipe_json.to_dict(again) == stored
 
     def test_samples_and_run_facts_where_they_are(self, project: Path) -> None:
         folder = project / "checkpoints" / "tiny_images"

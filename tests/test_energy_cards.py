@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from zoo import registry
-from zoo.core import recipe
+from zoo.core import recipe_json
 from zoo.publishing.card import card_body
 from zoo.publishing.checkpoint import Checkpoint
 
@@ -22,7 +22,7 @@ def checkpoint(tmp_path: Path) -> Checkpoint:
         folder=tmp_path,
         entry=entry,
         config={"family": "planar", "config": entry.recipe.config, "num_parameters": 164},
-        recipe=recipe.to_dict(entry.recipe),
+        recipe=recipe_json.to_dict(entry.recipe),
         metrics={
             "metrics": {"reverse_kl": figures},
             "count": 20_000,
@@ -40,7 +40,7 @@ def test_the_card_says_what_the_target_is_and_what_its_normaliser(checkpoint) ->
     assert "exp(-U) / Z of the energy U = `u2`" in body
     assert "## Data and preprocessing" not in body
     assert "| reverse_kl (nats, log Z = 2.6253) |" in body
-    assert "| energy | u2 |" in body
+    assert "| objective.kind | ReverseKL |" in body
     assert "- Data `energy_u2`: made from a formula" in body
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -20,6 +19,7 @@ import yaml
 import zoo
 from zoo import training
 from zoo.core import recipe as recipes
+from zoo.core.recipe import variant
 from zoo.data import sources
 from zoo.errors import InvalidInputError
 from zoo.store.hashes import sha256_of, verify_sha256sums
@@ -125,7 +125,7 @@ def test_freeze_refuses(pattern: str, message: str) -> None:
 
 def test_frozen_weights_of_a_recipe_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "load_arrays", tiny_runs.load_arrays)
-    base = dataclasses.replace(tiny_runs.RECIPES["nice"], max_epochs=2)
+    base = variant(tiny_runs.RECIPES["nice"], max_epochs=2)
     training.train(base, tmp_path / "base")
     recipe = recipes.override(base, ["frozen=^coupling_0/", "max_epochs=4"])
     weights = tmp_path / "base" / "model.weights.h5"

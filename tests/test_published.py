@@ -10,7 +10,7 @@ import pytest
 
 import zoo
 from zoo import loading, models, registry
-from zoo.core import recipe as recipes
+from zoo.core import recipe_json
 from zoo.data import sample_labels
 from zoo.evaluation import golden
 from zoo.store import pins
@@ -40,7 +40,7 @@ def test_published_models_load_and_score_rows(name: str, require_checkpoint) -> 
     folder = require_checkpoint(name)
     assert loading.resolve(name) == folder
     assert verify_sha256sums(folder)
-    recipe = recipes.from_dict(read_json(folder / "recipe.json"))
+    recipe = recipe_json.from_dict(read_json(folder / "recipe.json"))
     assert recipe == registry.get(name).recipe  # `zoo train` of the name gives these weights
     model = zoo.load(name)
     entry = registry.get(name)

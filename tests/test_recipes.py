@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import zoo
 from zoo import models, registry
 from zoo.core import recipe as recipes
-from zoo.core.recipe import Dataset, Optimizer, Recipe
+from zoo.core import recipe_json
+from zoo.core.recipe import (
+    SGD,
+    Binarise,
+    Distillation,
+    Flips,
+    NegativeELBO,
+    Optimizer,
+    PatchSymmetries,
+    Recipe,
+    ReverseKL,
+    Rows,
+    Shifts,
+    Target,
+    variant,
+)
 from zoo.errors import ConfigError
 from zoo.training.start import assign_shared
 
 RECIPE = Recipe(
     family="maf",
     config={"event_shape": [3], "hidden_units": [8, 8], "preprocessing": {"whitening": "none"}},
-    dataset=Dataset(name="toy", version="1.0.0", train="train", validation="valid", test="test"),
-    optimizer=Optimizer(learning_rate=0.1, schedule="cosine"),
-    batch_size=4,
-    max_epochs=2,
+    data=Rows(name="toy", version="1.0.0", train="train", validation="valid", test="test"),
+    training=SGD(
+        optimizer=Optimizer(learning_rate=0.1, schedule="cosine"), batch_size=4, max_epochs=2
+    ),
 )
+TRAINING = recipe_json.to_dict(RECIPE)["training"]
 EVENT_SHAPES = {
     "mnist": (28, 28, 1),
     "binarized_mnist": (28, 28, 1),
@@ -52,32 +71,39 @@ BUILT = [name for name in registry.ENTRIES if not name.endswith("_paper")]
 @pytest.mark.parametrize(
     ("assignment", "expected"),
     [
-        ("max_epochs=5", dataclasses.replace(RECIPE, max_epochs=5)),
-        ("horizontal_flips=true", dataclasses.replace(RECIPE, horizontal_flips=True)),
-        ("l2=1", dataclasses.replace(RECIPE, l2=1.0)),
+        (
+            "max_epochs=5",
+            variant(RECIPE, max_epochs=5),
+        ),
+        (
+            'augment=["Flips"]',
+            variant(RECIPE, augment=(Flips(),)),
+        ),
+        (
+            "l2=1",
+            variant(RECIPE, l2=1.0),
+        ),
         ("notes=free text = kept", dataclasses.replace(RECIPE, notes="free text = kept")),
         ('notes="42"', dataclasses.replace(RECIPE, notes="42")),
         (
             "conditioner_dtype=mixed_bfloat16",
-            dataclasses.replace(RECIPE, conditioner_dtype="mixed_bfloat16"),
+            variant(RECIPE, conditioner_dtype="mixed_bfloat16"),
         ),
         (
             "optimizer.learning_rate=3e-4",
-            dataclasses.replace(RECIPE, optimizer=Optimizer(learning_rate=3e-4, schedule="cosine")),
+            variant(RECIPE, optimizer=Optimizer(learning_rate=3e-4, schedule="cosine")),
         ),
         (
             "optimizer.schedule=constant",
-            dataclasses.replace(RECIPE, optimizer=Optimizer(learning_rate=0.1)),
+            variant(RECIPE, optimizer=Optimizer(learning_rate=0.1)),
         ),
         (
             "dataset.train=train[:10]",
-            dataclasses.replace(
-                RECIPE, dataset=dataclasses.replace(RECIPE.dataset, train="train[:10]")
-            ),
+            variant(RECIPE, data=dataclasses.replace(RECIPE.dataset, train="train[:10]")),
         ),
         (
             "dataset.labels=[3, 5]",
-            dataclasses.replace(RECIPE, dataset=dataclasses.replace(RECIPE.dataset, labels=(3, 5))),
+            variant(RECIPE, data=dataclasses.replace(RECIPE.dataset, labels=(3, 5))),
         ),
         (
             "config.hidden_units=[5]",
@@ -93,16 +119,16 @@ BUILT = [name for name in registry.ENTRIES if not name.endswith("_paper")]
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_override_assigns_one_value(assignment: str, expected: Recipe) -> None:
-    before = recipes.to_dict(RECIPE)
+    before = recipe_json.to_dict(RECIPE)
     changed = recipes.override(RECIPE, [assignment])
     assert changed == expected
-    assert type(changed.l2) is float
-    assert recipes.to_dict(RECIPE) == before  # the original is a value
+    assert type(changed.training.l2) is float
+    assert recipe_json.to_dict(RECIPE) == before  # the original is a value
 
 
 def test_overrides_apply_in_order() -> None:
     changed = recipes.override(RECIPE, ["seed=1", "batch_size=8", "seed=2"])
-    assert (changed.seed, changed.batch_size) == (2, 8)
+    assert (changed.training.seed, changed.training.batch_size) == (2, 8)
     assert recipes.override(RECIPE, []) is RECIPE
 
 
@@ -111,6 +137,11 @@ def test_overrides_apply_in_order() -> None:
     [
         ("max_epochs", "Expected PATH=VALUE"),
         ("max_epoch=3", "No field 'max_epoch' in a recipe: 'max_epoch' is none of family, config"),
+        ('augment=["flip"]', "augment must be one of Flips, Shifts, PatchSymmetries, Binarise"),
+        ('augment=["Shifts"]', "augment is no Shifts: "),
+        ("augment=Flips", "augment must be of type list; got 'Flips'"),
+        ("objective=KL", "objective must be one of Default, NegativeELBO, ReverseKL, Distillation"),
+        ("objective=ReverseKL", "ReverseKL and the data Target go together"),
         ("=3", "No field ''"),
         ("optimizer.rate=3", "'rate' is none of learning_rate"),
         ("optimizer.learning_rate.x=3", "0.1 is a plain value and has no fields"),
@@ -120,7 +151,7 @@ def test_overrides_apply_in_order() -> None:
         ("max_epochs=two", "max_epochs must be of type int; got 'two'"),
         ("max_epochs=true", "max_epochs must be of type int; got True"),
         ("l2=true", "l2 must be of type float; got True"),
-        ("horizontal_flips=1", "horizontal_flips must be of type bool; got 1"),
+        ("jit_compile=1", "jit_compile must be of type bool; got 1"),
         ("notes=42", "notes must be of type str; got 42"),
         ("optimizer=3", "optimizer must be of type Optimizer; got 3"),
         ("config=3", "config must be of type Mapping; got 3"),
@@ -151,9 +182,17 @@ def test_override_refuses(assignment: str, message: str) -> None:
         (lambda: recipes.Optimizer(schedule="linear"), "schedule must be one of ('constant'"),
         (lambda: recipes.Optimizer(algorithm="sgd"), "algorithm must be one of ('adam'"),
         (lambda: recipes.Distillation(teacher="t", divergence="kl"), "divergence must be one of"),
-        (lambda: dataclasses.replace(RECIPE, annealing="Joint"), "annealing must be one of"),
         (
-            lambda: recipes.from_dict({**recipes.to_dict(RECIPE), "conditioner_dtype": "bfloat16"}),
+            lambda: variant(RECIPE, objective=NegativeELBO(annealing="Joint")),
+            "annealing must be one of",
+        ),
+        (
+            lambda: recipe_json.from_dict(
+                {
+                    **recipe_json.to_dict(RECIPE),
+                    "training": {**TRAINING, "conditioner_dtype": "bfloat16"},
+                }
+            ),
             "conditioner_dtype must be one of ('float32'",
         ),
     ],
@@ -173,37 +212,128 @@ def test_a_config_field_that_no_model_has_is_refused_where_the_model_is_built() 
 
 
 def test_recipe_survives_json() -> None:
-    text = json.dumps(recipes.to_dict(RECIPE))
-    assert recipes.from_dict(json.loads(text)) == RECIPE
+    text = json.dumps(recipe_json.to_dict(RECIPE))
+    assert recipe_json.from_dict(json.loads(text)) == RECIPE
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"batch_sise": 3}, "batch_sise"),
-        ({"dataset": {"name": "toy"}}, "missing"),
-        ({"optimizer": {"rate": 1.0}}, "rate"),
-        ({"batch_size": "many"}, "not supported between"),
+        ({"data": {"kind": "Rows", "name": "toy"}}, "data is no Rows: .*missing"),
+        ({"training": {**TRAINING, "optimizer": {"rate": 1.0}}}, "rate"),
+        ({"training": {**TRAINING, "batch_size": "many"}}, "not supported between"),
     ],
     ids=["unknown field", "missing field", "unknown field inside", "text for a number"],
 )
 def test_from_dict_refuses_what_is_no_recipe(change: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigError, match=f"Not a recipe of this version: .*{message}"):
-        recipes.from_dict({**recipes.to_dict(RECIPE), **change})
+    with pytest.raises(ConfigError, match=message):
+        recipe_json.from_dict({**recipe_json.to_dict(RECIPE), **change})
 
 
-def test_from_dict_needs_a_dataset() -> None:
-    values = recipes.to_dict(RECIPE)
-    del values["dataset"]
-    with pytest.raises(ConfigError, match=r"Not a recipe of this version: 'dataset'\."):
-        recipes.from_dict(values)
+def test_from_dict_needs_data() -> None:
+    values = recipe_json.to_dict(RECIPE)
+    del values["data"]
+    with pytest.raises(ConfigError, match=r"Not a recipe of this version: 'data'\."):
+        recipe_json.from_dict(values)
+
+
+def test_a_newer_format_is_refused() -> None:
+    with pytest.raises(ConfigError, match="format 3; this version of the zoo reads 1 to 2"):
+        recipe_json.from_dict({**recipe_json.to_dict(RECIPE), "format": 3})
+
+
+FLAT: dict[str, Any] = {
+    "family": "vae",
+    "config": {"event_shape": [2]},
+    "dataset": {"name": "toy", "version": "1", "train": "a", "validation": "b", "test": "c"},
+    "optimizer": {"learning_rate": 0.1},
+    "batch_size": 4,
+    "max_epochs": 2,
+}
+
+
+def test_every_field_of_a_flat_recipe_has_its_place() -> None:
+    flat = {
+        **FLAT,
+        "horizontal_flips": True,
+        "shift_pixels": 2,
+        "patch_symmetries": True,
+        "dynamic_binarization": True,
+        "annealing": "joint",
+        "annealing_steps": 7,
+        "ema_decay": 0.5,
+        "start": "nice_mnist",
+        "energy": "",
+        "distillation": None,
+    }
+    recipe = recipe_json.from_dict(flat)
+    augment = (Flips(), Shifts(pixels=2), PatchSymmetries(), Binarise())
+    assert recipe.training.augment == augment
+    assert recipe.objective == NegativeELBO(annealing="joint", annealing_steps=7)
+    assert (recipe.training.ema_decay, recipe.start) == (0.5, "nice_mnist")
+    assert recipe.data == Rows(name="toy", version="1", train="a", validation="b", test="c")
+    target = recipe_json.from_dict({**FLAT, "energy": "u2", "annealing_steps": 3})
+    assert target.data == Target(energy="u2", draws=recipe.dataset)
+    assert target.objective == ReverseKL(annealing_steps=3)
+    taught = recipe_json.from_dict({**FLAT, "distillation": {"teacher": "t", "power": 2.0}})
+    assert taught.objective == Distillation(teacher="t", power=2.0)
+    with pytest.raises(ConfigError, match="Not a recipe of this version: it has no batch_sise"):
+        recipe_json.from_dict({**FLAT, "batch_sise": 3})
+
+
+FOLDERS = sorted((Path(zoo.__file__).parent.parent / "checkpoints").glob("*/recipe.json"))
+
+
+@pytest.mark.parametrize("path", FOLDERS, ids=lambda path: path.parent.name)
+def test_published_recipes_are_read(path: Path) -> None:
+    """All of a flat one's values are somewhere in the recipe that it becomes."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    recipe = recipe_json.from_dict(values)
+    assert recipe_json.from_dict(recipe_json.to_dict(recipe)) == recipe
+    if "format" in values:
+        return
+    for name in ("family", "config", "start", "paper", "notes"):
+        assert getattr(recipe, name) == values.get(name, "")
+    for name in ("batch_size", "max_epochs", "seed", "ema_decay", "jit_compile", "l2"):
+        assert getattr(recipe.training, name) == values[name]
+    optimizer = {"algorithm": "adam", **values["optimizer"]}
+    assert dataclasses.asdict(recipe.training.optimizer) == optimizer
+    assert json.loads(json.dumps(dataclasses.asdict(recipe.dataset))) == {
+        "labels": [],
+        "more_train": "",
+        **values["dataset"],
+    }
+    assert recipe.training.binarises == values.get("dynamic_binarization", False)
+    if values.get("distillation"):
+        assert dataclasses.asdict(recipe.objective) == values["distillation"]
+
+
+# Chains.
+
+
+def test_a_chain_is_its_stages_first_to_last() -> None:
+    second = variant(RECIPE, after=RECIPE, max_epochs=3)
+    third = variant(second, after=second, max_epochs=4)
+    assert recipes.stages(third) == [RECIPE, second, third]
+    assert recipes.stages(RECIPE) == [RECIPE]
+    assert recipe_json.from_dict(json.loads(json.dumps(recipe_json.to_dict(third)))) == third
+    with pytest.raises(ConfigError, match="`after` a run or from a `start`, not from both"):
+        variant(second, start="nice_mnist")
+
+
+def test_a_digest_is_of_what_decides_the_weights() -> None:
+    digest = recipe_json.digest(RECIPE)
+    assert recipe_json.digest(variant(RECIPE, notes="other words", paper="another")) == digest
+    others = [variant(RECIPE, seed=1), variant(RECIPE, after=RECIPE), variant(RECIPE, l2=0.1)]
+    assert len({digest, *map(recipe_json.digest, others)}) == 4
 
 
 # The registered ones.
 
 
 def test_seeds_fit_in_31_bits() -> None:
-    assert recipes.override(RECIPE, ["seed=2147483647"]).seed == 2**31 - 1
+    assert recipes.override(RECIPE, ["seed=2147483647"]).training.seed == 2**31 - 1
     with pytest.raises(ConfigError, match=r"seed must be below 2\*\*31; got 2147483648"):
         recipes.override(RECIPE, ["seed=2147483648"])
 
@@ -211,7 +341,7 @@ def test_seeds_fit_in_31_bits() -> None:
 @pytest.mark.parametrize("name", registry.ENTRIES)
 def test_registered_recipe_survives_json(name: str) -> None:
     recipe = registry.get(name).recipe
-    assert recipes.from_dict(json.loads(json.dumps(recipes.to_dict(recipe)))) == recipe
+    assert recipe_json.from_dict(json.loads(json.dumps(recipe_json.to_dict(recipe)))) == recipe
 
 
 @pytest.mark.parametrize("name", registry.ENTRIES)
@@ -224,7 +354,7 @@ def test_registered_recipe_has_a_config_of_its_dataset(name: str) -> None:
     binary = entry.family.endswith("vae")  # MNIST's grey levels are made binary at every step
     assert config.preprocessing.num_levels == ((2 if binary else 256) if is_image else 0)
     if entry.recipe.dataset.name == "mnist":
-        assert entry.recipe.dynamic_binarization == binary
+        assert entry.recipe.training.binarises == binary
     # What the recipe says is what the config is; the rest are the family's defaults.
     values = config.to_dict()
     for key, value in entry.recipe.config.items():
@@ -274,17 +404,20 @@ def test_registered_recipe_builds_its_model(name: str) -> None:
     dtypes = {"spoken_digit": "int16", "ljspeech": "int16"}
     dtypes |= dict.fromkeys(OWN_DATASETS, "float32")
     assert model.data.dtype == dtypes.get(
-        recipe.dataset.name, "float32" if recipe.energy else "uint8"
+        recipe.dataset.name, "float32" if isinstance(recipe.data, Target) else "uint8"
     )
     parameters = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
-    assert parameters > (100 if recipe.energy else 10_000)
+    assert parameters > (100 if isinstance(recipe.data, Target) else 10_000)
 
 
-@pytest.mark.parametrize("name", [name for name in BUILT if registry.get(name).recipe.start])
-def test_a_start_has_the_layers_of_its_recipe(name: str) -> None:
+@pytest.mark.parametrize("name", BUILT)
+def test_a_recipe_has_the_layers_that_it_starts_from(name: str) -> None:
     recipe = registry.get(name).recipe
-    start = registry.get(recipe.start).recipe
-    assign_shared(
-        models.build(recipe.family, recipe.config, name=name),
-        models.build(start.family, start.config, name=recipe.start),
-    )
+    pairs = list(itertools.pairwise(recipes.stages(recipe)))
+    if recipe.start:
+        pairs.append((registry.get(recipe.start).recipe, recipe))
+    for before, after in pairs:
+        assign_shared(
+            models.build(after.family, after.config, name=name),
+            models.build(before.family, before.config, name="before"),
+        )

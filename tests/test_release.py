@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import zoo
 from zoo import cli, loading, registry
-from zoo.core.recipe import to_dict
+from zoo.core.recipe_json import to_dict
 from zoo.data import sources
 from zoo.errors import CheckpointError, MissingCheckpointError, PublishError
 from zoo.evaluation import certificate, golden
@@ -237,7 +237,7 @@ class TestOwnRun:
             "# mine\n",
             'zoo.load("path/to/mine")',
             "My own notes.",
-            'training.train(recipe.from_dict(values), "runs/mine")',
+            'training.train(recipe_json.from_dict(values), "runs/mine")',
             "- Weights: CC-BY-4.0",
         ):
             assert part in card

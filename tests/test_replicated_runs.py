@@ -18,15 +18,15 @@ import tiny_steps
 from numpy.testing import assert_allclose, assert_array_equal
 
 from zoo import loading, models, training
-from zoo.core.recipe import Recipe
+from zoo.core.recipe import Distillation, Flips, Recipe, variant
 from zoo.data import sources
 from zoo.errors import ConfigError, NonFiniteLossError
 from zoo.models import build
 from zoo.objectives import distillation
 from zoo.ops.noise import replica_seed
 from zoo.training import devices
+from zoo.training.build import build_model
 from zoo.training.replicas import ReplicatedRun, ReplicatedStep, has_collectives
-from zoo.training.run import build_model
 
 TOTAL_STEPS = 20
 
@@ -48,7 +48,7 @@ def steps_of(recipe: Recipe, strategy: Any, count: int = 2) -> dict[str, Any]:
     nats, norms = [], []
     if strategy is None:
         step = training.TrainingStep(model, recipe, TOTAL_STEPS)
-        compiled = tf.function(step, autograph=False, jit_compile=recipe.jit_compile)
+        compiled = tf.function(step, autograph=False, jit_compile=recipe.training.jit_compile)
     else:
         with strategy.scope():
             step = ReplicatedStep(model, recipe, TOTAL_STEPS)
@@ -102,24 +102,26 @@ def test_the_step_of_two_replicas_is_the_step_of_one(
             distillation, "base_noise", lambda base, shape, seed, dtype: 0.3 * tf.ones(shape, dtype)
         )
     recipe = tiny_families.without_dropout(tiny_families.RECIPES[family])
-    recipe = dataclasses.replace(
+    recipe = variant(
         recipe,
+        objective=(
+            dataclasses.replace(recipe.objective, contrastive=0.0)
+            if isinstance(recipe.objective, Distillation)
+            else recipe.objective
+        ),
         l2=1e-3,
         ema_decay=0.9,
         jit_compile=False,
-        distillation=recipe.distillation
-        and dataclasses.replace(recipe.distillation, contrastive=0.0),
-        # A large epsilon: else a gradient that is 0 but for rounding becomes a step of full size.
-        optimizer=dataclasses.replace(recipe.optimizer, weight_decay=0.1, epsilon=0.1),
+        optimizer=dataclasses.replace(recipe.training.optimizer, weight_decay=0.1, epsilon=0.1),
     )
     assert_equal_steps(steps_of(recipe, None), steps_of(recipe, two_replicas))
 
 
 def test_xla_compiles_the_gradient_inside_each_replica(two_replicas: Any) -> None:
-    recipe = dataclasses.replace(
+    recipe = variant(
         tiny_families.without_dropout(tiny_families.RECIPES["nice"]),
         jit_compile=True,
-        horizontal_flips=True,
+        augment=(Flips(),),
     )
     assert not has_collectives(build(recipe.family, recipe.config))
     assert_equal_steps(steps_of(recipe, None), steps_of(recipe, two_replicas))
@@ -141,7 +143,7 @@ def test_free_bits_are_of_the_global_batch(two_replicas: Any) -> None:
 
     def loss(divergence: Any) -> Any:
         model.elbo_terms = lambda x, seed: (0.0, 0.0, -divergence)
-        return model._loss_nats(None, None, None, training=True)
+        return model.default_objective()(model, None, None, None, training=True)
 
     whole = loss(tf.constant([1.0, 1.0, 5.0, 5.0]))
     assert_array_equal(whole, 3.5)
@@ -199,7 +201,7 @@ def curve(folder: Path, column: str = "validation_nats") -> list[float]:
         return [float(row[column]) for row in csv.DictReader(file)]
 
 
-SHORT = dataclasses.replace(tiny_runs.RECIPES["realnvp"], max_epochs=2)
+SHORT = variant(tiny_runs.RECIPES["realnvp"], max_epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +239,7 @@ def test_a_state_of_one_strategy_resumes_under_another(
 
 @pytest.mark.slow
 def test_curves_with_dropout_agree_within_its_noise(two_replicas: Any, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(tiny_runs.RECIPES["nice"], max_epochs=12)
+    recipe = variant(tiny_runs.RECIPES["nice"], max_epochs=12)
     training.train(recipe, tmp_path / "one")
     training.train(recipe, tmp_path / "two", strategy=two_replicas)
     ours, theirs = curve(tmp_path / "two"), curve(tmp_path / "one")
@@ -248,16 +250,18 @@ def test_curves_with_dropout_agree_within_its_noise(two_replicas: Any, tmp_path:
 
 
 def test_the_culprit_is_named_on_replicas_too(two_replicas: Any, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(
+    recipe = variant(
         tiny_runs.RECIPES["maf"],
-        optimizer=dataclasses.replace(tiny_runs.RECIPES["maf"].optimizer, learning_rate=1e25),
+        optimizer=dataclasses.replace(
+            tiny_runs.RECIPES["maf"].training.optimizer, learning_rate=1e25
+        ),
     )
     with pytest.raises(NonFiniteLossError, match=r"Step [1-9]\d*: .*bijector 'made_0'"):
         training.train(recipe, tmp_path, strategy=two_replicas)
 
 
 def test_a_batch_that_replicas_do_not_divide_is_refused(two_replicas: Any, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(SHORT, batch_size=15)
+    recipe = variant(SHORT, batch_size=15)
     with pytest.raises(ConfigError, match=r"15 is no multiple of 2 replicas. Set batch_size to 16"):
         training.train(recipe, tmp_path, strategy=two_replicas)
 
@@ -266,7 +270,7 @@ def test_validation_is_the_mean_over_all_rows_whatever_the_replicas(
     two_replicas: Any, tmp_path: Path
 ) -> None:
     """31 rows in batches of 10: none is counted twice, though batches are filled up."""
-    recipe = dataclasses.replace(SHORT, validation_rows=31)
+    recipe = variant(SHORT, validation_rows=31)
     run = ReplicatedRun(two_replicas, recipe, tmp_path, "tiny", resume=False, initial_weights="")
     rows = run.validation_rows
     expected = -np.mean(run.model.log_prob(rows.x).numpy(), dtype=np.float64)

@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 import zoo
 from zoo import cli, registry
 from zoo.core.config import Preprocessing
+from zoo.core.recipe import variant
 from zoo.errors import InvalidInputError
 from zoo.media.tables import read_csv, write_csv
 from zoo.tasks.anomalies import p_values
@@ -190,7 +191,7 @@ def test_the_reference_has_the_labels_that_were_learnt(
 
     def learnt(*labels: int) -> Any:
         dataset = dataclasses.replace(entry.recipe.dataset, labels=labels)
-        recipe = dataclasses.replace(entry.recipe, dataset=dataset)
+        recipe = variant(entry.recipe, data=dataset)
         changed = dataclasses.replace(entry, recipe=recipe)
         monkeypatch.setitem(registry.ENTRIES, "tiny_features", changed)
         return _reference("tiny_features", None, model, None)[0]

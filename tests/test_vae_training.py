@@ -12,7 +12,7 @@ import tensorflow as tf
 import tiny_runs
 
 from zoo import evaluation, loading, models, registry, training
-from zoo.core.recipe import Distillation, Optimizer, Recipe
+from zoo.core.recipe import SGD, Binarise, Distillation, NegativeELBO, Optimizer, Recipe, variant
 from zoo.data import sources
 from zoo.errors import ConfigError, TrainingError
 from zoo.ops.noise import binarized
@@ -29,12 +29,14 @@ CONFIG = {
 RECIPE = Recipe(
     family="vae",
     config=CONFIG,
-    dataset=tiny_runs.RECIPES["nice"].dataset,
-    optimizer=Optimizer(learning_rate=5e-3, algorithm="adamax"),
-    batch_size=16,
-    max_epochs=3,
-    dynamic_binarization=True,
-    jit_compile=True,
+    data=tiny_runs.RECIPES["nice"].dataset,
+    training=SGD(
+        optimizer=Optimizer(learning_rate=5e-3, algorithm="adamax"),
+        batch_size=16,
+        max_epochs=3,
+        jit_compile=True,
+        augment=(Binarise(),),
+    ),
 )
 PLANAR = dataclasses.replace(
     RECIPE, family="planar_vae", config={**CONFIG, "num_flows": 2}, start="tiny_base"
@@ -47,7 +49,7 @@ def _tiny_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _step(**changes: Any) -> tuple[TrainingStep, Any]:
-    recipe = dataclasses.replace(RECIPE, jit_compile=False, **changes)
+    recipe = variant(RECIPE, **changes, jit_compile=False)
     model = models.build("vae", recipe.config)
     return TrainingStep(model, recipe, 100), model
 
@@ -122,13 +124,13 @@ def test_warm_up_and_binarisation_of_a_model_without_them_are_refused(tmp_path: 
     "changes", [{"energy": "u1"}, {"distillation": Distillation(teacher="wavenet_digits")}]
 )
 def test_a_vae_has_no_energy_and_no_teacher(changes: dict[str, Any]) -> None:
-    recipe = dataclasses.replace(RECIPE, dynamic_binarization=False, **changes)
+    recipe = variant(RECIPE, **changes, augment=())
     with pytest.raises(ConfigError, match="or taught; tiny is a VAE"):
         build_model(recipe, "tiny")
 
 
 def test_joint_annealing_has_no_divergence_to_be_bounded() -> None:
-    annealed = dataclasses.replace(RECIPE, annealing="joint", annealing_steps=5)
+    annealed = variant(RECIPE, objective=NegativeELBO(annealing="joint", annealing_steps=5))
     build_model(annealed, "tiny")
     recipe = dataclasses.replace(annealed, config={**RECIPE.config, "free_bits": 0.5})
     with pytest.raises(ConfigError, match="Leave out one"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +11,15 @@ import tensorflow as tf
 from numpy.testing import assert_allclose
 
 from zoo import models, registry, training
+from zoo.core import objective as settings
+from zoo.core.recipe import variant
 from zoo.data import sources
 from zoo.data.targets.plane import ENERGIES
 from zoo.errors import ConfigError
 from zoo.evaluation import targets
 from zoo.evaluation.task import Task
 from zoo.objectives.reverse_kl import ReverseKL
-from zoo.training.run import build_model
+from zoo.training.build import build_model, build_objective
 
 
 def test_the_loss_is_the_divergence_by_quadrature() -> None:
@@ -73,10 +74,10 @@ def test_what_cannot_be_fitted_is_refused() -> None:
 
 def test_a_recipe_with_an_energy_trains_by_it(tmp_path: Path) -> None:
     """A few hundred steps of `zoo train` bring the divergence down, and `evaluate` measures it."""
-    recipe = dataclasses.replace(
+    recipe = variant(
         registry.get("planar_u2").recipe,
         config={"event_shape": [2], "num_layers": 4},
-        annealing_steps=100,
+        objective=settings.ReverseKL(annealing_steps=100),
         batch_size=1000,
         max_epochs=3,
         validate_every=0,
@@ -84,7 +85,8 @@ def test_a_recipe_with_an_energy_trains_by_it(tmp_path: Path) -> None:
     )
     fresh = build_model(recipe, "fresh")
     rows = sources.load_arrays(recipe.dataset, "validation").take(2000)
-    before = float(np.mean(fresh._loss_nats(rows.x, None, tf.constant([0, 0]), training=False)))
+    objective = build_objective(recipe, fresh)
+    before = float(np.mean(objective(fresh, rows.x, None, tf.constant([0, 0]))))
     result = training.train(recipe, tmp_path / "run")
     assert result.step == 300
     assert result.best_validation_nats < before - 0.5
@@ -122,26 +124,31 @@ def test_the_figures_of_a_known_model_are_scipys() -> None:
 
 def test_annealing_weighs_the_energy_alone() -> None:
     model = models.create("planar", event_shape=(2,), num_layers=2, dtype="float64")
-    loss = ReverseKL("u3")
+    loss = ReverseKL("u3", settings.ReverseKL(annealing_steps=100))
     z = tf.constant(np.random.default_rng(0).normal(size=(50, 2)))
     whole, half, none = (loss.of_latents(model, z, beta=beta).numpy() for beta in (1.0, 0.5, 0.0))
     energy = ENERGIES["u3"](model.decode(z)).numpy()
     assert_allclose(whole - none, energy, rtol=1e-9)
     assert_allclose(half - none, 0.5 * energy, rtol=1e-9)
     x, seed = tf.constant(z.numpy()), tf.constant([1, 2])
-    model.learn_from(loss)
-    annealed = model._loss_nats(x, None, seed, training=True, annealing=("joint", 0.5)).numpy()
-    plain = model._loss_nats(x, None, seed, training=True).numpy()
+    step = tf.constant(49)  # beta 0.01 + 0.49
+    annealed = loss(model, x, None, seed, step=step, training=True).numpy()
+    plain = loss(model, x, None, seed).numpy()
+    draws = (plain - annealed) / 0.5  # U of the same draws
     assert (annealed != plain).all()
-    with pytest.raises(ConfigError, match="annealed 'joint'; got 'kl'"):
-        loss(model, x, None, seed, annealing=("kl", 0.5))
+    last = loss(model, x, None, seed, step=tf.constant(10**6), training=True).numpy()
+    assert_allclose(last, plain, rtol=1e-9)
+    first = loss(model, x, None, seed, step=tf.constant(0), training=True).numpy()
+    assert_allclose(plain - first, 0.99 * draws, rtol=1e-6)
 
 
-def test_only_vaes_and_energies_are_annealed() -> None:
+def test_objectives_say_which_models_and_data_they_are_for() -> None:
     recipe = registry.get("planar_u2").recipe
-    assert recipe.annealing_steps > 0
-    build_model(recipe, "annealed")
-    with pytest.raises(
-        ConfigError, match="for them and for energies; plain is of the family planar"
-    ):
-        build_model(dataclasses.replace(recipe, energy=""), "plain")
+    assert recipe.objective.annealing_steps > 0
+    model = build_model(recipe, "annealed")
+    build_objective(recipe, model)
+    with pytest.raises(ConfigError, match="ReverseKL and the data Target go together"):
+        variant(recipe, data=recipe.dataset)
+    bound = variant(recipe, data=recipe.dataset, objective=settings.NegativeELBO())
+    with pytest.raises(ConfigError, match="NegativeELBO needs a model that is Infers; annealed"):
+        build_objective(bound, model)

@@ -24,7 +24,7 @@ from zoo.data import sources
 
 # What README and CONTRIBUTING promise for a worker that is killed, or cut off from the network.
 KILLED_SECONDS, CUT_OFF_SECONDS = 30.0, 60.0
-STEPS = tiny_worker.RECIPE.max_epochs * tiny_runs.STEPS_PER_EPOCH
+STEPS = tiny_worker.RECIPE.training.max_epochs * tiny_runs.STEPS_PER_EPOCH
 TESTS = Path(tiny_worker.__file__).parent
 
 

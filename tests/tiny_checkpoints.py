@@ -15,7 +15,7 @@ import pytest
 
 import zoo
 from zoo import registry
-from zoo.core.recipe import Dataset, Recipe
+from zoo.core.recipe import SGD, Recipe, Rows
 from zoo.evaluation import golden
 from zoo.store import locate
 from zoo.store.files import write_json_atomic, write_text_atomic
@@ -47,7 +47,7 @@ NAMES = tuple(CONFIGS)
 def entry(name: str) -> registry.Entry:
     """The registry's entry of a tiny model."""
     family, config = CONFIGS[name]
-    dataset = Dataset(
+    dataset = Rows(
         name=DATASETS[name],
         version="3.0.1",
         train="train",
@@ -61,7 +61,9 @@ def entry(name: str) -> registry.Entry:
         title=f"A tiny {family}",
         paper="Nobody: Nothing (2014)",
         arxiv="1410.8516",
-        recipe=Recipe(family=family, config=config, dataset=dataset, batch_size=8, max_epochs=2),
+        recipe=Recipe(
+            family=family, config=config, data=dataset, training=SGD(batch_size=8, max_epochs=2)
+        ),
         description="Two couplings.",
         limitations="Of no use.",
         metrics=METRICS[name],

@@ -13,7 +13,7 @@ import tiny_runs
 import tiny_steps
 
 from zoo import models
-from zoo.core.recipe import Distillation, Optimizer, Recipe
+from zoo.core.recipe import SGD, Distillation, Optimizer, Recipe, variant
 
 BATCH = 8
 _AUDIO: dict[str, Any] = {
@@ -29,29 +29,31 @@ _AUDIO: dict[str, Any] = {
 _WAVENET = Recipe(
     family="wavenet",
     config={**_AUDIO, "num_stacks": 1, "layers_per_stack": 2, "num_mixtures": 2},
-    dataset=tiny_runs.RECIPES["maf"].dataset,
-    optimizer=Optimizer(learning_rate=1e-3, clip_norm=3000.0),
-    batch_size=BATCH,
-    max_epochs=4,
-    ema_decay=0.9,
-    jit_compile=True,
+    data=tiny_runs.RECIPES["maf"].dataset,
+    training=SGD(
+        optimizer=Optimizer(learning_rate=1e-3, clip_norm=3000.0),
+        batch_size=BATCH,
+        max_epochs=4,
+        ema_decay=0.9,
+        jit_compile=True,
+    ),
 )
 
 RECIPES: dict[str, Recipe] = {
     **{
-        family: dataclasses.replace(
+        family: variant(
             recipe,
-            batch_size=BATCH,
             config={**recipe.config, **({"num_layers": 1} if family == "maf" else {})},
+            batch_size=BATCH,
         )
         for family, recipe in tiny_steps.TINY.items()
     },
     "wavenet": _WAVENET,
-    "parallel_wavenet": dataclasses.replace(
+    "parallel_wavenet": variant(
         _WAVENET,
         family="parallel_wavenet",
         config={**_AUDIO, "layers_per_flow": [2, 2], "base": "normal"},
-        distillation=Distillation(teacher="tiny_teacher", divergence="gaussian", contrastive=0.3),
+        objective=Distillation(teacher="tiny_teacher", divergence="gaussian", contrastive=0.3),
     ),
 }
 

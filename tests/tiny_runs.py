@@ -16,16 +16,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
-from zoo.core.recipe import Dataset, Optimizer, Recipe
+from zoo.core.recipe import SGD, Flips, Optimizer, Recipe, Rows
 from zoo.data import sources
 
 TRAIN_ROWS, VALIDATION_ROWS, BATCH_SIZE = 96, 32, 16
 STEPS_PER_EPOCH = TRAIN_ROWS // BATCH_SIZE
 
 
-def dataset(name: str, context: str = "") -> Dataset:
+def dataset(name: str, context: str = "") -> Rows:
     """A dataset of `load_arrays`: "images", "features", "points" or "clips"."""
-    return Dataset(
+    return Rows(
         name=name,
         version="1.0.0",
         train="train",
@@ -46,21 +46,23 @@ RECIPES = {
             "hidden_units": [16],
             "dropout": 0.2,
         },
-        dataset=dataset("images"),
-        optimizer=Optimizer(
-            learning_rate=5e-3,
-            weight_decay=0.01,
-            clip_norm=50.0,
-            warmup_steps=10,
-            schedule="cosine",
-            final_fraction=0.1,
+        data=dataset("images"),
+        training=SGD(
+            optimizer=Optimizer(
+                learning_rate=5e-3,
+                weight_decay=0.01,
+                clip_norm=50.0,
+                warmup_steps=10,
+                schedule="cosine",
+                final_fraction=0.1,
+            ),
+            batch_size=BATCH_SIZE,
+            max_epochs=60,
+            validate_every=20,
+            ema_decay=0.95,
+            initialization_rows=64,
+            seed=3,
         ),
-        batch_size=BATCH_SIZE,
-        max_epochs=60,
-        validate_every=20,
-        ema_decay=0.95,
-        initialization_rows=64,
-        seed=3,
     ),
     "realnvp": Recipe(
         family="realnvp",
@@ -73,15 +75,17 @@ RECIPES = {
             "num_blocks": 1,
             "conditioner_batch_norm": True,
         },
-        dataset=dataset("images"),
-        optimizer=Optimizer(learning_rate=2e-3, clip_norm=10.0),
-        batch_size=BATCH_SIZE,
-        max_epochs=60,
-        ema_decay=0.9,
-        l2=1e-3,
-        horizontal_flips=True,
-        initialization_rows=64,
-        seed=4,
+        data=dataset("images"),
+        training=SGD(
+            optimizer=Optimizer(learning_rate=2e-3, clip_norm=10.0),
+            batch_size=BATCH_SIZE,
+            max_epochs=60,
+            ema_decay=0.9,
+            l2=1e-3,
+            initialization_rows=64,
+            seed=4,
+            augment=(Flips(),),
+        ),
     ),
     "maf": Recipe(
         family="maf",
@@ -93,20 +97,22 @@ RECIPES = {
             "hidden_units": [8],
             "normalization": "batch_norm",
         },
-        dataset=dataset("features", context="label"),
-        optimizer=Optimizer(learning_rate=5e-3),
-        batch_size=BATCH_SIZE,
-        max_epochs=60,
-        validate_every=25,
-        ema_decay=0.9,
-        l2=1e-4,
-        jit_compile=True,
-        seed=5,
+        data=dataset("features", context="label"),
+        training=SGD(
+            optimizer=Optimizer(learning_rate=5e-3),
+            batch_size=BATCH_SIZE,
+            max_epochs=60,
+            validate_every=25,
+            ema_decay=0.9,
+            l2=1e-4,
+            jit_compile=True,
+            seed=5,
+        ),
     ),
 }
 
 
-def load_arrays(dataset: Dataset, split: str, **unused_options: object) -> sources.Arrays:
+def load_arrays(dataset: Rows, split: str, **unused_options: object) -> sources.Arrays:
     """In place of `zoo.data.sources.load_arrays`: rows that are the same in every process."""
     rows = VALIDATION_ROWS if split == "validation" else TRAIN_ROWS
     rng = np.random.default_rng([len(split), rows])

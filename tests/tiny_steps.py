@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tiny_runs
 
-from zoo.core.recipe import Recipe
+from zoo.core.recipe import Binarise, NegativeELBO, Recipe, ReverseKL, Target, variant
 
 RUNNER = Path(__file__).resolve().parent.parent / "tools" / "run_step.py"
 REFERENCE_STEPS = 20
@@ -17,16 +17,16 @@ _REALNVP, _MAF = tiny_runs.RECIPES["realnvp"], tiny_runs.RECIPES["maf"]
 # Families whose step is that of another one here, with other layers in it.
 SAME_STEP = {
     *("vae", "planar_vae", "radial_vae", "sylvester_vae", "coupling_vae"),
-    *("radial", "sylvester", "iaf", "nsf_coupling"),
+    *("radial", "sylvester", "iaf", "nsf_coupling", "nsf_patches"),
 }
 
 TINY: dict[str, Recipe] = {
-    family: dataclasses.replace(recipe, validate_every=5)
+    family: variant(recipe, validate_every=5)
     for family, recipe in {
         "nice": tiny_runs.RECIPES["nice"],
         "realnvp": dataclasses.replace(_REALNVP, config={**_REALNVP.config, "num_final": 1}),
         "maf": _MAF,
-        "made": dataclasses.replace(
+        "made": variant(
             _MAF,
             family="made",
             config={"event_shape": [3], "context_size": 2, "hidden_units": [8]},
@@ -44,16 +44,14 @@ TINY: dict[str, Recipe] = {
                 "num_bins": 4,
             },
         ),
-        "planar": dataclasses.replace(
+        "planar": variant(
             _MAF,
             family="planar",
             config={"event_shape": [2], "num_layers": 3},
-            dataset=tiny_runs.dataset("points"),
-            energy="u2",
-            annealing="joint",
-            annealing_steps=10,
+            data=Target(energy="u2", draws=tiny_runs.dataset("points")),
+            objective=ReverseKL(annealing_steps=10),
         ),
-        "wavenet": dataclasses.replace(
+        "wavenet": variant(
             _MAF,
             family="wavenet",
             config={
@@ -69,9 +67,9 @@ TINY: dict[str, Recipe] = {
                 "frame_size": 8,
                 "position_frames": 4,
             },
-            dataset=tiny_runs.dataset("clips", context="label"),
+            data=tiny_runs.dataset("clips", context="label"),
         ),
-        "iaf_vae": dataclasses.replace(
+        "iaf_vae": variant(
             tiny_runs.RECIPES["nice"],
             family="iaf_vae",
             config={
@@ -84,9 +82,9 @@ TINY: dict[str, Recipe] = {
                 "made_units": [8],
                 "context_features": 4,
             },
-            dynamic_binarization=True,
-            annealing_steps=10,
+            objective=NegativeELBO(annealing_steps=10),
             initialization_rows=0,
+            augment=(Binarise(),),
         ),
     }.items()
 }

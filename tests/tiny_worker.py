@@ -16,15 +16,16 @@ from typing import Any
 import tiny_runs
 
 from zoo import cli, registry
+from zoo.core.recipe import Flips, variant
 from zoo.data import sources
 
 # XLA inside the replicas, flips and dequantisation noise; nothing that one replica draws otherwise.
-RECIPE = dataclasses.replace(
+RECIPE = variant(
     tiny_runs.RECIPES["nice"],
     config={**tiny_runs.RECIPES["nice"].config, "dropout": 0.0},
-    horizontal_flips=True,
     max_epochs=25,
     jit_compile=True,
+    augment=(Flips(),),
 )
 
 

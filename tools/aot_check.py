@@ -1,6 +1,6 @@
 """Compiles exported training steps for an H100 on a machine without a GPU, and says what they cost.
 
-    python tools/aot_check.py DIR...            a table row for every `zoo train --export-step DIR`
+    python tools/aot_check.py DIR...            a table row for every `zoo step export NAME DIR`
     python tools/aot_check.py DIR... --write    also replaces the table in CONTRIBUTING.md
 
 Beside jax it needs the compiler alone, no CUDA library and no driver, in exactly jax's version:

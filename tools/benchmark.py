@@ -44,7 +44,7 @@ import rich.table
 import tensorflow as tf
 
 from zoo import loading, registry
-from zoo.core.recipe import Dataset, Recipe
+from zoo.core.recipe import SGD, Recipe, Rows, variant
 from zoo.data.samples import sample_names, samples
 from zoo.errors import UnknownModelError
 from zoo.models import build
@@ -84,9 +84,8 @@ def _maf(name: str, size: int, hidden_units: list[int], num_layers: int, rows: i
             "hidden_units": hidden_units,
             "normalization": "batch_norm",
         },
-        dataset=Dataset(name="normal", version="", train="", validation="", test=""),
-        batch_size=rows,
-        max_epochs=1,
+        data=Rows(name="normal", version="", train="", validation="", test=""),
+        training=SGD(batch_size=rows, max_epochs=1),
     )
     return Case(name=name, recipe=recipe, scored_rows=rows, sampled_rows=rows)
 
@@ -188,7 +187,10 @@ def measure(case: Case, dtype: str, *, xla: bool, repeats: int, seconds: float) 
         "log_prob": (log_prob_call(model, case, xla=xla), case.scored_rows),
         "sample": (sample_call(model, case, xla=xla), case.sampled_rows),
         # Last: it changes the weights.
-        "training_step": (training_call(model, case, dtype, xla=xla), case.recipe.batch_size),
+        "training_step": (
+            training_call(model, case, dtype, xla=xla),
+            case.recipe.training.batch_size,
+        ),
     }
     result: dict[str, Any] = {
         "model": case.name,
@@ -272,9 +274,12 @@ def sample_call(model: Any, case: Case, *, xla: bool) -> Call:
 
 def training_call(model: Any, case: Case, dtype: str, *, xla: bool) -> Call:
     """The recipe's own training step on one batch: loss, gradient, clipping, Adam, averages."""
-    recipe = dataclasses.replace(case.recipe, conditioner_dtype=dtype, jit_compile=xla)
+    recipe = variant(case.recipe, conditioner_dtype=dtype, jit_compile=xla)
     step = TrainingStep(model, recipe, TOTAL_STEPS)
-    x, context = rows_of(case, recipe.batch_size), labels_of(model, recipe.batch_size)
+    x, context = (
+        rows_of(case, recipe.training.batch_size),
+        labels_of(model, recipe.training.batch_size),
+    )
     function = tf.function(step, autograph=False, jit_compile=xla)
     return lambda number: function(x, context, tf.constant(number))["nats"].numpy()
 

@@ -12,7 +12,6 @@ validation rows.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import loading, registry, training
+from zoo.core.recipe import ReverseKL, variant
 from zoo.data.targets.plane import ENERGIES, log_normaliser
 from zoo.media import pictures as figures
 
@@ -61,11 +61,13 @@ def grid_points() -> np.ndarray:
 def small_flow(energy: str, layers: int, runs: Path) -> Any:
     """The flow of so many layers: its run's best weights, trained first where there is no run."""
     recipe = registry.get(f"planar_{energy}").recipe
-    recipe = dataclasses.replace(
+    recipe = variant(
         recipe,
         config={**recipe.config, "num_layers": layers},
+        objective=ReverseKL(
+            annealing_steps=recipe.objective.annealing_steps * EPOCHS // recipe.training.max_epochs
+        ),
         max_epochs=EPOCHS,
-        annealing_steps=recipe.annealing_steps * EPOCHS // recipe.max_epochs,
     )
     folder = runs / f"{energy}_{layers}"
     if not (folder / "run.json").exists():

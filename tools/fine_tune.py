@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from zoo import exporting, loading, registry
-from zoo.core.recipe import Dataset
+from zoo.core.data import Rows
 from zoo.data import sources
 from zoo.errors import InvalidInputError, ZooError
 from zoo.media.console import import_tensorflow
@@ -83,8 +83,6 @@ def fine_tune(options: argparse.Namespace) -> dict[str, Any]:
     """Does what the module says; returns what fine_tuning.json holds."""
     import keras
 
-    from zoo.models.audio.clip_conditioning import LabelledClips
-
     out: Path = options.out
     if out.exists() and any(out.iterdir()):
         raise InvalidInputError(f"{out} is not empty: give --out a new folder.")
@@ -97,8 +95,7 @@ def fine_tune(options: argparse.Namespace) -> dict[str, Any]:
     model = loading.load(options.base)
     keras.utils.set_random_seed(0)
     frozen = model.freeze(options.freeze) if options.freeze else []
-    if isinstance(model, LabelledClips):  # of clips: how long those of these rows are
-        model.measure_durations(train.x, train.context)
+    model.observe(train.x, train.context)
     before = _bits(model, validation)
     model.compile(keras.optimizers.Adam(options.learning_rate, clipnorm=1.0))
     history = model.fit(
@@ -137,7 +134,7 @@ def fine_tune(options: argparse.Namespace) -> dict[str, Any]:
 # --- rows
 
 
-def _dataset(own: Dataset, options: argparse.Namespace) -> Dataset:
+def _dataset(own: Rows, options: argparse.Namespace) -> Rows:
     dataset = own
     if options.dataset:
         name, _, version = options.dataset.partition(":")

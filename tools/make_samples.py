@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from zoo import registry
-from zoo.core.recipe import Dataset
+from zoo.core.recipe import Rows
 from zoo.data.sources import available, load_arrays
 from zoo.registry.entry import SPOKEN_DIGIT
 
@@ -45,13 +45,13 @@ ROWS = {
 }
 
 
-def sample_dataset(name: str) -> Dataset:
+def sample_dataset(name: str) -> Rows:
     """The dataset, with the sampled rows as its test split, or at that split's beginning."""
     if name == SPOKEN_DIGIT.name:  # split by the numbers of recordings
         return SPOKEN_DIGIT
     if name in ENERGIES:
         return ENERGIES[name]
-    return Dataset(
+    return Rows(
         name=name,
         version=VERSIONS[name],
         train="train",

@@ -1,11 +1,11 @@
-"""Trains on any host that has JAX, TensorFlow or not: runs what `zoo train --export-step` wrote.
+"""Trains on any host that has JAX, TensorFlow or not: runs what `zoo step export` wrote.
 
     python run_step.py DIR --check                       # the stored losses of the first steps
     python run_step.py DIR --out RUN --max-seconds 500   # trains; the same command again goes on
 
-DIR is the folder of `zoo train NAME --export-step DIR`. This file stands alone: it needs jax, numpy
+DIR is the folder of `zoo step export NAME DIR`. This file stands alone: it needs jax, numpy
 and flatbuffers (which `jax.export` reads its artefacts with), and neither TensorFlow nor the zoo.
-`zoo train NAME --import-step RUN` takes the result back.
+`zoo step import NAME RUN` takes the result back.
 
 The training step, with its augmentation, dequantisation, optimiser and weight averages, is the one
 that `zoo train` runs, lowered to StableHLO; rows come in the same order, a function of (seed,
@@ -125,9 +125,7 @@ def load_manifest(folder: Path) -> tuple[dict[str, Any], bytes]:
     """The manifest and its bytes, if this host can run what it describes."""
     path = folder / MANIFEST
     if not path.is_file():
-        raise RefusalError(
-            f"{path} is missing: DIR is a folder of `zoo train NAME --export-step DIR`."
-        )
+        raise RefusalError(f"{path} is missing: DIR is a folder of `zoo step export NAME DIR`.")
     content = path.read_bytes()
     try:
         manifest = json.loads(content)
@@ -557,7 +555,7 @@ def check(run: Run, tolerance: float) -> bool:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, metavar="DIR", help="what --export-step wrote")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="what zoo step export wrote")
     parser.add_argument("--out", type=Path, help="folder of the run; DIR/run without")
     parser.add_argument("--steps", type=int, default=0, help="stop at this step; 0: the recipe's")
     parser.add_argument("--max-seconds", type=float, default=math.inf, help="stop by itself")

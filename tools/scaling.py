@@ -73,8 +73,8 @@ def ring_bytes(gradient: float, replicas: int) -> float:
 
 def plan(name: str, text: str) -> list[str]:
     """The first table's lines."""
+    from zoo.layers.norms import RunningMoments
     from zoo.models import build
-    from zoo.networks.normalization import RunningMoments
     from zoo.training.replicas import has_collectives
 
     recipe = registry.get(name).recipe
@@ -88,9 +88,9 @@ def plan(name: str, text: str) -> list[str]:
     assert bool(inside) == has_collectives(model)
     flop = counted_flop(name, text)
     row_bytes = math.prod(recipe.config["event_shape"])
-    factor = math.sqrt(GLOBAL_BATCH / recipe.batch_size)
-    rate = recipe.optimizer.learning_rate
-    copies = 3 + bool(recipe.ema_decay)  # the weights, two moments, averages
+    factor = math.sqrt(GLOBAL_BATCH / recipe.training.batch_size)
+    rate = recipe.training.optimizer.learning_rate
+    copies = 3 + bool(recipe.training.ema_decay)  # the weights, two moments, averages
     columns = []
     for layout in LAYOUTS:
         own = GLOBAL_BATCH / layout.devices
@@ -103,7 +103,7 @@ def plan(name: str, text: str) -> list[str]:
                 "devices (machines)": f"{layout.devices} ({layout.hosts})",
                 "global batch = rows a device x devices": f"{own:g} x {layout.devices}"
                 f" = {GLOBAL_BATCH}",
-                f"learning rate {rate:g} x sqrt({GLOBAL_BATCH} / {recipe.batch_size})": (
+                f"learning rate {rate:g} x sqrt({GLOBAL_BATCH} / {recipe.training.batch_size})": (
                     f"{rate * factor:g}"
                 ),
                 f"steps an epoch, {TRAIN_ROWS:,} rows": f"{TRAIN_ROWS // GLOBAL_BATCH}",

@@ -34,7 +34,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from zoo.core.recipe import Dataset, Optimizer, Recipe
+from zoo.core.recipe import SGD, Optimizer, Recipe, Rows, variant
 from zoo.data import sources
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,17 +53,19 @@ RECIPE = Recipe(
         "hidden_units": [64],
         "dropout": 0.2,
     },
-    dataset=Dataset(name="made-up", version="1", train="train", validation="held", test="test"),
-    optimizer=Optimizer(learning_rate=2e-3, warmup_steps=10, schedule="cosine", clip_norm=50.0),
-    batch_size=BATCH,
-    max_epochs=1,
-    validate_every=40,
-    ema_decay=0.99,
-    initialization_rows=64,
+    data=Rows(name="made-up", version="1", train="train", validation="held", test="test"),
+    training=SGD(
+        optimizer=Optimizer(learning_rate=2e-3, warmup_steps=10, schedule="cosine", clip_norm=50.0),
+        batch_size=BATCH,
+        max_epochs=1,
+        validate_every=40,
+        ema_decay=0.99,
+        initialization_rows=64,
+    ),
 )
 
 
-def rows(dataset: Dataset, split: str, **_: object) -> sources.Arrays:
+def rows(dataset: Rows, split: str, **_: object) -> sources.Arrays:
     """In place of a dataset: images of one brightness each, the same in every process."""
     del dataset
     count = VALIDATION_ROWS if split == "validation" else TRAIN_ROWS
@@ -390,7 +392,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="the table of CONTRIBUTING.md")
     options = parser.parse_args(arguments)
     enter_namespace()
-    import dataclasses
 
     from zoo import training  # noqa: F401  # imported once, for all children
 
@@ -401,7 +402,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for fault in options.only or FAULTS:
             # Long enough for every kill to strike a running process.
             epochs = 10 + (3 * options.kills if fault == "kill" else 0)
-            recipe = dataclasses.replace(RECIPE, max_epochs=epochs)
+            recipe = variant(RECIPE, max_epochs=epochs)
             bench = Bench(recipe, Path(name), options.kills, random.Random(options.seed))
             if epochs not in expected:
                 calm = bench.train(bench.root / f"undisturbed-{epochs}")

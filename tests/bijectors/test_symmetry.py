@@ -156,14 +156,15 @@ def test_flat_patches_and_ties_have_finite_densities(dtype: str, num_positions: 
 
 
 def test_whitening_is_fitted_to_rows_in_position(rows: np.ndarray) -> None:
-    config = {"num_layers": 1, "num_units": 4, "num_blocks": 1, "slope_softness": SOFTNESS}
     model = models.create(
-        "nsf",
+        "nsf_patches",
         event_shape=(COLUMNS,),
         preprocessing={"whitening": "standardise"},
-        square_positions=8,
+        num_layers=1,
+        num_units=4,
+        num_blocks=1,
+        slope_softness=SOFTNESS,
         dtype="float64",
-        **config,
     )
     model.adapt(rows)
     (whitening,) = model._preprocessing()

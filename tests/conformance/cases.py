@@ -384,10 +384,6 @@ BIJECTORS: dict[str, BijectorCase] = {
     "unit-triangular": BijectorCase(
         build=lambda dtype: UnitTriangular(_vector(6, 4, dtype)), latent_shape=(4,)
     ),
-    "elementwise-affine-bounded": BijectorCase(
-        build=functools.partial(_elementwise, Affine(3.0, negative_limit=0.5, shift_limit=1.0)),
-        latent_shape=(5,),
-    ),
     "exponential-tails": BijectorCase(build=lambda _: ExponentialTails(0.75), latent_shape=(5,)),
     "exponential-tails-and-lines": BijectorCase(
         build=lambda _: ExponentialTails(0.5, max_slope=1.5), latent_shape=(5,)
@@ -428,18 +424,6 @@ FAMILIES = [f for f in models.FAMILIES if f not in AUDIO_FAMILIES | LATENT_FAMIL
 UNCONDITIONAL = "the system has no conditional form"
 NO_CONTEXT = {"context": UNCONDITIONAL}
 DROPOUT = "dropout draws other masks for a smaller batch"
-
-# Of neural spline flows, for patches of 2 x 2 pixels.
-PATCHES = {
-    "affine": True,
-    "log_scale_limit": 3.0,
-    "negative_log_scale_limit": 1.0,
-    "shift_limit": 5.0,
-    "latent_bound": 1.0,
-    "step_bound": 1.0,
-    "square_positions": 8,
-    "slope_softness": 1.0,
-}
 
 MODELS: dict[str, ModelCase] = {
     "nice-vector": ModelCase(
@@ -707,19 +691,6 @@ MODELS: dict[str, ModelCase] = {
             "activation": "tanh",
         },
     ),
-    "nsf-patches": ModelCase(
-        family="nsf",
-        weight_scale=0.4,
-        config={
-            "event_shape": (3,),
-            "num_layers": 2,
-            "num_units": 9,
-            "num_blocks": 1,
-            "num_bins": 3,
-            "activation": "tanh",
-            **PATCHES,
-        },
-    ),
     "nsf-image": ModelCase(
         family="nsf",
         config={
@@ -727,6 +698,7 @@ MODELS: dict[str, ModelCase] = {
             "num_layers": 1,
             "num_units": 8,
             "num_blocks": 2,
+            "affine": True,
             "dropout": 0.3,
         },
         cannot={"replicas": DROPOUT},
@@ -746,18 +718,39 @@ MODELS: dict[str, ModelCase] = {
             "preprocessing": {"whitening": "standardise"},
         },
     ),
-    "nsf-coupling-patches": ModelCase(
-        family="nsf_coupling",
+    "nsf-patches": ModelCase(
+        family="nsf_patches",
         weight_scale=0.4,
         config={
             "event_shape": (3,),
             "num_layers": 2,
             "num_units": 6,
             "num_blocks": 1,
+            "affine": True,
             "activation": "tanh",
             "preprocessing": {"whitening": "zca"},
-            **PATCHES,
+            "slope_softness": 1.0,
+            "latent_bound": 1.0,
+            "step_bound": 1.0,
         },
+    ),
+    "nsf-patches-four-positions": ModelCase(
+        family="nsf_patches",
+        weight_scale=0.4,
+        config={
+            "event_shape": (3,),
+            "num_layers": 2,
+            "num_units": 6,
+            "num_blocks": 1,
+            "num_bins": 3,
+            "tail_bound": 2.5,
+            "square_positions": 4,
+            "slope_softness": 1.0,
+            "context_size": 2,
+            "activation": "tanh",
+            "dropout": 0.2,
+        },
+        cannot={"replicas": DROPOUT},
     ),
     "nsf-coupling-2d": ModelCase(
         family="nsf_coupling",

@@ -98,7 +98,8 @@ def test_every_entry_is_well_formed(name: str) -> None:
     entry = registry.ENTRIES[name]
     assert entry.name == name
     assert entry.family == entry.recipe.family
-    assert name.startswith(f"{entry.family}_")
+    families = [cls.__dict__.get("family") for cls in models.model_class(entry.family).__mro__]
+    assert name.startswith(tuple(f"{family}_" for family in families if family))
     for text in (entry.title, entry.description, entry.limitations):
         assert text.strip() == text != ""
     assert (entry.paper_metric == "") == (entry.paper_value is None)
@@ -128,7 +129,9 @@ def entry_is_audio(name: str) -> bool:
 def test_every_recipe_builds_its_model(name: str) -> None:
     """The recipe's own structure, at its own size."""
     recipe = registry.ENTRIES[name].recipe
-    model = models.build(recipe.family, recipe.config, conditioner_dtype=recipe.conditioner_dtype)
+    model = models.build(
+        recipe.family, recipe.config, conditioner_dtype=recipe.training.conditioner_dtype
+    )
     assert model.family == recipe.family
     assert model.count_params() > 0
     expected = "uint8" if len(model.config.event_shape) == 3 else "float32"

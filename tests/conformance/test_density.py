@@ -34,7 +34,8 @@ def _density(model, case, edges: list[np.ndarray]) -> np.ndarray:
 
 
 def test_every_family_has_a_density_that_can_be_integrated() -> None:
-    assert {MODELS[name].family for name in PLANAR} == set(FAMILIES)
+    # A patch has three numbers at least: its samples reweight another density, below.
+    assert {MODELS[name].family for name in PLANAR} == set(FAMILIES) - {"nsf_patches"}
 
 
 @pytest.mark.parametrize("name", PLANAR)

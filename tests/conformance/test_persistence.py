@@ -50,16 +50,12 @@ NON_DEFAULT = {
     "num_bins": 5,
     "tail_bound": 1.75,
     "affine": True,
-    "negative_log_scale_limit": 0.75,
-    "shift_limit": 4.5,
     "latent_bound": 3.25,
     "step_bound": 2.25,
-    "square_positions": 8,
+    "square_positions": 4,
     "slope_softness": 0.25,
     "vector": True,
 }
-# What `square_positions` asks for.
-PATCHES = {"event_shape": (8,), "preprocessing": Preprocessing(whitening="standardise")}
 # conditioner_stride 2 and three scales ask for multiples of 8; "normalization" differs in its
 # default.
 CHANGES = {
@@ -69,8 +65,13 @@ CHANGES = {
     "planar": {"context_size": 0},
     "radial": {"context_size": 0},
     "sylvester": {"context_size": 0},
-    "nsf": {"num_blocks": 3, **PATCHES},
-    "nsf_coupling": {"num_blocks": 3, **PATCHES},
+    "nsf": {"num_blocks": 3},
+    "nsf_coupling": {"num_blocks": 3},
+    "nsf_patches": {
+        "num_blocks": 3,
+        "event_shape": (8,),
+        "preprocessing": Preprocessing(whitening="standardise"),
+    },
 }
 
 FRESH_PROCESS = """

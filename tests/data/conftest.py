@@ -8,7 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from zoo import registry
-from zoo.core.recipe import Dataset
+from zoo.core.recipe import Rows
 from zoo.data import sources
 from zoo.registry.entry import BINARIZED_MNIST, SPOKEN_DIGIT
 
@@ -16,7 +16,7 @@ TRAIN_ROWS = 12
 TEST_ROWS = 5
 
 REAL = {
-    "mnist": Dataset(
+    "mnist": Rows(
         name="mnist",
         version="3.0.1",
         train="train[:50000]",
@@ -24,7 +24,7 @@ REAL = {
         test="test",
         context="label",
     ),
-    "fashion_mnist": Dataset(
+    "fashion_mnist": Rows(
         name="fashion_mnist",
         version="3.0.1",
         train="train[:50000]",
@@ -32,7 +32,7 @@ REAL = {
         test="test",
         context="label",
     ),
-    "cifar10": Dataset(
+    "cifar10": Rows(
         name="cifar10",
         version="3.0.2",
         train="train[:45000]",
@@ -40,7 +40,7 @@ REAL = {
         test="test",
         context="label",
     ),
-    "magic": Dataset(
+    "magic": Rows(
         name="magic",
         version="1.0.0",
         train="train",
@@ -84,7 +84,7 @@ class ZooTinyImages(tfds.core.GeneratorBasedBuilder):
             yield row, {"image": tiny_image(row), "label": row % 3}
 
 
-TINY = Dataset(
+TINY = Rows(
     name="zoo_tiny_images",
     version="1.0.0",
     train="train[:9]",
@@ -119,12 +119,12 @@ def real_arrays() -> Callable[[str, str], sources.Arrays]:
 
 
 @pytest.fixture(scope="session")
-def real_datasets() -> dict[str, Dataset]:
+def real_datasets() -> dict[str, Rows]:
     """The real datasets as the recipes name them."""
     return REAL
 
 
 @pytest.fixture
-def tiny() -> Dataset:
+def tiny() -> Rows:
     """The tiny dataset: train [:9] of 12 rows, validation [9:], test 5 rows; labels as context."""
     return TINY

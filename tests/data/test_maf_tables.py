@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from zoo.core.recipe import Dataset
+from zoo.core.recipe import Rows
 from zoo.data import building, maf_tables, sources
 from zoo.errors import DataError
 
 pd = pytest.importorskip("pandas", reason="the files are written, and one is read, by pandas")
 
 
-def _dataset(name: str) -> Dataset:
-    return Dataset(
+def _dataset(name: str) -> Rows:
+    return Rows(
         name=name,
         version="1.0.0",
         train="train",

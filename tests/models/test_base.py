@@ -128,6 +128,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "sylvester": {"num_layers": 2, "num_vectors": 2},
     "nsf": _SPLINE,
     "nsf_coupling": _SPLINE,
+    "nsf_patches": _SPLINE,
     "vae": _VAE,
     "planar_vae": _FLOW_VAE,
     "radial_vae": _FLOW_VAE,

@@ -14,7 +14,9 @@ from zoo.core.recipe import Distillation
 from zoo.errors import ConfigError, InvalidInputError
 from zoo.models.audio.clips import labels_of_factors
 from zoo.networks.conditioning import LabelConditioner
+from zoo.objectives import NegativeLogLikelihood
 from zoo.objectives.distillation import DistillationLoss
+from zoo.objectives.gradient import nats_of
 
 SIZE = 64
 COMMON = {
@@ -78,21 +80,25 @@ def test_labels_alone_mean_clips_of_typical_length(model) -> None:
 def test_lengths_of_some_labels_leave_the_others(model) -> None:
     model.adapt(clips(), np.stack([LABELS // 2, LABELS % 2], -1))  # factors, as in `sample`
     assert_array_equal(model.typical_durations, [0, 1, 1, 1, 1, 3])
-    model.measure_durations(clips()[:3], np.array([5, 5, 5], np.int32))
+    model.observe(clips()[:3], np.array([5, 5, 5], np.int32))
     assert_array_equal(model.typical_durations, [0, 1, 1, 1, 1, 0])
     for context in (None, LABELS[:2], LABELS + 9):
         with pytest.raises(InvalidInputError):
             model.adapt(clips(), context)
 
 
+class _Duration(NegativeLogLikelihood):
+    def __call__(self, model, x, context, seed, *, step=None, training=False):
+        return tf.cast(context[:, 1], tf.float64)
+
+
 def test_fit_knows_the_length_of_each_clip(model) -> None:
     x, rows = clips(), model.clip_context(clips(), LABELS)
     if model.family == "parallel_wavenet":
-        model.learn_from(lambda m, x, context, seed: tf.cast(context[:, 1], tf.float64))
-        expected = CLASSES.mean()
+        expected, objective = CLASSES.mean(), _Duration()
     else:
-        expected = -np.mean(model.log_prob(x, rows))
-    model.compile()
+        expected, objective = -np.mean(model.log_prob(x, rows)), None
+    model.compile(objective=objective)
     for context in (LABELS, rows[:, :2], rows):
         loss = model.test_step((x, context))["loss"]
         model.reset_metrics()
@@ -100,7 +106,7 @@ def test_fit_knows_the_length_of_each_clip(model) -> None:
     loss = model.test_step((x, rows * [1, 1, 0]))["loss"]  # as they are given
     assert abs(loss - expected) > 1e-3
     for context in (LABELS, rows[:, :2], rows):  # in a graph, as Keras runs it
-        model.compile()  # a graph of its own for each rank
+        model.compile(objective=objective)  # a graph of its own for each rank
         found = model.evaluate(x, context, verbose=0, return_dict=True)["loss"]
         assert_allclose(found, expected, rtol=1e-6)
 
@@ -135,7 +141,14 @@ def test_training_knows_the_length_of_each_clip() -> None:
     keras.utils.set_random_seed(0)
     model = zoo.create("wavenet", dtype="float64", **COMMON, **SIZES["wavenet"])
     x = clips()
-    nats = model._loss_nats(tf.constant(x), tf.constant(LABELS), tf.constant([0, 0]), training=True)
+    nats = nats_of(
+        model.default_objective(),
+        model,
+        tf.constant(x),
+        tf.constant(LABELS),
+        tf.constant([0, 0]),
+        training=True,
+    )
     assert_allclose(nats, -model.log_prob(x, model.clip_context(x, LABELS)), rtol=1e-12)
     assert_allclose(model.stepwise_log_prob(x, model.clip_context(x, LABELS)).numpy().sum(1), -nats)
     assert np.abs(nats + model.log_prob(x, LABELS)).max() > 1e-3  # typical lengths are others
@@ -199,10 +212,9 @@ def test_teacher_and_student_are_told_the_same_length() -> None:
     student = zoo.create("parallel_wavenet", **COMMON, **sizes)
     settings = Distillation(teacher="t", divergence="gaussian", contrastive=0.3)
     loss = DistillationLoss(settings, teacher)
-    student.learn_from(loss)
     x, labels, seed = tf.constant(clips()), tf.constant(LABELS), tf.constant([0, 1])
     rows = student._with_durations(x, labels)
-    told = student._loss_nats(x, labels, seed, training=True)
+    told = nats_of(loss, student, x, labels, seed, training=True)
     assert_allclose(told, loss(student, x, rows, seed), rtol=1e-5)
     others = loss._other_labels(rows, seed).numpy()
     assert_array_equal(others[:, 1], CLASSES)

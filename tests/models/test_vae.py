@@ -17,9 +17,11 @@ import scipy.stats
 import tensorflow as tf
 
 import zoo
+from zoo.core import objective as settings
 from zoo.core.capabilities import Bijective
 from zoo.errors import ConfigError, InvalidInputError
 from zoo.models.latent.likelihoods import DiscretizedLogistic
+from zoo.objectives import NegativeELBO
 
 SIDE, LATENTS, ROWS = 4, 3, 5
 SIZES = {
@@ -263,7 +265,7 @@ def test_every_weight_gets_a_gradient(name: str, models: Any) -> None:
     model = models[name]
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(
-            model._loss_nats(tf.constant(BINARY), None, tf.constant([0, 1]), training=True)
+            NegativeELBO()(model, tf.constant(BINARY), None, tf.constant([0, 1]), training=True)
         )
     gradients = tape.gradient(loss, model.trainable_variables)
     for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
@@ -303,26 +305,30 @@ def test_annealing_weighs_the_terms(models: Any) -> None:
     x, seed = tf.constant(BINARY), tf.constant([0, 1])
     likelihood, prior, entropy = (t.numpy() for t in model.elbo_terms(x, seed))
 
-    def loss(**kwargs: Any) -> np.ndarray:
-        return model._loss_nats(x, None, seed, training=True, **kwargs).numpy()
+    def loss(kind: str, steps: int, step: int) -> np.ndarray:
+        objective = NegativeELBO(settings.NegativeELBO(annealing=kind, annealing_steps=steps))
+        return objective(model, x, None, seed, step=tf.constant(step), training=True).numpy()
 
-    np.testing.assert_allclose(loss(), -(likelihood + prior + entropy), rtol=1e-5)
-    warm = loss(annealing=("kl", 0.25))
+    whole = -(likelihood + prior + entropy)
+    np.testing.assert_allclose(loss("kl", 0, 7), whole, rtol=1e-5)
+    np.testing.assert_allclose(loss("kl", 8, 80), whole, rtol=1e-5)
+    warm = loss("kl", 8, 2)
     np.testing.assert_allclose(warm, -likelihood - 0.25 * (prior + entropy), rtol=1e-5)
-    cold = loss(annealing=("joint", 0.25))
+    cold = loss("joint", 100, 24)
     np.testing.assert_allclose(cold, -0.25 * (likelihood + prior) - entropy, rtol=1e-5)
 
 
 def test_free_bits_stop_the_gradient_of_a_small_divergence() -> None:
     model = _model("diagonal", free_bits=1000.0)
     with tf.GradientTape() as tape:
-        loss = model._loss_nats(tf.constant(BINARY), None, tf.constant([0, 1]), training=True)
+        objective = model.default_objective()
+        loss = objective(model, tf.constant(BINARY), None, tf.constant([0, 1]), training=True)
         loss = tf.reduce_mean(loss)
     likelihood = model.elbo_terms(tf.constant(BINARY), tf.constant([0, 1]))[0]
     assert float(loss) == pytest.approx(1000.0 - float(tf.reduce_mean(likelihood)), rel=1e-5)
     gradient = tape.gradient(loss, model.posterior_layer.kernel)
     assert np.abs(gradient).max() > 0.0  # of the likelihood
-    evaluated = model._loss_nats(tf.constant(BINARY), None, tf.constant([0, 1]), training=False)
+    evaluated = objective(model, tf.constant(BINARY), None, tf.constant([0, 1]))
     assert float(tf.reduce_mean(evaluated)) < 900.0
 
 
@@ -426,9 +432,10 @@ def test_frames_that_are_not_orthogonal_take_any_number_of_vectors() -> None:
     zoo.create("sylvester_vae", **{**SIZES, **more})
 
 
-def test_a_vae_learns_from_nothing_but_its_elbo(models: Any) -> None:
-    with pytest.raises(InvalidInputError, match="maximises its ELBO"):
-        models["planar"].learn_from(lambda *_: 0.0)
+def test_a_vae_maximises_its_elbo_and_takes_no_function_for_an_objective(models: Any) -> None:
+    assert isinstance(models["planar"].objective, NegativeELBO)
+    with pytest.raises(InvalidInputError, match=r"one of zoo\.objectives"):
+        models["planar"].compile(objective=lambda *_: 0.0)
 
 
 def test_what_a_latent_variable_model_has_not_is_absent(models: Any) -> None:

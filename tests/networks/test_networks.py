@@ -11,15 +11,11 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
 from zoo.layers.linear import LUFactors
+from zoo.layers.norms import AffineParameters, RunningMoments
+from zoo.layers.whitening import SeparableWhiteningMatrices, WhiteningMatrix
 from zoo.networks import blockwise
 from zoo.networks.made import MADE, MaskedDense, ResidualMADE
 from zoo.networks.mlp import MLP, ResidualMLP
-from zoo.networks.normalization import (
-    AffineParameters,
-    RunningMoments,
-    SeparableWhiteningMatrices,
-    WhiteningMatrix,
-)
 from zoo.networks.resnet import ConvResNet, WeightNormConv2D
 from zoo.ops.masks import hidden_degrees, made_mask
 

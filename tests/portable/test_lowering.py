@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 import tensorflow as tf
 import tiny_runs
 
+from zoo.core.recipe import variant
 from zoo.data import sources
 from zoo.errors import ExportError
 from zoo.training.portable import exporting, lowering
@@ -118,7 +118,7 @@ def test_the_precision_of_float32_products_is_in_the_artefact(exact: bool) -> No
 
 
 def test_bfloat16_is_in_the_conditioners_and_float32_in_the_density(tmp_path: Any) -> None:
-    recipe = dataclasses.replace(
+    recipe = variant(
         tiny_runs.RECIPES["realnvp"], conditioner_dtype="mixed_bfloat16", initialization_rows=0
     )
     assert sources.load_arrays is tiny_runs.load_arrays

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import importlib.util
 import json
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 from tiny_steps import TINY
 
+from zoo.core.recipe import variant
 from zoo.errors import (
     ConfigError,
     ExportError,
@@ -231,14 +231,12 @@ def test_an_export_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ExportError, match="cuda, rocm, tpu, cpu; got gpu"):
         export(platforms=["gpu"])
     with pytest.raises(ExportError, match="set bucket_size to 0"):
-        export(dataclasses.replace(TINY["made"], bucket_size=8))
+        export(variant(TINY["made"], bucket_size=8))
     with pytest.raises(ConfigError, match="parts of at least one byte"):
         export(data_part_bytes=0)
     whitened = {"event_shape": [3], "preprocessing": {"whitening": "zca"}}
     with pytest.raises(ConfigError, match="TF32 would round the whitening"):
-        export(
-            dataclasses.replace(TINY["made"], config=whitened, conditioner_dtype="tensorfloat32")
-        )
+        export(variant(TINY["made"], config=whitened, conditioner_dtype="tensorfloat32"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ExportError, match=r"pip install 'density-zoo\[portable\]'"):
         export()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -11,12 +10,17 @@ import numpy as np
 import pytest
 
 from zoo import registry
+from zoo.core.recipe import Distillation, variant
 from zoo.data import sources
 from zoo.training import portable
 from zoo.training.portable import exporting
 
 # A student's step holds its teacher's weights: it is exported once those are published.
-NAMES = [name for name, entry in registry.ENTRIES.items() if entry.recipe.distillation is None]
+NAMES = [
+    name
+    for name, entry in registry.ENTRIES.items()
+    if not isinstance(entry.recipe.objective, Distillation)
+]
 
 
 @pytest.mark.slow
@@ -26,7 +30,7 @@ def test_every_registered_recipe_can_be_exported(
 ) -> None:
     recipe = registry.get(name).recipe
     config = recipe.config
-    shape = (recipe.batch_size, *config["event_shape"])
+    shape = (recipe.training.batch_size, *config["event_shape"])
     x = rng.normal(size=shape).astype("float32")
     if config.get("preprocessing", {}).get("num_levels"):
         x = rng.integers(0, 256, shape).astype("uint8")
@@ -40,7 +44,7 @@ def test_every_registered_recipe_can_be_exported(
     monkeypatch.setattr(sources, "load_arrays", lambda *_, **__: sources.Arrays(x, context))
 
     folder = portable.export_step(
-        dataclasses.replace(recipe, initialization_rows=min(recipe.initialization_rows, 16)),
+        variant(recipe, initialization_rows=min(recipe.training.initialization_rows, 16)),
         tmp_path / "step",
         name=name,
         run_folder=tmp_path / "run",

@@ -23,12 +23,12 @@ from tiny_steps import REFERENCE_STEPS, RUNNER, SAME_STEP, TINY
 from zoo import models, training
 from zoo.data import pipeline, sources
 from zoo.errors import TrainingError
-from zoo.objectives.likelihood import negative_log_likelihood
+from zoo.objectives.gradient import nats_of
 from zoo.ops.noise import binarized
 from zoo.store.weights import WEIGHTS_FILE, load_weights
 from zoo.training import portable
+from zoo.training.build import build_model
 from zoo.training.portable import importing
-from zoo.training.run import build_model
 from zoo.training.state import load_state, save_state
 
 TIMES = ("seconds", "rows_per_second")  # all that may differ between two runs of one step
@@ -112,7 +112,7 @@ def test_weights_come_back_with_the_log_prob_that_the_runner_saw(
         x = binarized(x, tf.constant([0, 0]))
     context = None if rows.context is None else tf.constant(rows.context)
     seed = tf.constant([0, 0])
-    nats = negative_log_likelihood(model, x, context, seed, training=False).numpy()
+    nats = nats_of(model.default_objective(), model, x, context, seed).numpy()
     assert np.std(nats) > 0.0
     assert result.best_validation_nats == pytest.approx(nats.mean(dtype=np.float64), rel=1e-5)
 
@@ -142,7 +142,7 @@ def test_an_imported_run_is_that_of_zoo_train_and_goes_on(
     ran: Callable[[str], SimpleNamespace], tmp_path: Path
 ) -> None:
     recipe = TINY["maf"]
-    assert recipe.jit_compile
+    assert recipe.training.jit_compile
     there, here = tmp_path / "there", tmp_path / "here"
     result = portable.import_step(ran("maf").whole, there, name="maf")
     assert (result.step, result.best_step, result.reason) == (20, 20, "step limit")

@@ -73,21 +73,14 @@ class Affine:
     """`ShiftAndScale` with log_scale = limit tanh(raw / limit).   MAF (arXiv:1705.07057), Eq. 3-4.
 
     parameters: [..., D, 2].   limit: of |log_scale|, so that exp stays in float32.
-    negative_limit: of log_scales below 0, where it is another: x = z exp(s) + t shrinks what it
-    gets by no more, and its inverse stretches by no more.   shift_limit: of |shift|, which has
-    none by default.
     """
 
     limit: float
-    negative_limit: float | None = None
-    shift_limit: float | None = None
     num_parameters: int = 2
 
     def _parameters(self, parameters: Any) -> tuple[Any, Any]:
         shift, raw_log_scale = tf.unstack(parameters, axis=-1)
-        if self.shift_limit is not None:
-            shift = soft_clip(shift, self.shift_limit)
-        return shift, soft_clip(raw_log_scale, self.limit, self.negative_limit)
+        return shift, soft_clip(raw_log_scale, self.limit)
 
     def forward(self, z: Any, parameters: Any) -> tuple[Any, Any]:
         """x = z exp(s) + t."""

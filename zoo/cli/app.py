@@ -53,6 +53,7 @@ COMMAND_ORDER = (
     "anomalies",
     "impute",
     "train",
+    "step",
     "evaluate",
     "plot",
     "export",

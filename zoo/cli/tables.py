@@ -88,7 +88,7 @@ def _reference(name: str, path: Path | None, model: Any, context: int | None) ->
     import numpy as np
 
     from zoo import loading, registry
-    from zoo.core import recipe as recipes
+    from zoo.core.recipe_json import from_dict
     from zoo.data import sample_labels, samples
     from zoo.store.files import read_json
     from zoo.store.folder import RECIPE_FILE
@@ -96,7 +96,7 @@ def _reference(name: str, path: Path | None, model: Any, context: int | None) ->
     try:
         if loading.is_folder(name):
             stored = read_json(Path(name) / RECIPE_FILE)
-            recipe = recipes.from_dict(stored)
+            recipe = from_dict(stored)
         else:
             recipe = registry.get(name).recipe
         dataset, learnt = recipe.dataset.name, recipe.dataset.labels

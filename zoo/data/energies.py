@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zoo.core.recipe import Dataset
+from zoo.core.data import Rows
 from zoo.errors import DataError
 
 __all__ = ["PREFIX", "VERSION", "is_energy", "read_split"]
@@ -21,12 +21,12 @@ PEAK = 2.0  # exp(-U) <= 2: each is one bump, or the sum of two
 _BATCH = 1_000_000
 
 
-def is_energy(dataset: Dataset) -> bool:
+def is_energy(dataset: Rows) -> bool:
     """Whether the dataset is drawn here."""
     return dataset.name.startswith(PREFIX)
 
 
-def read_split(dataset: Dataset, split: str) -> np.ndarray:
+def read_split(dataset: Rows, split: str) -> np.ndarray:
     """float32 [rows, 2]. Raises DataError for no energy, another version or split."""
     import tensorflow as tf
 

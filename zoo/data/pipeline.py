@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.core.recipe import Dataset
+from zoo.core.data import Rows
 from zoo.data import sources
 from zoo.data.sources import Arrays
 from zoo.data.spoken_digit import clip_lengths
@@ -174,7 +174,7 @@ def evaluation_batches(arrays: Arrays, *, batch_size: int) -> tf.data.Dataset:
 
 
 def tfds_dataset(
-    dataset: Dataset,
+    dataset: Rows,
     split: str,
     *,
     data_dir: str | Path | None = None,
@@ -193,7 +193,7 @@ def tfds_dataset(
         DataError: the dataset, its version, the split or a feature is not there.
     """
 
-    def stored(part: Dataset) -> tf.data.Dataset:
+    def stored(part: Rows) -> tf.data.Dataset:
         expression = sources.split_expression(part, split)
         builder = sources.open_builder(part, data_dir=data_dir, download=download)
         return sources.stored_rows(builder, part, expression)

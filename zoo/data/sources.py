@@ -1,6 +1,6 @@
 """Datasets as arrays in memory, by TFDS name and pinned version.
 
-A `zoo.core.recipe.Dataset` names a TFDS dataset, its version and, for each of the zoo's three
+A `zoo.core.data.Rows` names a TFDS dataset, its version and, for each of the zoo's three
 splits, a TFDS split string ("train[:50000]"). The rows come back exactly as the dataset stores them
 (uint8 images, float32 features): whatever happens to them afterwards belongs to the model's
 preprocessing.
@@ -41,7 +41,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.core.recipe import Dataset
+from zoo.core.data import Rows
 from zoo.data import energies, ljspeech, spoken_digit
 from zoo.errors import DataError
 
@@ -114,7 +114,7 @@ def data_dirs(data_dir: str | Path | None = None) -> list[Path]:
     return [Path(first).expanduser(), cache_data_dir()]
 
 
-def find_prepared(dataset: Dataset, *, data_dir: str | Path | None = None) -> Path | None:
+def find_prepared(dataset: Rows, *, data_dir: str | Path | None = None) -> Path | None:
     """The directory of the prepared dataset of exactly the pinned version, or None."""
     for root in data_dirs(data_dir):
         folder = root / dataset.name / dataset.version
@@ -123,7 +123,7 @@ def find_prepared(dataset: Dataset, *, data_dir: str | Path | None = None) -> Pa
     return None
 
 
-def available(dataset: Dataset, *, data_dir: str | Path | None = None) -> bool:
+def available(dataset: Rows, *, data_dir: str | Path | None = None) -> bool:
     """Whether `load_arrays` can read the dataset without a download."""
     if energies.is_energy(dataset):
         return True
@@ -142,7 +142,7 @@ def available(dataset: Dataset, *, data_dir: str | Path | None = None) -> bool:
     return False
 
 
-def split_expression(dataset: Dataset, split: str) -> str:
+def split_expression(dataset: Rows, split: str) -> str:
     """The TFDS split string of "train", "validation" or "test". Raises DataError for others."""
     if split not in SPLITS:
         raise DataError(f"Expected a split out of {', '.join(SPLITS)}; got {split!r}.")
@@ -153,7 +153,7 @@ def split_expression(dataset: Dataset, split: str) -> str:
 
 
 def open_builder(
-    dataset: Dataset, *, data_dir: str | Path | None = None, download: bool = False
+    dataset: Rows, *, data_dir: str | Path | None = None, download: bool = False
 ) -> Any:
     """The TFDS builder of a prepared dataset, preparing it first where that is allowed.
 
@@ -175,7 +175,7 @@ def open_builder(
 
 
 def load_arrays(
-    dataset: Dataset,
+    dataset: Rows,
     split: str,
     *,
     data_dir: str | Path | None = None,
@@ -245,7 +245,7 @@ def load_arrays(
     return Arrays(x, context)
 
 
-def datasets_of(dataset: Dataset, split: str) -> list[Dataset]:
+def datasets_of(dataset: Rows, split: str) -> list[Rows]:
     """The datasets that hold a split's rows, in order: itself, and of train its `more_train`."""
     if split != "train" or not dataset.more_train:
         return [dataset]
@@ -253,7 +253,7 @@ def datasets_of(dataset: Dataset, split: str) -> list[Dataset]:
     return [own, dataclasses.replace(own, name=dataset.more_train, train="train")]
 
 
-def _joined(arrays: list[Arrays], dataset: Dataset) -> Arrays:
+def _joined(arrays: list[Arrays], dataset: Rows) -> Arrays:
     """The rows of a dataset and those of its `more_train`. Raises DataError for other shapes."""
     own, more = ([a.shape[1:] for a in (part.x, part.context) if a is not None] for part in arrays)
     if own != more:
@@ -267,7 +267,7 @@ def _joined(arrays: list[Arrays], dataset: Dataset) -> Arrays:
     )
 
 
-def stored_rows(builder: Any, dataset: Dataset, expression: str) -> Any:
+def stored_rows(builder: Any, dataset: Rows, expression: str) -> Any:
     """The rows of a split as a `tf.data.Dataset` of dicts of the named features, in stored order.
 
     Of a dataset with `labels` those of the classes alone.
@@ -314,7 +314,7 @@ def stored_rows(builder: Any, dataset: Dataset, expression: str) -> Any:
     )
 
 
-def _prepare(dataset: Dataset, *, data_dir: str | Path | None, download: bool) -> Path:
+def _prepare(dataset: Rows, *, data_dir: str | Path | None, download: bool) -> Path:
     """Prepares an absent dataset; returns its directory."""
     if dataset.name in OWN_DATASETS and dataset.version == "1.0.0":
         from zoo.data import bsds300, maf_tables, magic
@@ -340,7 +340,7 @@ def _prepare(dataset: Dataset, *, data_dir: str | Path | None, download: bool) -
     return root / dataset.name / dataset.version
 
 
-def _absent(dataset: Dataset, data_dir: str | Path | None) -> str:
+def _absent(dataset: Rows, data_dir: str | Path | None) -> str:
     roots = data_dirs(data_dir)
     others = sorted(
         folder.name

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.core.recipe import Dataset
+from zoo.core.data import Rows
 from zoo.errors import DataError, InvalidInputError
 
 __all__ = [
@@ -76,7 +76,7 @@ def clip_lengths(rows: np.ndarray) -> np.ndarray:
     return np.where((rows != 0).any(axis=1), rows.shape[1] - silent_end, 1)
 
 
-def read_split(builder: Any, dataset: Dataset, expression: str) -> tuple[np.ndarray, np.ndarray]:
+def read_split(builder: Any, dataset: Rows, expression: str) -> tuple[np.ndarray, np.ndarray]:
     """The rows of a range of recordings, of the dataset's `labels` where it names some.
 
     In stored order.

@@ -3,9 +3,9 @@
     bits_per_sample          -sum log P(x_t | x_<t) / (n log 2) over the n own samples of clips, of
                              16-bit values; the zeros behind a clip's end are not scored
     bits_per_sample_mu_law   the same of the 8-bit mu-law classes
-    recognised               share of generated clips whose digit the listener
-    (`zoo.evaluation.recognition`)
-                             names, as many of every label of the rows, with Wilson's 95 % interval
+    recognised               share of generated clips whose digit the listener names
+                             (`zoo.evaluation.recognition`), as many of every label of the rows,
+                             with Wilson's 95 % interval
     silence_excess_db        level of the quietest tenth of the frames of speech, loudest 0 dB, of
                              generated clips minus of real ones of the same labels, the median over
                              clips: hiss is above 0
@@ -95,9 +95,9 @@ def spoken_metrics(task: Task, names: Collection[str]) -> Measured:
 
 def distillation_metrics(task: Task, names: Collection[str]) -> Measured:
     """`distillation_kl`, from the teacher that the recipe names. Raises ConfigError for none."""
-    if task.recipe is None or task.recipe.distillation is None:
+    if task.recipe is None or not isinstance(task.recipe.objective, Distillation):
         raise ConfigError(f"{', '.join(names)} compares with a teacher; the recipe names none.")
-    found = distillation_kl(task.model, task.rows, task.recipe.distillation, seed=task.seed)
+    found = distillation_kl(task.model, task.rows, task.recipe.objective, seed=task.seed)
     return Measured({"distillation_kl": found}, "a draw for every row")
 
 

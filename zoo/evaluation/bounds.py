@@ -31,7 +31,7 @@ ACTIVE_VARIANCE = 0.01
 def bound_metrics(task: Task, names: Collection[str]) -> Measured:
     """The named metrics. Grey levels that a recipe binarises are drawn once, by the seed."""
     model, rows, seed = task.model, task.rows, task.seed
-    binarise = task.recipe is not None and task.recipe.dynamic_binarization
+    binarise = task.recipe is not None and task.recipe.training.binarises
     elbos, log_probs, latents = [], [], []
     for part in task.parts():
         x = tf.constant(rows.x[part])

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo import loading, registry
-from zoo.core import metric
-from zoo.core import recipe as recipes
+from zoo.core import metric, recipe_json
+from zoo.core.recipe import Recipe
 from zoo.data import sources
 from zoo.errors import CheckpointError, ConfigError, InvalidInputError
 from zoo.evaluation import certificate, needs
@@ -55,7 +55,7 @@ class Subject:
 
     name: str
     model: Any
-    recipe: recipes.Recipe
+    recipe: Recipe
     version: int = 0
     metrics: tuple[str, ...] = ()
     paper: dict[str, Any] | None = None
@@ -146,7 +146,7 @@ def subject_of(name: str | os.PathLike[str], *, model: Any = None) -> Subject:
         return Subject(
             name=folder.resolve().name,
             model=loaded,
-            recipe=recipes.from_dict(read_json(folder / RECIPE_FILE)),
+            recipe=recipe_json.from_dict(read_json(folder / RECIPE_FILE)),
             metrics=entry.metrics if entry else (),
             paper=paper_of(entry) if entry else None,
             train_hours=run.get("train_hours"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from zoo.core.capabilities import Bijective, Encodes, Infers, Samples, Scores, Steps
-from zoo.core.recipe import Recipe
+from zoo.core.recipe import Distillation, Recipe, Target
 
 __all__ = ["capabilities_of", "things_of"]
 
@@ -20,5 +20,8 @@ def capabilities_of(model: Any) -> frozenset[str]:
 
 def things_of(recipe: Recipe) -> frozenset[str]:
     """What a recipe brings beside rows: a "target", a "teacher"."""
-    things = {"target": recipe.energy, "teacher": recipe.distillation}
-    return frozenset(name for name, thing in things.items() if thing)
+    things = {
+        "target": isinstance(recipe.data, Target),
+        "teacher": isinstance(recipe.objective, Distillation),
+    }
+    return frozenset(name for name, there in things.items() if there)

@@ -15,6 +15,7 @@ from collections.abc import Collection
 import numpy as np
 import tensorflow as tf
 
+from zoo.core.recipe import Target
 from zoo.data.targets.plane import ENERGIES
 from zoo.errors import ConfigError
 from zoo.evaluation.statistics import mean_with_error
@@ -32,11 +33,11 @@ def target_metrics(task: Task, names: Collection[str]) -> Measured:
 
     The task's rows are of the target's density.   Raises ConfigError for a recipe without a target.
     """
-    if task.recipe is None or not task.recipe.energy:
+    if task.recipe is None or not isinstance(task.recipe.data, Target):
         raise ConfigError(f"{', '.join(names)} compare with a target; the recipe has none.")
     model, rows, seed = task.model, task.rows, task.seed
-    loss = ReverseKL(task.recipe.energy)
-    energy = ENERGIES[task.recipe.energy]
+    loss = ReverseKL(task.recipe.data.energy)
+    energy = ENERGIES[task.recipe.data.energy]
     of_latents = tf.function(lambda z: loss.of_latents(model, z), autograph=False)
     total = DRAWS + rows.rows
     reverse = []

@@ -15,7 +15,7 @@ from zoo.core.config import ModelConfig
 from zoo.core.space import Space
 from zoo.errors import ConfigError
 from zoo.kinds.model import MaximumLikelihood
-from zoo.networks.normalization import RunningMoments
+from zoo.layers.norms import RunningMoments
 
 if TYPE_CHECKING:
     from zoo.core.signature import Signature

@@ -21,7 +21,7 @@ from zoo.core.lazy import bijectors, tfb, tfd
 from zoo.core.space import Space
 from zoo.kinds.base import ZooModel
 from zoo.layers.norms import Fit
-from zoo.layers.whitening import whitening_bijector, whitening_layer
+from zoo.layers.whitening import whitening_layer
 from zoo.ops.noise import hashed_uniform
 
 __all__ = ["Flow"]
@@ -78,7 +78,7 @@ class Flow(ZooModel, Scores, Samples, Bijective):
                 )
             )
         if self.whitening is not None:
-            chain.append(whitening_bijector(self.whitening, shape))
+            chain.append(self.whitening.bijector(shape))
         return chain
 
     # The live TFP objects.

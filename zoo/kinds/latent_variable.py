@@ -19,6 +19,7 @@ from zoo.core.lazy import tfd
 from zoo.core.space import Space
 from zoo.errors import InvalidInputError
 from zoo.kinds.base import ZooModel
+from zoo.objectives import NegativeELBO, Objective
 from zoo.ops.noise import counter_uniform
 
 __all__ = ["DEFAULT_IMPORTANCE_SAMPLES", "LatentVariable"]
@@ -70,6 +71,10 @@ class LatentVariable(ZooModel, Scores, Samples, Encodes, Infers):
     def _drawn(self, uniform: Any, temperature: Any) -> Any:
         """Data of uniform numbers [batch, latent_size + D] and temperatures [batch]."""
         raise NotImplementedError
+
+    def default_objective(self) -> Objective:
+        """-ELBO."""
+        return NegativeELBO()
 
     # Scores.
 

@@ -1,9 +1,9 @@
-"""Maximum likelihood in Keras' own terms: `compile`, `fit`, `evaluate`, and their saving."""
+"""Training in Keras' own terms: `compile`, `fit`, `evaluate`, and their saving."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from zoo.core.checks import EVALUATION_SEED, unpacked
 from zoo.errors import InvalidInputError
+from zoo.objectives import NegativeLogLikelihood, Objective
+from zoo.objectives.gradient import gradients_of, guarded, nats_of
 from zoo.ops.units import bits_per_dim_from_nats
 
 __all__ = ["MaximumLikelihood"]
@@ -19,7 +21,7 @@ _UNUSED = ("loss_weights", "metrics", "weighted_metrics")  # of Keras' compile
 
 
 class MaximumLikelihood(keras.Model):
-    """A Keras model that `fit` trains on x, or (x, context), by its own density.
+    """A Keras model that `fit` trains on x, or (x, context), by an objective, or by its own.
 
     Subclasses have `config`, `score`, `checked_data` and `checked_context`, as
     `zoo.kinds.base.ZooModel` has.
@@ -28,7 +30,7 @@ class MaximumLikelihood(keras.Model):
     config: Any
 
     def _create_training_state(self) -> None:
-        self._objective: Callable[..., Any] | None = None
+        self._objective: Objective | None = None
         self._frozen_paths: tuple[str, ...] = ()
         self._loss_tracker_nats = keras.metrics.Mean(name="loss")
         self.noise_seed = keras.random.SeedGenerator(seed=0, name="noise_seed")
@@ -64,9 +66,9 @@ class MaximumLikelihood(keras.Model):
                 variable.trainable = False
 
     def get_compile_config(self) -> dict[str, Any]:
-        """What `compile` was called with, for Keras' saving."""
+        """What `compile` was called with, for Keras' saving; {} with an objective of its own."""
         optimizer = getattr(self, "optimizer", None)
-        if optimizer is None:
+        if optimizer is None or self._objective is not None:  # which may hold another model
             return {}
         config = {"optimizer": keras.saving.serialize_keras_object(optimizer)}
         return {**config, "frozen": list(self._frozen_paths)} if self._frozen_paths else config
@@ -78,65 +80,86 @@ class MaximumLikelihood(keras.Model):
             self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
             self.optimizer.build(self.trainable_variables)
 
-    def compile(self, optimizer: Any = "adam", *, loss: Any = None, **kwargs: Any) -> None:
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        *,
+        objective: Objective | None = None,
+        loss: Any = None,
+        **kwargs: Any,
+    ) -> None:
         """Keras' compile; `loss`, `metrics` and the weights of both must stay None.
 
-        The loss is the model's own, -log_prob in nats, and the only metric.
+        objective: what `fit` and `evaluate` minimise, in nats per row, such as
+            `zoo.objectives.distillation.DistillationLoss` or
+            `zoo.objectives.reverse_kl.ReverseKL`; without, the model's own (`default_objective`).
+            A model that is saved with an objective is loaded without its optimizer.
+        Raises InvalidInputError for a loss, which has no rows of a density, and for metrics.
         """
         if loss is not None:
             raise InvalidInputError(
                 f"{type(self).__name__} trains by maximum likelihood, -log_prob, and takes no "
                 f"loss; got {loss!r}."
             )
+        if objective is not None and not isinstance(objective, Objective):
+            raise InvalidInputError(f"objective must be one of zoo.objectives; got {objective!r}.")
         if unused := [key for key in _UNUSED if kwargs.get(key)]:
             raise InvalidInputError(
                 f"{type(self).__name__} reports its loss and bits_per_dim, nothing else: leave out "
                 f"{', '.join(unused)}."
             )
+        self._objective = objective
         super().compile(optimizer=optimizer, **kwargs)
+
+    def default_objective(self) -> Objective:
+        """What the model minimises where nothing else is asked for: -log p."""
+        return NegativeLogLikelihood()
+
+    @property
+    def objective(self) -> Objective:
+        """What `fit` minimises: that of `compile`, else the model's own."""
+        return self._objective or self.default_objective()
+
+    def observe(self, x: Any, context: Any) -> None:
+        """Keeps what a model knows of its rows beside trained weights; nothing here.
+
+        For models that do not start from the data: `adapt` does it for fresh ones.
+        """
+        del x, context
+
+    def context_of_rows(self, x: Any, context: Any) -> Any:
+        """The context of rows that are learnt from: what the rows say of it joins the labels."""
+        del x
+        return context
 
     @property
     def metrics(self) -> list[Any]:
         """The loss in nats; Keras resets it every epoch."""
         return [self._loss_tracker_nats]
 
-    def learn_from(self, objective: Callable[..., Any]) -> None:
-        """Sets what `fit` and `zoo train` minimise, in place of -log_prob.
-
-        objective: (model, x, context, seed) -> [batch] nats, such as
-        `zoo.objectives.distillation.DistillationLoss` and `zoo.objectives.reverse_kl.ReverseKL`;
-        one that a recipe anneals takes `annealing` as well.
-        """
-        self._objective = objective
-
-    def _loss_nats(
-        self, x: Any, context: Any, seed: Any, *, training: bool, annealing: Any = None
-    ) -> Any:
-        """What training minimises, [batch]: -log_prob, where a model has no other objective.
-
-        annealing: (kind, beta) of an objective that a recipe anneals.
-        """
-        if self._objective is not None:
-            annealed = {} if annealing is None else {"annealing": annealing}
-            return self._objective(self, x, context, seed, **annealed)
-        return -self.score(x, context, seed, training=training)
-
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One step of maximum likelihood on x, or (x, context)."""
+        """One step of the objective on x, or (x, context), as a recipe's run takes it.
+
+        The noise is named by (0, step), step the optimizer's; a step that is not finite shows in
+        the history and leaves the weights as they are.
+        """
         x, context = self._rows(data)
-        seed = self._next_noise_seed()
-        with tf.GradientTape() as tape:
-            nats = self._loss_nats(x, context, seed, training=True)  # [batch]
-            loss = tf.reduce_mean(nats) / tf.distribute.get_strategy().num_replicas_in_sync
-            loss = self.optimizer.scale_loss(loss)
-        variables = self.trainable_variables
-        gradients = tape.gradient(loss, variables)
-        # A step that is not finite shows in the history and leaves the weights finite: no gradient.
-        # A loss that is scaled has to overflow at times, and its optimizer passes over such steps.
+        step = tf.cast(self.optimizer.iterations, tf.int32)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        gradients, loss, nats = gradients_of(
+            self.objective,
+            self,
+            self.trainable_variables,
+            x,
+            context,
+            tf.stack([tf.constant(0), step]),
+            step=step,
+            scaled=lambda loss: self.optimizer.scale_loss(loss / replicas),
+        )
+        # A loss that is scaled has to overflow at times; its optimizer passes over such steps.
         if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-            finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.linalg.global_norm(gradients))
-            gradients = [tf.where(finite, g, tf.zeros_like(g)) for g in gradients]
-        self.optimizer.apply(gradients, variables)
+            gradients, _ = guarded(gradients, loss)
+        self.optimizer.apply(gradients, self.trainable_variables)
         self._loss_tracker_nats.update_state(nats)
         return self._results()
 
@@ -146,10 +169,10 @@ class MaximumLikelihood(keras.Model):
         return tf.cast(tf.bitwise.bitwise_and(seed, 0x7FFFFFFF), tf.int32)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """The mean of -log_prob in nats."""
+        """The mean of the objective in nats."""
         x, context = self._rows(data)
         seed = tf.constant(EVALUATION_SEED, tf.int32)
-        self._loss_tracker_nats.update_state(self._loss_nats(x, context, seed, training=False))
+        self._loss_tracker_nats.update_state(nats_of(self.objective, self, x, context, seed))
         return self._results()
 
     def _results(self) -> dict[str, Any]:

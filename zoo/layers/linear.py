@@ -1,4 +1,4 @@
-"""The weights of a learned invertible matrix (`zoo.bijectors.linear`)."""
+"""Learned invertible matrices."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
+
+from zoo.core.lazy import bijectors
 
 __all__ = ["LUFactors"]
 
@@ -31,6 +34,15 @@ class LUFactors(keras.layers.Layer):
         self.factors = self.add_weight(shape=size * 2, initializer="zeros", name="factors")
         self.bias = self.add_weight(shape=size, initializer="zeros", name="bias")
         self.built = True
+
+    def bijector(self) -> bijectors.LULinear:
+        """x -> the matrix times x, plus the bias: its inverse goes from data to latents."""
+        return bijectors.LULinear(
+            tf.convert_to_tensor(self.factors),
+            tf.convert_to_tensor(self.bias),
+            self.permutation,
+            name=self.name,
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""

@@ -1,69 +1,212 @@
-"""The bijectors of normalising layers, and how they take their weights from data."""
+"""The normalising layers of flows: their weights, and how they take them from data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Literal
 
+import keras
 import tensorflow as tf
 
 from zoo.core.lazy import bijectors
-from zoo.networks.normalization import AffineParameters, RunningMoments
+from zoo.ops.replicas import replica_mean
 
-__all__ = ["Fit", "activation_norm_bijector", "batch_norm_bijector"]
+__all__ = ["AffineParameters", "Fit", "RunningMoments", "norm_layer"]
 
 # What evaluating a chain's inverse also sets from the data: nothing; every data-dependent weight;
 # or the moments of batch norm alone.
 Fit = Literal["nothing", "all", "moments"]
 
 
-def activation_norm_bijector(
-    layer: AffineParameters, event_shape: tuple[int, ...], *, fit: Fit = "nothing"
-) -> bijectors.OnePassBijector:
-    """x = z exp(log_scale) + shift with the layer's weights.
+@keras.saving.register_keras_serializable("zoo")
+class AffineParameters(keras.layers.Layer):
+    """A trainable shift and log-scale of shape `shape`, with initialisation from data.
 
-    `fit="all"` sets them from the data first.
+    `initialize(x)` sets them to the mean and log standard deviation of x over all axes but the last
+    ones that `shape` covers, so that (x - shift) exp(-log_scale) has mean 0 and deviation 1 (Glow,
+    arXiv:1807.03039, Sec. 3.1). `log_scale` is `log_scale_factor` times a weight: under Adam that
+    multiplies its learning rate by the factor.
     """
-    if fit == "all":
 
-        def initialized(x: Any) -> tuple[Any, Any]:
-            layer.initialize(x)
-            return layer.shift, layer.log_scale
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        use_shift: bool = True,
+        log_scale_factor: float = 1.0,
+        min_deviation: float = 1e-3,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.shape = tuple(shape)
+        self.use_shift = use_shift
+        self.log_scale_factor = log_scale_factor
+        self.min_deviation = min_deviation
 
-        return bijectors.DataDependentAffine(
-            initialized, event_shape=event_shape, name="initializing_affine"
+    def build(self, input_shape: Any = None) -> None:
+        """Creates the weights."""
+        del input_shape
+        self.raw_log_scale = self.add_weight(
+            shape=self.shape, initializer="zeros", name="raw_log_scale"
         )
-    return bijectors.DiagonalAffine(
-        layer.shift, layer.log_scale, event_shape=event_shape, name=layer.name
-    )
+        if self.use_shift:
+            self.raw_shift = self.add_weight(shape=self.shape, initializer="zeros", name="shift")
+        self.built = True
+
+    @property
+    def log_scale(self) -> Any:
+        """The log-scale, a tensor of shape `shape`."""
+        return self.log_scale_factor * tf.convert_to_tensor(self.raw_log_scale)
+
+    @property
+    def shift(self) -> Any:
+        """The shift, a tensor of shape `shape`; zeros without `use_shift`."""
+        if self.use_shift:
+            return tf.convert_to_tensor(self.raw_shift)
+        return tf.zeros(self.shape, self.raw_log_scale.dtype)
+
+    def initialize(self, x: Any) -> None:
+        """Sets the weights from the rows x [batch, ..., *shape]."""
+        axes = list(range(x.shape.rank - len(self.shape)))
+        mean, variance = tf.nn.moments(x, axes)
+        deviation = tf.maximum(tf.sqrt(variance), self.min_deviation)
+        self.raw_log_scale.assign(tf.math.log(deviation) / self.log_scale_factor)
+        if self.use_shift:
+            self.raw_shift.assign(mean)
+
+    def bijector(
+        self, event_shape: tuple[int, ...], *, training: bool = False, fit: Fit = "nothing"
+    ) -> bijectors.OnePassBijector:
+        """x = z exp(log_scale) + shift of events [*event_shape].
+
+        `fit="all"` sets the weights from the data first.
+        """
+        del training  # nothing that differs there
+        if fit == "all":
+
+            def initialized(x: Any) -> tuple[Any, Any]:
+                self.initialize(x)
+                return self.shift, self.log_scale
+
+            return bijectors.DataDependentAffine(
+                initialized, event_shape=event_shape, name="initializing_affine"
+            )
+        return bijectors.DiagonalAffine(
+            self.shift, self.log_scale, event_shape=event_shape, name=self.name
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "shape": self.shape,
+            "use_shift": self.use_shift,
+            "log_scale_factor": self.log_scale_factor,
+            "min_deviation": self.min_deviation,
+        }
 
 
-def batch_norm_bijector(
-    layer: RunningMoments,
-    event_shape: tuple[int, ...],
-    *,
-    training: bool = False,
-    fit: Fit = "nothing",
-) -> bijectors.BatchNorm:
-    """The layer's batch norm: batch moments in training, else running ones.
+@keras.saving.register_keras_serializable("zoo")
+class RunningMoments(keras.layers.Layer):
+    """log_gamma, beta (trainable) and running mean and variance of a batch norm bijector.
 
-    `fit` sets the running ones first.
+    Moments are those of the last axis; all other axes are averaged. Under `tf.distribute` the
+    moments of the global batch are used (synchronised batch norm).
     """
 
-    def initializing_moments(x: Any) -> tuple[Any, Any]:
-        layer.initialize(x)
-        return layer.running_moments()
+    def __init__(
+        self, num_channels: int, *, decay: float = 0.99, epsilon: float = 1e-5, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_channels = num_channels
+        self.decay = decay
+        self.epsilon = epsilon
 
-    moments: Callable[[Any], tuple[Any, Any]]
-    if fit != "nothing":
-        moments = initializing_moments
+    def build(self, input_shape: Any = None) -> None:
+        """Creates the weights."""
+        del input_shape
+        shape = (self.num_channels,)
+        self.log_gamma = self.add_weight(shape=shape, initializer="zeros", name="log_gamma")
+        self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta")
+        self.mean = self.add_weight(shape=shape, initializer="zeros", name="mean", trainable=False)
+        self.variance = self.add_weight(
+            shape=shape, initializer="ones", name="variance", trainable=False
+        )
+        self.built = True
+
+    def running_moments(self, *_: Any) -> tuple[Any, Any]:
+        """(mean, variance) of the training set, as far as it has been seen."""
+        return tf.convert_to_tensor(self.mean), tf.convert_to_tensor(self.variance)
+
+    def batch_moments(self, x: Any) -> tuple[Any, Any]:
+        """(mean, variance) of the batch x; the running moments move towards them.
+
+        Not where the variance overflows: one row of such a size would stay in them for ever.
+        """
+        mean, variance = self._moments(x)
+        finite = tf.math.is_finite(mean) & tf.math.is_finite(variance)
+        for variable, value in ((self.mean, mean), (self.variance, variance)):
+            moved = self.decay * variable + (1.0 - self.decay) * tf.stop_gradient(value)
+            variable.assign(tf.where(finite, moved, variable))
+        return mean, variance
+
+    def initialize(self, x: Any) -> None:
+        """Sets the running moments to those of the rows x."""
+        mean, variance = self._moments(x)
+        self.mean.assign(mean)
+        self.variance.assign(variance)
+
+    def _moments(self, x: Any) -> tuple[Any, Any]:
+        axes = list(range(x.shape.rank - 1))
+        mean, variance = tf.nn.moments(x, axes)
+        whole = replica_mean(mean)
+        if whole is not mean:
+            variance = replica_mean(variance + tf.square(mean)) - tf.square(whole)
+        return whole, variance
+
+    def bijector(
+        self, event_shape: tuple[int, ...], *, training: bool = False, fit: Fit = "nothing"
+    ) -> bijectors.OnePassBijector:
+        """The batch norm of events [*event_shape]: batch moments in training, else running ones.
+
+        `fit` sets the running ones from the data first.
+        """
+
+        def initializing_moments(x: Any) -> tuple[Any, Any]:
+            self.initialize(x)
+            return self.running_moments()
+
+        moments: Callable[[Any], tuple[Any, Any]]
+        if fit != "nothing":
+            moments = initializing_moments
+        else:
+            moments = self.batch_moments if training else self.running_moments
+        return bijectors.BatchNorm(
+            moments,
+            log_gamma=tf.convert_to_tensor(self.log_gamma),
+            beta=tf.convert_to_tensor(self.beta),
+            epsilon=self.epsilon,
+            event_shape=event_shape,
+            name=self.name,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        config = super().get_config()
+        return {
+            **config,
+            "num_channels": self.num_channels,
+            "decay": self.decay,
+            "epsilon": self.epsilon,
+        }
+
+
+def norm_layer(kind: str, size: int, dtype: Any, name: str) -> AffineParameters | RunningMoments:
+    """The built weights of a "batch_norm" or an "activation_norm" of `size` channels."""
+    layer: AffineParameters | RunningMoments
+    if kind == "batch_norm":
+        layer = RunningMoments(size, dtype=dtype, name=name)
     else:
-        moments = layer.batch_moments if training else layer.running_moments
-    return bijectors.BatchNorm(
-        moments,
-        log_gamma=tf.convert_to_tensor(layer.log_gamma),
-        beta=tf.convert_to_tensor(layer.beta),
-        epsilon=layer.epsilon,
-        event_shape=event_shape,
-        name=layer.name,
-    )
+        layer = AffineParameters((size,), dtype=dtype, name=name)
+    layer.build(None)
+    return layer

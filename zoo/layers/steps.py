@@ -1,15 +1,11 @@
-"""Steps that flows of vectors share: flattening, and the normalisation between their layers."""
+"""Steps that flows of vectors share."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from zoo.core.config import ModelConfig
-from zoo.core.lazy import bijectors, tfb
-from zoo.layers.norms import Fit, activation_norm_bijector, batch_norm_bijector
-from zoo.networks.normalization import AffineParameters, RunningMoments
+from zoo.core.lazy import tfb
 
-__all__ = ["flattening", "norm_layer", "norm_step"]
+__all__ = ["flattening"]
 
 
 def flattening(config: ModelConfig) -> list[tfb.Bijector]:
@@ -17,21 +13,3 @@ def flattening(config: ModelConfig) -> list[tfb.Bijector]:
     if len(config.event_shape) == 1:
         return []
     return [tfb.Reshape(event_shape_out=config.event_shape, event_shape_in=[config.event_size])]
-
-
-def norm_layer(kind: str, size: int, dtype: Any, name: str) -> Any:
-    """The built weights of a "batch_norm" or an "activation_norm" of vectors [size]."""
-    layer: Any
-    if kind == "batch_norm":
-        layer = RunningMoments(size, dtype=dtype, name=name)
-    else:
-        layer = AffineParameters((size,), dtype=dtype, name=name)
-    layer.build(None)
-    return layer
-
-
-def norm_step(layer: Any, *, training: bool, fit: Fit) -> bijectors.OnePassBijector:
-    """The bijector of a `norm_layer`."""
-    if isinstance(layer, RunningMoments):
-        return batch_norm_bijector(layer, (layer.num_channels,), training=training, fit=fit)
-    return activation_norm_bijector(layer, layer.shape, fit=fit)

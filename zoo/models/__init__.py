@@ -34,6 +34,7 @@ FAMILIES = {
     "coupling_vae": "zoo.models.latent.flow_posteriors:CouplingVAE",
     "nsf": "zoo.models.flows.nsf:NSF",
     "nsf_coupling": "zoo.models.flows.nsf:NSFCoupling",
+    "nsf_patches": "zoo.models.flows.patch_nsf:NSFPatches",
     "wavenet": "zoo.models.audio.wavenet:WaveNet",
     "parallel_wavenet": "zoo.models.audio.parallel_wavenet:ParallelWaveNet",
 }

@@ -16,20 +16,22 @@ is the stabler loss. To it come, each with a weight, 0 to leave it out:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
-from zoo.core.recipe import Distillation
+from zoo.core.objective import Distillation
 from zoo.errors import ConfigError
 from zoo.objectives import perceptual
+from zoo.objectives.base import Objective
 from zoo.ops import audio_losses
 from zoo.ops.noise import replica_seed
 
 __all__ = ["DistillationLoss"]
 
 
-class DistillationLoss:
+class DistillationLoss(Objective):
     """The loss of a student against a frozen teacher, in nats a clip.
 
     settings: the terms and their weights.   teacher: a `WaveNet` of 16-bit samples.
@@ -58,24 +60,48 @@ class DistillationLoss:
                 f"{teacher.config.output!r}. Use divergence='sampled'."
             )
 
-    def initialize(self, student: Any) -> bool:
-        """Gives a fresh student the conditioner of its teacher; False where they differ in size.
+    @classmethod
+    def of(
+        cls, settings: Distillation, model: Any, *, load: Callable[[str], Any], **unused: Any
+    ) -> DistillationLoss:
+        """With the published teacher. Raises ConfigError where their clips' lengths differ."""
+        del unused
+        teacher = load(settings.teacher)
+        durations = [getattr(m.config, "num_durations", 0) for m in (teacher, model)]
+        if durations[0] != durations[1]:
+            raise ConfigError(
+                f"num_durations of {teacher.name} and {model.name} must be the same; "
+                f"got {durations}."
+            )
+        return cls(settings, teacher)
 
-        What a word is made of when, the teacher has learned; the student's networks need only
-        learn to say it.
+    def start(self, model: Any) -> None:
+        """Gives a fresh student the conditioner of its teacher, unless they differ in size.
+
+        The teacher has learned what a word is made of when; the student's networks need only learn
+        to say it.
         """
-        if student.conditioner is None or self.teacher.conditioner is None:
-            return False
-        fresh, learned = student.conditioner.weights, self.teacher.conditioner.weights
+        if model.conditioner is None or self.teacher.conditioner is None:
+            return
+        fresh, learned = model.conditioner.weights, self.teacher.conditioner.weights
         if [(w.name, w.shape) for w in fresh] != [(w.name, w.shape) for w in learned]:
-            return False
+            return
         for target, value in zip(fresh, learned, strict=True):
             target.assign(tf.cast(value, target.dtype))
-        return True
 
-    def __call__(self, student: Any, x: Any, context: Any, seed: Any) -> Any:
+    def __call__(
+        self,
+        model: Any,
+        x: Any,
+        context: Any,
+        seed: Any,
+        *,
+        step: Any = None,
+        training: bool = False,
+    ) -> Any:
         """Loss [batch]. x: real clips int16 [batch, T] of the labels.   seed: int32 [2]."""
-        return tf.add_n(list(self.terms(student, x, context, seed).values()))
+        del step, training  # a student has neither dropout nor batch moments
+        return tf.add_n(list(self.terms(model, x, context, seed).values()))
 
     def terms(self, student: Any, x: Any, context: Any, seed: Any) -> dict[str, Any]:
         """Every term with its weight applied: {name: [batch] nats}."""

@@ -9,18 +9,13 @@ import tensorflow as tf
 __all__ = ["logistic_log_prob", "soft_clip"]
 
 
-def soft_clip(x: Any, limit: float, negative_limit: float | None = None) -> Any:
+def soft_clip(x: Any, limit: float) -> Any:
     """limit * tanh(x / limit): the identity near 0, never beyond +-limit.
-
-    negative_limit: the limit of negative x, where it is another.
 
     A log-scale that passes through it keeps exp(log_scale) within float32 whatever the network
     says.
     """
-    clipped = limit * tf.tanh(x / limit)
-    if negative_limit is None:
-        return clipped
-    return tf.where(x < 0.0, negative_limit * tf.tanh(x / negative_limit), clipped)
+    return limit * tf.tanh(x / limit)
 
 
 def logistic_log_prob(z: Any) -> Any:

@@ -18,7 +18,6 @@ from zoo.errors import InvalidInputError
 
 __all__ = [
     "GENERATORS",
-    "NUM_POSITIONS",
     "all_symmetries",
     "patches_of_rows",
     "rows_of_patches",
@@ -41,9 +40,6 @@ GENERATORS: tuple[Callable[[Any], Any], ...] = (
     _upside_down,
     _mirrored,
 )
-
-# Those of the last generator but one alone, of the last two, of all three.
-NUM_POSITIONS = (2, 4, 8)
 
 
 def side_of_rows(size: int) -> int:

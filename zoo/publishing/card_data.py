@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zoo.core.recipe import Target
 from zoo.publishing.checkpoint import SAMPLES_FILE, SOUND_FILE, Checkpoint
 from zoo.registry.datasets import about
 
@@ -28,7 +29,8 @@ TARGET = (
 
 def target(checkpoint: Checkpoint) -> str:
     """The density that the model was fitted to, in place of rows."""
-    return "## Target\n\n" + TARGET.format(energy=checkpoint.entry.recipe.energy)
+    data = checkpoint.entry.recipe.data
+    return "## Target\n\n" + TARGET.format(energy=data.energy) if isinstance(data, Target) else ""
 
 
 def data(checkpoint: Checkpoint) -> str:
@@ -41,23 +43,23 @@ def data(checkpoint: Checkpoint) -> str:
 
 def _splits(checkpoint: Checkpoint) -> str:
     dataset = checkpoint.dataset
-    more = dataset.get("more_train")
-    also = f" and on `{more}:{dataset['version']}`" if more else ""
+    more = dataset.more_train
+    also = f" and on `{more}:{dataset.version}`" if more else ""
     return (
-        f"TFDS `{dataset['name']}:{dataset['version']}`: training on `{dataset['train']}`{also}, "
-        f"model selection on `{dataset['validation']}`, figures from `{dataset['test']}`."
+        f"TFDS `{dataset.name}:{dataset.version}`: training on `{dataset.train}`{also}, "
+        f"model selection on `{dataset.validation}`, figures from `{dataset.test}`."
     )
 
 
 def _binary(checkpoint: Checkpoint) -> str:
-    if checkpoint.entry.recipe.dynamic_binarization:
+    if checkpoint.entry.recipe.training.binarises:
         return "Pixels are drawn anew at every step, 1 with the probability of the grey level."
     return "Pixels are 0 and 1 as the dataset stores them: the static binarisation."
 
 
 def _as_stored(checkpoint: Checkpoint) -> str:
     """The dataset's own policy, else the model's preprocessing."""
-    if policy := about(checkpoint.dataset["name"]).policy:
+    if policy := about(checkpoint.dataset.name).policy:
         return policy.format(size=checkpoint.values["event_shape"][0])
     values, steps = checkpoint.preprocessing, []
     if values.get("num_levels"):
@@ -88,7 +90,7 @@ def samples(checkpoint: Checkpoint) -> str:
     picture = f"## Samples\n\n![Samples of {checkpoint.name}]({SAMPLES_FILE})"
     if not (checkpoint.folder / SOUND_FILE).is_file():
         return picture
-    shown = about(checkpoint.dataset["name"]).shown or "holds the clips of the picture's last row."
+    shown = about(checkpoint.dataset.name).shown or "holds the clips of the picture's last row."
     return f"{picture}\n\n[{SOUND_FILE}]({SOUND_FILE}) {shown}"
 
 
@@ -120,7 +122,7 @@ def limits(checkpoint: Checkpoint) -> str:
 
 def licences(checkpoint: Checkpoint) -> str:
     """Of the code, the weights and the data."""
-    entry, dataset = checkpoint.entry, checkpoint.dataset["name"]
+    entry, dataset = checkpoint.entry, checkpoint.dataset.name
     return (
         "## Licences\n\n"
         f"- Code: {entry.licence}\n- Weights: {entry.weights_licence}\n"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zoo import registry
-from zoo.core import recipe as recipes
+from zoo.core import recipe_json
 from zoo.publishing.checkpoint import Checkpoint
 from zoo.store.folder import CONFIG_FILE
 from zoo.store.hashes import sha256_of
@@ -18,7 +18,8 @@ from zoo.store.weights import WEIGHTS_FILE
 __all__ = ["by_hand", "checksums", "training"]
 
 WATTS_A_CORE = 15.0  # an assumption: a share of a server processor under load
-NO_SETTINGS = ("family", "notes", "paper")  # of a recipe, beside its config and its data
+NO_SETTINGS = ("family", "notes", "paper", "format", "after")  # of a recipe: told elsewhere
+ELSEWHERE = ("config", "dataset", "data.", "after.")  # prefixes of the same
 
 
 def by_hand(checkpoint: Checkpoint) -> str:
@@ -45,7 +46,7 @@ def training(checkpoint: Checkpoint) -> str:
     rows = [
         f"| {key} | {_plain(value)} |"
         for key, value in _flat(recipe)
-        if not key.startswith(("config", "dataset")) and key not in NO_SETTINGS
+        if not key.startswith(ELSEWHERE) and key not in NO_SETTINGS
     ]
     parts = [
         "## Training",
@@ -82,17 +83,17 @@ def _commands(checkpoint: Checkpoint) -> list[str]:
     name, trained = checkpoint.name, checkpoint.trained_as
     if not trained:
         code = (
-            "import json\n\nfrom zoo import training\nfrom zoo.core import recipe\n\n"
+            "import json\n\nfrom zoo import training\nfrom zoo.core import recipe_json\n\n"
             'values = json.load(open("recipe.json"))  # beside this card\n'
-            f'training.train(recipe.from_dict(values), "runs/{name}")'
+            f'training.train(recipe_json.from_dict(values), "runs/{name}")'
         )
         return [
             "Train and evaluate it again:",
             f"```python\n{code}\n```",
             f"```sh\nzoo evaluate runs/{name}\n```",
         ]
-    registered = recipes.to_dict(registry.get(trained).recipe)
-    changes = _changes(registered, recipes.to_dict(recipes.from_dict(checkpoint.recipe)))
+    registered = recipe_json.to_dict(registry.get(trained).recipe)
+    changes = _changes(registered, recipe_json.to_dict(recipe_json.from_dict(checkpoint.recipe)))
     overrides = [f"--set {shlex.quote(f'{path}={value}')}" for path, value in changes]
     train = " ".join([f"zoo train {trained}", *overrides])
     if not checkpoint.named:
@@ -144,5 +145,5 @@ def _changes(registered: Mapping[str, Any], used: Mapping[str, Any]) -> list[tup
     return [
         (path, json.dumps(value, separators=(",", ":")))
         for path, value in _flat(used)
-        if before.get(path, ...) != value and path not in ("notes", "paper")
+        if before.get(path, ...) != value and path not in NO_SETTINGS and path[:6] != "after."
     ]

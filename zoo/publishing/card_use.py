@@ -24,7 +24,7 @@ def use(checkpoint: Checkpoint) -> str:
 
 def _scores(checkpoint: Checkpoint) -> tuple[list[str], list[str]]:
     """What is imported, and the lines that get rows and score them."""
-    dataset, conditional = checkpoint.dataset["name"], "conditional" in checkpoint.have
+    dataset, conditional = checkpoint.dataset.name, "conditional" in checkpoint.have
     levels = checkpoint.preprocessing.get("num_levels", 0)
     method = "bits_per_dim" if levels else "log_prob"
     unit = "bits/dim" if levels else "nats"
@@ -51,7 +51,7 @@ def _more(checkpoint: Checkpoint) -> list[str]:
 
 
 def _spoken(checkpoint: Checkpoint) -> list[str]:
-    known = about(checkpoint.dataset["name"])
+    known = about(checkpoint.dataset.name)
     context = f", context={known.contexts}" if known.contexts else _context(checkpoint)
     lines = [f"clips = model.sample(2, seed=1{context})  # {known.meaning}int16"]
     if "Steps" in checkpoint.have:

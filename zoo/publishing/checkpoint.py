@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo import registry
-from zoo.core import recipe as recipes
+from zoo.core import recipe_json
+from zoo.core.recipe import Rows
 from zoo.evaluation import needs
 from zoo.models import model_class
 from zoo.store.files import read_json
@@ -69,10 +70,10 @@ class Checkpoint:
         """The config's preprocessing; {} for a family without."""
         return self.values.get("preprocessing", {})
 
-    @property
-    def dataset(self) -> Mapping[str, Any]:
-        """The dataset that the recipe names, as stored."""
-        return (self.recipe or recipes.to_dict(self.entry.recipe))["dataset"]
+    @cached_property
+    def dataset(self) -> Rows:
+        """The dataset that the recipe names."""
+        return (recipe_json.from_dict(self.recipe) if self.recipe else self.entry.recipe).dataset
 
     @property
     def trained_as(self) -> str:
@@ -145,7 +146,7 @@ def entry_of_run(name: str, run: Path, *, licence: str) -> registry.Entry:
     A run of a registered family's recipe keeps that one's paper, metrics and, where the model is
     the same, its description.   licence: of the weights.
     """
-    recipe = recipes.from_dict(read_json(run / RECIPE_FILE))
+    recipe = recipe_json.from_dict(read_json(run / RECIPE_FILE))
     trained = registry.ENTRIES.get(read_optional(run / RUN_FILE).get("name", ""))
     if trained is None or trained.family != recipe.family:
         return registry.Entry(

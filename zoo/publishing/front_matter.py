@@ -14,7 +14,7 @@ __all__ = ["front_matter", "to_yaml"]
 
 def front_matter(checkpoint: Checkpoint) -> dict[str, Any]:
     """The head's values."""
-    entry, dataset = checkpoint.entry, checkpoint.dataset["name"]
+    entry, dataset = checkpoint.entry, checkpoint.dataset.name
     measured = checkpoint.metrics.get("metrics", {})
     tags = ["normalizing-flows", "density-estimation", "tensorflow-probability", entry.family]
     matter: dict[str, Any] = {

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zoo import loading, registry
-from zoo.core import recipe as recipes
+from zoo.core import recipe_json
 from zoo.errors import PublishError
 from zoo.evaluation import evaluating, golden
 from zoo.models import build
@@ -166,7 +166,7 @@ def store(job: Release) -> None:
         config = read_config(job.run)
         model = build(config["family"], config["config"], name=job.entry.name)
         load_weights(model, job.run / WEIGHTS_FILE)
-        recipe = recipes.from_dict(read_json(job.run / RECIPE_FILE))
+        recipe = recipe_json.from_dict(read_json(job.run / RECIPE_FILE))
         save_checkpoint(
             job.folder,
             model,

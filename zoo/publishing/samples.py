@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from zoo import loading
-from zoo.core.recipe import Recipe
+from zoo.core.recipe import Distillation, Recipe
 from zoo.data import sources
 from zoo.media import pictures
 from zoo.media.audio import write_audio
@@ -69,7 +69,7 @@ def _write_sound(folder: Path, model: Any, recipe: Recipe) -> None:
     test = sources.load_arrays(recipe.dataset, "test")
     shown = _shown_rows(test.context, getattr(model.config, "context_factors", ()))
     context = None if test.context is None else test.context[shown]
-    teacher = recipe.distillation.teacher if recipe.distillation is not None else ""
+    teacher = recipe.objective.teacher if isinstance(recipe.objective, Distillation) else ""
     models = [loading.load(teacher), model] if teacher else [model]
     drawn = [np.asarray(m.sample(len(shown), seed=SEED, context=context)) for m in models]
     write_audio(folder / "samples.wav", drawn[-1], model.data.rate)

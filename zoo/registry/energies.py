@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from typing import Any
 
-from zoo.core.recipe import Dataset, Optimizer, Recipe
+from zoo.core.recipe import SGD, Optimizer, Recipe, ReverseKL, Rows, Target, variant
 from zoo.registry.entry import Entry
 
 __all__ = ["ENTRIES"]
@@ -14,21 +14,28 @@ __all__ = ["ENTRIES"]
 PLANAR_U1 = Recipe(
     family="planar",
     config={"event_shape": [2], "num_layers": 32, "base_scale": 2.0},
-    dataset=Dataset(
-        name="energy_u1",
-        version="1.0.0",
-        train="train",
-        validation="validation",
-        test="test",
-        feature="points",
+    data=Target(
+        energy="u1",
+        draws=Rows(
+            name="energy_u1",
+            version="1.0.0",
+            train="train",
+            validation="validation",
+            test="test",
+            feature="points",
+        ),
     ),
-    energy="u1",
-    optimizer=Optimizer(learning_rate=5e-3, clip_norm=10.0, warmup_steps=200, schedule="cosine"),
-    batch_size=500,
-    max_epochs=100,
-    validate_every=1000,
-    ema_decay=0.999,
-    jit_compile=True,
+    objective=ReverseKL(),
+    training=SGD(
+        optimizer=Optimizer(
+            learning_rate=5e-3, clip_norm=10.0, warmup_steps=200, schedule="cosine"
+        ),
+        batch_size=500,
+        max_epochs=100,
+        validate_every=1000,
+        ema_decay=0.999,
+        jit_compile=True,
+    ),
     paper="arXiv:1505.05770, Sec. 6.1",
     notes="K = 32 layers of the paper's figure 3; the base's scale is learnt.",
 )
@@ -39,18 +46,16 @@ BASE_SCALES = {"u1": 2.0, "u2": 4.0, "u3": 4.0, "u4": 4.0}
 
 def _recipe(family: str, energy: str, **config: Any) -> Recipe:
     """The recipe of planar_u1 for another family or energy."""
-    return dataclasses.replace(
+    return variant(
         PLANAR_U1,
         family=family,
         config={"event_shape": [2], **config},
-        dataset=dataclasses.replace(PLANAR_U1.dataset, name=f"energy_{energy}"),
-        energy=energy,
-        annealing="joint",
-        annealing_steps=10_000,
-        notes=(
-            "The base's scale is learnt; the energy is annealed as in Eq. 20, so that the flow "
-            "does not settle on a part of the density."
+        data=Target(
+            energy=energy, draws=dataclasses.replace(PLANAR_U1.dataset, name=f"energy_{energy}")
         ),
+        objective=ReverseKL(annealing_steps=10_000),
+        notes="The base's scale is learnt; the energy is annealed as in Eq. 20, so that the flow "
+        "does not settle on a part of the density.",
     )
 
 
@@ -69,8 +74,8 @@ def _planar(energy: str) -> Entry:
         recipe = _recipe("planar", energy, num_layers=32, base_scale=BASE_SCALES[energy])
     if energy == "u4":
         # At a rate of 5e-3, with seed 0, the divergence ended at 0.28 nats.
-        fast = dataclasses.replace(recipe.optimizer, learning_rate=1e-2)
-        recipe = dataclasses.replace(recipe, optimizer=fast, seed=1)
+        fast = dataclasses.replace(recipe.training.optimizer, learning_rate=1e-2)
+        recipe = variant(recipe, optimizer=fast, seed=1)
     return _entry(
         name=f"planar_{energy}",
         family="planar",

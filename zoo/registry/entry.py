@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from zoo.core.recipe import Dataset, Recipe
+from zoo.core.recipe import Recipe, Rows
 
 __all__ = [
     "BINARIZED_MNIST",
@@ -48,23 +48,23 @@ class Entry:
     weights_licence: str = "Apache-2.0"
 
 
-MNIST = Dataset(
+MNIST = Rows(
     name="mnist", version="3.0.1", train="train[:50000]", validation="train[50000:]", test="test"
 )
-BINARIZED_MNIST = Dataset(
+BINARIZED_MNIST = Rows(
     name="binarized_mnist", version="1.0.0", train="train", validation="validation", test="test"
 )
-CIFAR10 = Dataset(
+CIFAR10 = Rows(
     name="cifar10", version="3.0.2", train="train[:45000]", validation="train[45000:]", test="test"
 )
-SVHN = Dataset(
+SVHN = Rows(
     name="svhn_cropped",
     version="3.1.0",
     train="train[:65000]",
     validation="train[65000:]",
     test="test",
 )
-MAGIC = Dataset(
+MAGIC = Rows(
     name="magic",
     version="1.0.0",
     train="train",
@@ -76,7 +76,7 @@ BSDS300, POWER, GAS, HEPMASS, MINIBOONE = (
     dataclasses.replace(MAGIC, name=name)
     for name in ("bsds300", "power", "gas", "hepmass", "miniboone")
 )
-SPOKEN_DIGIT = Dataset(
+SPOKEN_DIGIT = Rows(
     name="spoken_digit",
     version="1.0.9",
     train="recordings[7:]",
@@ -85,7 +85,7 @@ SPOKEN_DIGIT = Dataset(
     feature="audio",
     context="digit_speaker",
 )
-LJSPEECH = Dataset(
+LJSPEECH = Rows(
     name="ljspeech",
     version="1.1.1",
     train="train[1000:]",

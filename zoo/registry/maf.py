@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from zoo.core.recipe import Dataset, Optimizer, Recipe
+from zoo.core.recipe import SGD, Flips, Optimizer, PatchSymmetries, Recipe, Rows, variant
 from zoo.registry.entry import (
     BSDS300,
     CIFAR10,
@@ -30,18 +30,20 @@ MAF_MNIST_PAPER = Recipe(
         "activation": "relu",
         "normalization": "batch_norm",
     },
-    dataset=MNIST,
-    optimizer=Optimizer(learning_rate=1e-4),
-    batch_size=100,
-    max_epochs=1000,
-    patience=30,
-    l2=1e-6,
-    initialization_rows=5000,
+    data=MNIST,
+    training=SGD(
+        optimizer=Optimizer(learning_rate=1e-4),
+        batch_size=100,
+        max_epochs=1000,
+        patience=30,
+        l2=1e-6,
+        initialization_rows=5000,
+    ),
     paper="arXiv:1705.07057, Appendix B",
     notes="The paper stops after 30 epochs without improvement and sets no limit.",
 )
 
-MAF_MNIST = dataclasses.replace(
+MAF_MNIST = variant(
     MAF_MNIST_PAPER,
     optimizer=Optimizer(learning_rate=5e-4, clip_norm=1000.0, warmup_steps=200, schedule="cosine"),
     batch_size=200,
@@ -62,38 +64,44 @@ MAF_MAGIC = Recipe(
         "activation": "silu",
         "normalization": "activation_norm",
     },
-    dataset=MAGIC,
-    optimizer=Optimizer(
-        learning_rate=2e-3, weight_decay=0.01, clip_norm=20.0, warmup_steps=50, schedule="cosine"
+    data=MAGIC,
+    training=SGD(
+        optimizer=Optimizer(
+            learning_rate=2e-3,
+            weight_decay=0.01,
+            clip_norm=20.0,
+            warmup_steps=50,
+            schedule="cosine",
+        ),
+        batch_size=256,
+        max_epochs=24,
+        ema_decay=0.99,
+        jit_compile=True,
+        initialization_rows=4096,
     ),
-    batch_size=256,
-    max_epochs=24,
-    ema_decay=0.99,
-    jit_compile=True,
-    initialization_rows=4096,
     paper="arXiv:1705.07057",
 )
 
 # Images in logit space, with the paper's variants of the model.
 
-MAF_COND_MNIST = dataclasses.replace(
+MAF_COND_MNIST = variant(
     MAF_MNIST,
     config={**MAF_MNIST.config, "context_size": 10},
-    dataset=dataclasses.replace(MNIST, context="label"),
+    data=dataclasses.replace(MNIST, context="label"),
 )
 MAF_MOG_MNIST = dataclasses.replace(MAF_MNIST, config={**MAF_MNIST.config, "num_components": 10})
-MAF_CIFAR_PAPER = dataclasses.replace(
+MAF_CIFAR_PAPER = variant(
     MAF_MNIST_PAPER,
     config={
         **MAF_MNIST_PAPER.config,
         "event_shape": [32, 32, 3],
         "preprocessing": {"num_levels": 256, "transform": "logit", "alpha": 0.05},
     },
-    dataset=CIFAR10,
-    horizontal_flips=True,
+    data=CIFAR10,
+    augment=(Flips(),),
     notes="The paper tries 1024 and 2048 units and keeps what validates best; these are 1024.",
 )
-MAF_CIFAR = dataclasses.replace(
+MAF_CIFAR = variant(
     MAF_CIFAR_PAPER,
     config={
         **MAF_CIFAR_PAPER.config,
@@ -117,7 +125,7 @@ MAF_CIFAR = dataclasses.replace(
 # Tables: rows stored in the paper's space.
 
 
-def _table_paper(dataset: Dataset, columns: int, units: int, **changes: object) -> Recipe:
+def _table_paper(dataset: Rows, columns: int, units: int, **changes: object) -> Recipe:
     """MAF(5) by the paper's recipe; two hidden layers, where it tries one and two."""
     activation = "tanh" if dataset.name == "gas" else "relu"
     recipe = Recipe(
@@ -129,13 +137,15 @@ def _table_paper(dataset: Dataset, columns: int, units: int, **changes: object) 
             "activation": activation,
             "normalization": "batch_norm",
         },
-        dataset=dataset,
-        optimizer=Optimizer(learning_rate=1e-4),
-        batch_size=100,
-        max_epochs=1000,
-        patience=30,
-        l2=1e-6,
-        initialization_rows=5000,
+        data=dataset,
+        training=SGD(
+            optimizer=Optimizer(learning_rate=1e-4),
+            batch_size=100,
+            max_epochs=1000,
+            patience=30,
+            l2=1e-6,
+            initialization_rows=5000,
+        ),
         paper="arXiv:1705.07057, Appendix B",
         notes="The paper stops after 30 epochs without improvement and sets no limit.",
     )
@@ -147,7 +157,7 @@ MAF_GAS = _table_paper(GAS, 8, 100)
 MAF_HEPMASS = _table_paper(HEPMASS, 21, 512)
 MAF_MINIBOONE = _table_paper(MINIBOONE, 43, 512)
 MAF_BSDS300_PAPER = _table_paper(BSDS300, 63, 512)
-MADE_BSDS300 = dataclasses.replace(
+MADE_BSDS300 = variant(
     MAF_BSDS300_PAPER,
     family="made",
     config={
@@ -167,7 +177,7 @@ MADE_BSDS300 = dataclasses.replace(
     jit_compile=True,
     notes="A higher rate on a cosine, averaged weights, larger batches: 8 epochs on 2 CPU cores.",
 )
-MAF_BSDS300_BASE = dataclasses.replace(
+MAF_BSDS300_BASE = variant(
     MADE_BSDS300,
     family="maf",
     config={
@@ -178,26 +188,26 @@ MAF_BSDS300_BASE = dataclasses.replace(
     },
     optimizer=Optimizer(learning_rate=5e-3, clip_norm=100.0, warmup_steps=500, schedule="cosine"),
     max_epochs=24,
-    patch_symmetries=True,
+    augment=(PatchSymmetries(),),
     notes="Whitened rows, turned and mirrored; a high rate on a cosine, averaged weights.",
 )
-MAF_BSDS300 = dataclasses.replace(
+MAF_BSDS300 = variant(
     MAF_BSDS300_BASE,
-    start="maf_bsds300_base",
+    after=MAF_BSDS300_BASE,
     optimizer=Optimizer(learning_rate=1e-3, clip_norm=100.0, warmup_steps=500, schedule="cosine"),
     max_epochs=16,
-    notes="From the weights of maf_bsds300_base on, at a fifth of its rate.",
+    notes="From the run before on, at a fifth of its rate.",
 )
 MAF_MOG_BSDS300_BASE = dataclasses.replace(
     MAF_BSDS300_BASE, config={**MAF_BSDS300_BASE.config, "num_components": 10}
 )
-MAF_MOG_BSDS300 = dataclasses.replace(
+MAF_MOG_BSDS300 = variant(
     MAF_MOG_BSDS300_BASE,
     config={**MAF_MOG_BSDS300_BASE.config, "activation": "swish4"},
-    start="maf_mog_bsds300_base",
-    optimizer=dataclasses.replace(MAF_MOG_BSDS300_BASE.optimizer, learning_rate=4e-3),
+    after=MAF_MOG_BSDS300_BASE,
+    optimizer=dataclasses.replace(MAF_MOG_BSDS300_BASE.training.optimizer, learning_rate=4e-3),
     max_epochs=34,
-    notes="From the weights of maf_mog_bsds300_base on, with a smooth activation for its ReLU.",
+    notes="From the run before on, with a smooth activation for its ReLU.",
 )
 
 _entry = functools.partial(
@@ -307,14 +317,6 @@ ENTRIES = (
         limitations=PATCHES,
     ),
     _bsds_entry(
-        name="maf_bsds300_base",
-        title="MAF(5) on BSDS300, its first 24 epochs",
-        recipe=MAF_BSDS300_BASE,
-        paper_value=155.69,
-        description="Where maf_bsds300 starts: the same model at a higher rate.",
-        limitations="maf_bsds300 is the model to use.",
-    ),
-    _bsds_entry(
         name="maf_bsds300_paper",
         title="MAF(5) on BSDS300, the paper's recipe",
         recipe=MAF_BSDS300_PAPER,
@@ -329,14 +331,6 @@ ENTRIES = (
         paper_value=156.36,
         description="MAF(5) of 512 x 2 units whose base is a MADE with mixtures of 10 Gaussians.",
         limitations=PATCHES,
-    ),
-    _bsds_entry(
-        name="maf_mog_bsds300_base",
-        title="MAF MoG(5) on BSDS300, its first 24 epochs",
-        recipe=MAF_MOG_BSDS300_BASE,
-        paper_value=156.36,
-        description="Where maf_mog_bsds300 starts: the same model with ReLU.",
-        limitations="maf_mog_bsds300 is the model to use.",
     ),
     *(
         _entry(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
-from zoo.core.recipe import Optimizer, Recipe
+from zoo.core.recipe import SGD, Optimizer, Recipe, variant
 from zoo.registry.entry import CIFAR10, MNIST, SVHN, Entry
 
 __all__ = ["ENTRIES"]
@@ -19,17 +18,18 @@ NICE_MNIST_PAPER = Recipe(
         "hidden_units": [1000] * 5,
         "base": "logistic",
     },
-    dataset=MNIST,
-    optimizer=Optimizer(learning_rate=1e-3, beta_1=0.9, beta_2=0.99, epsilon=1e-4),
-    batch_size=200,
-    max_epochs=1500,
-    paper="arXiv:1410.8516, Sec. 5.1",
-    notes=(
-        "The paper's beta2 = 0.01 is 1 - beta2 in today's convention. Its batch size is not stated."
+    data=MNIST,
+    training=SGD(
+        optimizer=Optimizer(learning_rate=1e-3, beta_1=0.9, beta_2=0.99, epsilon=1e-4),
+        batch_size=200,
+        max_epochs=1500,
     ),
+    paper="arXiv:1410.8516, Sec. 5.1",
+    notes="The paper's beta2 = 0.01 is 1 - beta2 in today's convention. "
+    "Its batch size is not stated.",
 )
 
-NICE_CIFAR_PAPER = dataclasses.replace(
+NICE_CIFAR_PAPER = variant(
     NICE_MNIST_PAPER,
     config={
         "event_shape": [32, 32, 3],
@@ -38,21 +38,21 @@ NICE_CIFAR_PAPER = dataclasses.replace(
         "hidden_units": [2000] * 4,
         "base": "logistic",
     },
-    dataset=CIFAR10,
+    data=CIFAR10,
     notes="ZCA is fitted to the training rows. Dequantised by U/128 on [-1, 1], as published.",
 )
 
-NICE_SVHN_PAPER = dataclasses.replace(
+NICE_SVHN_PAPER = variant(
     NICE_CIFAR_PAPER,
     config={
         **NICE_CIFAR_PAPER.config,
         "preprocessing": {"num_levels": 256, "transform": "unit", "whitening": "zca"},
     },
-    dataset=SVHN,
+    data=SVHN,
     notes="ZCA is fitted to the training rows.",
 )
 
-NICE_MNIST = dataclasses.replace(
+NICE_MNIST = variant(
     NICE_MNIST_PAPER,
     config={**NICE_MNIST_PAPER.config, "dropout": 0.1, "log_scale_factor": 20.0},
     optimizer=Optimizer(
@@ -67,10 +67,8 @@ NICE_MNIST = dataclasses.replace(
     ema_decay=0.999,
     conditioner_dtype="mixed_bfloat16",
     initialization_rows=5000,
-    notes=(
-        "Data-dependent start of the scaling, dropout, averaged weights and a cosine: "
-        "28 epochs for 1500."
-    ),
+    notes="Data-dependent start of the scaling, dropout, averaged weights and a cosine: "
+    "28 epochs for 1500.",
 )
 
 _entry = functools.partial(

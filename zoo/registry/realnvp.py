@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from zoo.core.recipe import Optimizer, Recipe
+from zoo.core.recipe import SGD, Flips, Optimizer, Recipe, variant
 from zoo.registry.entry import CIFAR10, MNIST, Entry
 from zoo.registry.maf import MAF_BSDS300_BASE, MAF_MAGIC, MAF_MNIST, PATCH_METRICS, PATCHES
 
@@ -29,21 +29,22 @@ REALNVP_CIFAR_PAPER = Recipe(
         "activation": "relu",
         "normalization": "batch_norm",
     },
-    dataset=CIFAR10,
-    optimizer=Optimizer(learning_rate=1e-3, clip_norm=100.0),
-    batch_size=64,
-    max_epochs=100,
-    l2=5e-5,
-    horizontal_flips=True,
-    initialization_rows=1000,
-    paper="arXiv:1605.08803, Sec. 4.1",
-    notes=(
-        "The paper states no training length; 100 epochs are those of a public re-implementation. "
-        "Batch norm between the couplings is evaluated with the moments of 1000 training rows."
+    data=CIFAR10,
+    training=SGD(
+        optimizer=Optimizer(learning_rate=1e-3, clip_norm=100.0),
+        batch_size=64,
+        max_epochs=100,
+        l2=5e-5,
+        initialization_rows=1000,
+        augment=(Flips(),),
     ),
+    paper="arXiv:1605.08803, Sec. 4.1",
+    notes="The paper states no training length; 100 epochs are those of a public "
+    "re-implementation. Batch norm between the couplings is evaluated with the moments of "
+    "1000 training rows.",
 )
 
-REALNVP_CIFAR_SMALL = dataclasses.replace(
+REALNVP_CIFAR_SMALL = variant(
     REALNVP_CIFAR_PAPER,
     config={
         **REALNVP_CIFAR_PAPER.config,
@@ -62,14 +63,12 @@ REALNVP_CIFAR_SMALL = dataclasses.replace(
     ema_decay=0.999,
     conditioner_dtype="mixed_bfloat16",
     initialization_rows=256,
-    notes=(
-        "Conditioners of 1 block on squeezed pixels, activation norm, small batches: for 2 CPU "
-        "cores. The published weights began with those of 5 epochs of this recipe at a rate of "
-        "1e-3 (1.2 hours); from fresh weights set max_epochs to 15."
-    ),
+    notes="Conditioners of 1 block on squeezed pixels, activation norm, small batches: for 2 CPU "
+    "cores. The published weights began with those of 5 epochs of this recipe at a rate of "
+    "1e-3 (1.2 hours); from fresh weights set max_epochs to 15.",
 )
 
-REALNVP_CIFAR = dataclasses.replace(
+REALNVP_CIFAR = variant(
     REALNVP_CIFAR_PAPER,
     config={
         **REALNVP_CIFAR_PAPER.config,
@@ -88,14 +87,12 @@ REALNVP_CIFAR = dataclasses.replace(
     validation_rows=2000,
     ema_decay=0.999,
     conditioner_dtype="mixed_bfloat16",
-    notes=(
-        "14 couplings with conditioners of 3 blocks in place of the paper's 10 with 8, activation "
-        "norm and no batch norm: half the work a step. Eight minutes on one NVIDIA H100, by "
-        "`--export-step` and tools/run_step.py."
-    ),
+    notes="14 couplings with conditioners of 3 blocks in place of the paper's 10 with 8, "
+    "activation norm and no batch norm: half the work a step. Eight minutes on one NVIDIA H100, by "
+    "`zoo step export` and tools/run_step.py.",
 )
 
-REALNVP_MNIST = dataclasses.replace(
+REALNVP_MNIST = variant(
     REALNVP_CIFAR_SMALL,
     config={
         **REALNVP_CIFAR_SMALL.config,
@@ -103,14 +100,12 @@ REALNVP_MNIST = dataclasses.replace(
         "preprocessing": {"num_levels": 256, "transform": "logit", "alpha": 1e-6},
         "filters": 24,
     },
-    dataset=MNIST,
-    horizontal_flips=False,
+    data=MNIST,
     optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0, warmup_steps=300, schedule="cosine"),
     max_epochs=3,
-    notes=(
-        "Conditioners of 1 block on squeezed pixels, activation norm, small batches: "
-        "for 2 CPU cores."
-    ),
+    augment=(),
+    notes="Conditioners of 1 block on squeezed pixels, activation norm, small batches: "
+    "for 2 CPU cores.",
     paper="arXiv:1605.08803; run on MNIST by arXiv:1810.01367",
 )
 
@@ -145,7 +140,7 @@ REALNVP_VEC_MNIST = dataclasses.replace(
     paper="arXiv:1605.08803; as run by arXiv:1705.07057",
 )
 
-REALNVP_BSDS300 = dataclasses.replace(
+REALNVP_BSDS300 = variant(
     MAF_BSDS300_BASE,
     family="realnvp",
     config={

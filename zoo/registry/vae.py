@@ -10,7 +10,7 @@ import dataclasses
 import functools
 from typing import Any
 
-from zoo.core.recipe import Optimizer, Recipe
+from zoo.core.recipe import SGD, Binarise, Default, NegativeELBO, Optimizer, Recipe, variant
 from zoo.registry.entry import BINARIZED_MNIST, MNIST, Entry
 
 __all__ = ["ENTRIES"]
@@ -27,18 +27,20 @@ VAE_MNIST_PAPER = Recipe(
         "filters": 32,
         "features": 256,
     },
-    dataset=BINARIZED_MNIST,
-    optimizer=Optimizer(learning_rate=5e-4, epsilon=1e-7, algorithm="adamax"),
-    batch_size=100,
-    max_epochs=2000,
-    patience=100,
-    annealing_steps=50_000,
-    conditioner_dtype="mixed_bfloat16",
+    data=BINARIZED_MNIST,
+    objective=NegativeELBO(annealing_steps=50_000),
+    training=SGD(
+        optimizer=Optimizer(learning_rate=5e-4, epsilon=1e-7, algorithm="adamax"),
+        batch_size=100,
+        max_epochs=2000,
+        patience=100,
+        conditioner_dtype="mixed_bfloat16",
+    ),
     paper="arXiv:1803.05649, Appendix A",
     notes="A linear warm-up of 100 epochs; the paper counts patience from its end.",
 )
 
-VAE_MNIST_BASE = dataclasses.replace(
+VAE_MNIST_BASE = variant(
     VAE_MNIST_PAPER,
     config={
         "event_shape": [28, 28, 1],
@@ -49,6 +51,7 @@ VAE_MNIST_BASE = dataclasses.replace(
         "num_blocks": 3,
         "features": 256,
     },
+    objective=NegativeELBO(annealing_steps=2500),
     optimizer=Optimizer(
         learning_rate=2e-3,
         clip_norm=200.0,
@@ -58,20 +61,19 @@ VAE_MNIST_BASE = dataclasses.replace(
     ),
     max_epochs=70,
     patience=0,
-    annealing_steps=2500,
     ema_decay=0.999,
     conditioner_dtype="float32",
     jit_compile=True,
     notes="Residual gated convolutions on patches of 4 x 4 pixels: a twentieth of the cost.",
 )
 
-VAE_MNIST = dataclasses.replace(
+VAE_MNIST = variant(
     VAE_MNIST_BASE,
-    start="vae_mnist_base",
+    after=VAE_MNIST_BASE,
+    objective=Default(),
     optimizer=Optimizer(learning_rate=5e-4, clip_norm=200.0, warmup_steps=200, schedule="cosine"),
     max_epochs=24,
-    annealing_steps=0,
-    notes="From the weights of vae_mnist_base on; the VAEs with flows start there as well.",
+    notes="From a half-trained VAE of the same networks on; those with flows start there as well.",
 )
 
 POSTERIORS: dict[str, dict[str, Any]] = {
@@ -105,9 +107,9 @@ def _with_posterior(recipe: Recipe, family: str, sizes: dict[str, Any]) -> Recip
 def _trained(family: str) -> Recipe:
     """The recipe of a posterior of the comparison."""
     recipe = _with_posterior(VAE_MNIST, family, POSTERIORS[family])
-    rate = RATES.get(family, recipe.optimizer.learning_rate)
-    optimizer = dataclasses.replace(recipe.optimizer, learning_rate=rate)
-    return dataclasses.replace(recipe, optimizer=optimizer)
+    rate = RATES.get(family, recipe.training.optimizer.learning_rate)
+    optimizer = dataclasses.replace(recipe.training.optimizer, learning_rate=rate)
+    return variant(recipe, optimizer=optimizer)
 
 
 TITLES = {
@@ -155,7 +157,7 @@ def _entry(
         Entry,
         name=name,
         family=family,
-        title=f"{TITLES[family]} on {'dynamic' if recipe.dynamic_binarization else 'binary'} MNIST",
+        title=f"{TITLES[family]} on {'dynamic' if recipe.training.binarises else 'binary'} MNIST",
         paper=paper,
         arxiv=arxiv,
         recipe=recipe,
@@ -163,7 +165,7 @@ def _entry(
         limitations=limitations,
         metrics=metrics,
     )
-    if recipe.dynamic_binarization or family not in FIGURES:
+    if recipe.training.binarises or family not in FIGURES:
         return entry()
     return entry(
         paper_metric="negative_elbo",
@@ -193,14 +195,6 @@ ENTRIES = (
     ),
     _entry(
         "vae",
-        "vae_mnist_base",
-        VAE_MNIST_BASE,
-        "Where the five VAEs of the comparison start: a diagonal posterior.",
-        "Half-trained; vae_mnist is the model to use.",
-        metrics=("negative_elbo", "active_units"),
-    ),
-    _entry(
-        "vae",
         "vae_mnist_paper",
         VAE_MNIST_PAPER,
         "The gated convolutional VAE of the Sylvester paper, as published. No published weights.",
@@ -220,10 +214,10 @@ ENTRIES = (
         _entry(
             family,
             f"{family}_mnist_dynamic",
-            dataclasses.replace(
+            variant(
                 _with_posterior(VAE_MNIST_BASE, family, POSTERIORS.get(family, {})),
-                dataset=MNIST,
-                dynamic_binarization=True,
+                data=MNIST,
+                augment=(Binarise(),),
             ),
             "Pixels binarised anew at every step, each 1 with its grey level's probability.",
             "No published weights; figures do not compare with those of the static split.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-from zoo.core.recipe import Distillation, Optimizer, Recipe
+from zoo.core.recipe import SGD, Distillation, Optimizer, Recipe, variant
 from zoo.registry.entry import LJSPEECH, SPOKEN_DIGIT, Entry
 
 __all__ = ["ENTRIES"]
@@ -28,14 +28,18 @@ WAVENET_DIGITS = Recipe(
         "position_frames": 34,
         "num_durations": 16,
     },
-    dataset=SPOKEN_DIGIT,
-    initialization_rows=2150,
-    optimizer=Optimizer(learning_rate=3e-3, clip_norm=3000.0, warmup_steps=200, schedule="cosine"),
-    batch_size=4,
-    max_epochs=24,
-    ema_decay=0.999,
-    jit_compile=True,
-    bucket_size=512,
+    data=SPOKEN_DIGIT,
+    training=SGD(
+        initialization_rows=2150,
+        optimizer=Optimizer(
+            learning_rate=3e-3, clip_norm=3000.0, warmup_steps=200, schedule="cosine"
+        ),
+        batch_size=4,
+        max_epochs=24,
+        ema_decay=0.999,
+        jit_compile=True,
+        bucket_size=512,
+    ),
     paper="arXiv:1609.03499",
     notes="Two stacks of dilations 1..512, a receptive field of 256 ms; for one CPU core.",
 )
@@ -44,12 +48,12 @@ WAVENET_DIGITS = Recipe(
 
 FOUR_SPEAKERS = tuple(label for label in range(50) if label % 5 != 4)
 FIFTH_SPEAKER = tuple(range(4, 50, 5))
-WAVENET_FOUR_SPEAKERS = dataclasses.replace(
-    WAVENET_DIGITS, dataset=dataclasses.replace(SPOKEN_DIGIT, labels=FOUR_SPEAKERS)
+WAVENET_FOUR_SPEAKERS = variant(
+    WAVENET_DIGITS, data=dataclasses.replace(SPOKEN_DIGIT, labels=FOUR_SPEAKERS)
 )
-WAVENET_FIFTH_SPEAKER = dataclasses.replace(
+WAVENET_FIFTH_SPEAKER = variant(
     WAVENET_DIGITS,
-    dataset=dataclasses.replace(SPOKEN_DIGIT, labels=FIFTH_SPEAKER),
+    data=dataclasses.replace(SPOKEN_DIGIT, labels=FIFTH_SPEAKER),
     start="wavenet_four_speakers",
     optimizer=Optimizer(learning_rate=1e-3, clip_norm=3000.0, warmup_steps=50, schedule="cosine"),
     max_epochs=10,
@@ -58,7 +62,7 @@ WAVENET_FIFTH_SPEAKER = dataclasses.replace(
     notes="From the weights of wavenet_four_speakers on: 430 clips of another voice.",
 )
 
-WAVENET_MOL_DIGITS = dataclasses.replace(
+WAVENET_MOL_DIGITS = variant(
     WAVENET_DIGITS,
     config={**WAVENET_DIGITS.config, "output": "logistic_mixture", "num_mixtures": 5},
     start="wavenet_digits",
@@ -82,21 +86,25 @@ PARALLEL_WAVENET_DIGITS = Recipe(
         "position_frames": 34,
         "num_durations": 16,
     },
-    dataset=SPOKEN_DIGIT,
-    initialization_rows=2150,
-    optimizer=Optimizer(learning_rate=2e-3, clip_norm=3000.0, warmup_steps=100, schedule="cosine"),
-    distillation=Distillation(
+    data=SPOKEN_DIGIT,
+    objective=Distillation(
         teacher="wavenet_mol_digits",
         num_samples=8,
         power=20.0,
         spectral=2.0,
         perceptual=10.0,
     ),
-    batch_size=4,
-    max_epochs=8,
-    ema_decay=0.999,
-    jit_compile=True,
-    bucket_size=2048,
+    training=SGD(
+        initialization_rows=2150,
+        optimizer=Optimizer(
+            learning_rate=2e-3, clip_norm=3000.0, warmup_steps=100, schedule="cosine"
+        ),
+        batch_size=4,
+        max_epochs=8,
+        ema_decay=0.999,
+        jit_compile=True,
+        bucket_size=2048,
+    ),
     paper="arXiv:1711.10433; a spectral term after arXiv:1807.07281, Sec. 3.3",
     notes="Four flows of ten layers, about 0.5 MFLOP a sample.",
 )
@@ -117,17 +125,17 @@ WAVENET_LJSPEECH = Recipe(
         "mel_bins": 80,
         "sample_rate": 22050,
     },
-    dataset=LJSPEECH,
-    optimizer=Optimizer(learning_rate=2e-4),
-    batch_size=32,
-    max_epochs=400,
-    ema_decay=0.9999,
-    jit_compile=True,
-    paper="arXiv:1711.10433, Sec. 5.1",
-    notes=(
-        "The teacher's 30 layers of filter size 3, 10 logistics, batch of 32 windows, rate and "
-        "averages, on LJ Speech at its own rate; the paper's corpus is not public."
+    data=LJSPEECH,
+    training=SGD(
+        optimizer=Optimizer(learning_rate=2e-4),
+        batch_size=32,
+        max_epochs=400,
+        ema_decay=0.9999,
+        jit_compile=True,
     ),
+    paper="arXiv:1711.10433, Sec. 5.1",
+    notes="The teacher's 30 layers of filter size 3, 10 logistics, batch of 32 windows, rate and "
+    "averages, on LJ Speech at its own rate; the paper's corpus is not public.",
 )
 
 MU_LAW_METRICS = (

@@ -13,7 +13,8 @@ import platform
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.core.recipe import Recipe, to_dict
+from zoo.core.recipe import Recipe
+from zoo.core.recipe_json import to_dict
 from zoo.errors import ConfigError, FormatError, WeightsMismatchError
 from zoo.store.files import read_json, write_json_atomic
 from zoo.store.weights import FORMAT_VERSION, WEIGHTS_FILE, check_version, save_weights

@@ -8,8 +8,8 @@ patches in all eight positions says so only nearly. The mixture of the eight doe
 Every g permutes pixels (log|det| 0), so that each p(g .) is a density, and so is their mean. A
 sample of q is a sample of p, turned by a symmetry drawn uniformly. By Jensen's inequality log q(x)
 is at least the mean of log p(g x) over g: on data with the symmetries q scores as well as p or
-better, on average. It takes eight passes, and has no latents. Flows made with `square_positions`
-have symmetries themselves, in one pass (`zoo.bijectors.symmetry`).
+better, on average. It takes eight passes, and has no latents. The family `nsf_patches`
+has symmetries itself, in one pass (`zoo.bijectors.symmetry`).
 """
 
 from __future__ import annotations

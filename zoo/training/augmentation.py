@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from zoo.core.training import Augmentation, Binarise, Flips, PatchSymmetries, Shifts
+from zoo.errors import ConfigError
 from zoo.ops import symmetries
-from zoo.ops.noise import hashed_draws
+from zoo.ops.noise import binarized, hashed_draws
 
-__all__ = ["patch_symmetries", "shifted_images"]
+__all__ = [
+    "augmented",
+    "check_augmentation",
+    "flipped_images",
+    "patch_symmetries",
+    "shifted_images",
+]
 
 
 def shifted_images(x: Any, limit: int, seed: Any) -> Any:
@@ -38,3 +47,50 @@ def patch_symmetries(x: Any, seed: Any) -> Any:
     applied = tf.unstack(hashed_draws(x, seed, tf.constant(0), 3) < 0.5, axis=1)
     patches = symmetries.turned(symmetries.patches_of_rows(x), applied)
     return symmetries.rows_of_patches(patches)
+
+
+def flipped_images(x: Any, uniform: Any) -> Any:
+    """Images [batch, height, width, channels], mirrored where uniform [batch, 1, 1, 1] < 1/2."""
+    return tf.where(uniform < 0.5, tf.reverse(x, [2]), x)
+
+
+def augmented(
+    x: Any, changes: Sequence[Augmentation], seed: Any, *, uniform: Callable[[Any, Any], Any]
+) -> Any:
+    """The rows of a batch after a recipe's random changes, in their order.
+
+    seed: int32 [2].   uniform: (x, seed) -> a number in [0, 1) for each image, [batch, 1, 1, 1].
+    """
+    for change in changes:
+        match change:
+            case Flips():
+                x = flipped_images(x, uniform(x, seed))
+            case Shifts(pixels=pixels):
+                x = shifted_images(x, pixels, seed)
+            case PatchSymmetries():
+                x = patch_symmetries(x, seed)
+            case Binarise():
+                x = binarized(x, seed)
+            case _:
+                raise ConfigError(f"No augmentation {change!r}.")
+    return x
+
+
+def check_augmentation(changes: Sequence[Augmentation], model: Any) -> None:
+    """Raises ConfigError for changes that rows of this model cannot undergo."""
+    config = model.config
+    shape = tuple(config.event_shape)
+    for change in changes:
+        if isinstance(change, Flips | Shifts) and len(shape) != 3:
+            raise ConfigError(f"{change.kind} is for images [h, w, c]; {model.name} has {shape}.")
+        if isinstance(change, PatchSymmetries) and (
+            len(shape) != 1 or not symmetries.side_of_rows(shape[0])
+        ):
+            raise ConfigError(
+                f"{change.kind} is for rows of side**2 - 1 pixels; {model.name} has {shape}."
+            )
+        if isinstance(change, Binarise) and config.preprocessing.num_levels != 2:
+            raise ConfigError(
+                f"{change.kind} is for models of binary images; {model.name}, of the family "
+                f"{model.family}, has {config.preprocessing.num_levels or 'no'} grey levels."
+            )

@@ -1,8 +1,8 @@
 """Where a training runs: one device, the devices of a machine, several machines, or a TPU.
 
-A strategy changes where a step is computed and nothing else: `recipe.batch_size` is the global
-batch, the learning rate is the recipe's, and the number of steps is the same. Each replica gets its
-n-th part of every batch.
+A strategy changes where a step is computed and nothing else: the recipe's `batch_size` is the
+global batch, the learning rate is the recipe's, and the number of steps is the same. Each replica
+gets its n-th part of every batch.
 
     one           this process and its first device, without tf.distribute
     mirrored      every GPU of this machine, or `replicas` of its devices

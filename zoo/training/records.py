@@ -10,10 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.store.files import write_json_atomic, write_text_atomic
+from zoo.store.files import read_json, write_json_atomic, write_text_atomic
 from zoo.store.folder import software_versions
 
-__all__ = ["HISTORY_FIELDS", "TrainingResult", "result_of", "write_history", "write_record"]
+__all__ = [
+    "ENDED",
+    "HISTORY_FIELDS",
+    "TrainingResult",
+    "ended_by",
+    "result_of",
+    "write_history",
+    "write_record",
+]
+
+RUN_FILE = "run.json"
+ENDED = ("finished", "early stopping")
+"""How a run ends that its recipe has nothing more to say to."""
 
 HISTORY_FIELDS = (
     "step",
@@ -86,7 +98,14 @@ def write_record(
         "train_hours": round(result.seconds / 3600.0, 3),
         "hardware": " and ".join(counters["hardware"]),
         "started_from": counters.get("started_from"),
+        "lineage": counters.get("lineage", []),
         "software": {**software_versions(), **(software or {})},
     }
-    write_json_atomic(folder / "run.json", record)
+    write_json_atomic(folder / RUN_FILE, record)
     return result
+
+
+def ended_by(folder: Path) -> str:
+    """The reason in a run's record; "" where there is none."""
+    path = folder / RUN_FILE
+    return str(read_json(path)["reason"]) if path.is_file() else ""

@@ -27,7 +27,7 @@ import tensorflow as tf
 
 from zoo.core.recipe import Recipe
 from zoo.errors import ConfigError, TrainingError
-from zoo.networks.normalization import RunningMoments
+from zoo.layers.norms import RunningMoments
 from zoo.ops.noise import replica_seed
 from zoo.training import devices
 from zoo.training.records import TrainingResult, result_of
@@ -117,7 +117,7 @@ class ReplicatedStep(TrainingStep):
         self._gradients_of = self._gradients
         if compiled_whole:
             self._compiled_update = self._update
-        elif recipe.jit_compile and not has_collectives(model):
+        elif recipe.training.jit_compile and not has_collectives(model):
             self._gradients_of = tf.function(self._gradients, jit_compile=True, autograph=False)
 
     def __call__(self, x: Any, context: Any, step: Any, stop: Any = (0.0, 0.0)) -> dict[str, Any]:
@@ -197,11 +197,11 @@ class ReplicatedRun(Run):
         kind = type(strategy).__name__.removesuffix("Strategy").lower()
         kind = "multi-worker" if self.multi_worker else kind
         self.hardware = f"{HARDWARE}, {replicas} replicas ({kind})"
-        if recipe.batch_size % replicas:
+        if recipe.training.batch_size % replicas:
             raise ConfigError(
-                f"The global batch is divided evenly: batch_size {recipe.batch_size} is no "
-                f"multiple of {replicas} replicas. Set batch_size to "
-                f"{-(-recipe.batch_size // replicas) * replicas}, or take other devices."
+                f"The global batch is divided evenly: batch_size {recipe.training.batch_size} is "
+                f"no multiple of {replicas} replicas. Set batch_size to "
+                f"{-(-recipe.training.batch_size // replicas) * replicas}, or take other devices."
             )
         with self._lost_workers():
             super().__init__(recipe, folder, name, **options)

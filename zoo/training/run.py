@@ -10,154 +10,39 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import filelock
 import keras
 import numpy as np
 import tensorflow as tf
 
 from zoo import loading
-from zoo.core.capabilities import Bijective
-from zoo.core.recipe import Recipe, to_dict
+from zoo.core.recipe import Recipe
+from zoo.core.recipe_json import to_dict
 from zoo.data import pipeline, sources
 from zoo.errors import (
-    ConfigError,
     DataError,
     MissingCheckpointError,
     NonFiniteLossError,
     TrainingError,
 )
-from zoo.models import build
-from zoo.objectives.likelihood import negative_log_likelihood
+from zoo.objectives.gradient import nats_of
 from zoo.ops.noise import binarized
-from zoo.ops.precision import float32_products
-from zoo.ops.symmetries import side_of_rows
 from zoo.ops.units import bits_per_dim_from_nats
 from zoo.store.files import write_json_atomic
 from zoo.store.folder import RECIPE_FILE, save_checkpoint
 from zoo.store.weights import load_weights
+from zoo.training.build import build_model, build_objective
+from zoo.training.culprit import report
 from zoo.training.records import TrainingResult, write_history, write_record
 from zoo.training.showcase import Showcase
 from zoo.training.signals import StopRequests
-from zoo.training.start import assign_shared, origin
+from zoo.training.start import assign_shared, lineage, origin
 from zoo.training.state import STATE_FILE, load_latest, save_state
 from zoo.training.step import TrainingStep
 
-__all__ = ["Run", "build_model", "train"]
+__all__ = ["Run"]
 
 SAVE_SECONDS = 180.0
 HARDWARE = f"{os.cpu_count()} CPU cores"
-
-
-def train(
-    recipe: Recipe,
-    out_dir: str | os.PathLike[str],
-    *,
-    name: str = "",
-    resume: bool = False,
-    max_seconds: float = math.inf,
-    initial_weights: str | os.PathLike[str] = "",
-    progress: Callable[[int, int, dict[str, float]], None] | None = None,
-    strategy: Any = None,
-) -> TrainingResult:
-    """Trains the recipe; the best weights so far are in `out_dir` at every moment.
-
-    Writes out_dir/config.json, recipe.json and model.weights.h5 (the averaged weights of the best
-    validation), history.csv, run.json, TensorBoard logs under logs/, and state.npz, the full state,
-    every few minutes and at the end; the state before it is kept, and taken (with a warning) where
-    the last one cannot be read. SIGTERM and SIGINT save the state and end the run.
-
-    resume: goes on from state.npz, whose recipe must be the same but for max_epochs and patience.
-    max_seconds: of this call; the state is saved when they are over.
-    initial_weights: a `.weights.h5` to start from, instead of a data-dependent initialisation.
-    progress: called after every step with (step, total steps, {"nats", ...}).
-    strategy: of `zoo.training.devices.create`; None for one device. A state that was saved under
-    one
-        strategy resumes under any other. Of several workers the chief alone writes; all read
-        `out_dir`, which they share.
-
-    Raises DataError (no data), TrainingError (a folder in use, or with a state and no `resume`; a
-    worker that is lost), MissingCheckpointError (`resume` without a state), NonFiniteLossError,
-    ConfigError (a batch that the replicas do not divide).
-    """
-    folder = Path(out_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    name = name or folder.name
-    options: dict[str, Any] = {"resume": resume, "initial_weights": initial_weights}
-    writes = strategy is None or strategy.extended.should_checkpoint  # else the chief does
-    try:
-        with filelock.FileLock(folder / ".lock", timeout=0) if writes else contextlib.nullcontext():
-            for unfinished in (
-                folder.glob(".*.tmp") if writes else ()
-            ):  # of writers that were killed
-                unfinished.unlink(missing_ok=True)
-            with float32_products(exact=recipe.conditioner_dtype != "tensorfloat32"):
-                if strategy is None:
-                    return Run(recipe, folder, name, **options).loop(max_seconds, progress)
-                from zoo.training.replicas import ReplicatedRun
-
-                return ReplicatedRun(strategy, recipe, folder, name, **options).loop(
-                    max_seconds, progress
-                )
-    except filelock.Timeout as error:
-        raise TrainingError(
-            f"Another training is writing to {folder}; give it another --out."
-        ) from error
-
-
-def build_model(recipe: Recipe, name: str) -> Any:
-    """The recipe's model with fresh weights, its conditioners in the recipe's precision."""
-    narrow = recipe.conditioner_dtype == "mixed_bfloat16"  # TF32 is a matter of the accelerator
-    policy = recipe.conditioner_dtype if narrow else ""
-    model = build(recipe.family, recipe.config, conditioner_dtype=policy, name=name)
-    annealed = recipe.annealing_steps and not recipe.energy
-    if (annealed or recipe.dynamic_binarization) and not hasattr(model, "elbo"):
-        raise ConfigError(
-            "dynamic_binarization is for VAEs, annealing_steps for them and for energies; "
-            f"{name} is of the family {recipe.family}."
-        )
-    _check_augmentation(recipe, name)
-    whitening = model.config.preprocessing.whitening
-    if recipe.conditioner_dtype == "tensorfloat32" and whitening in ("zca", "separable"):
-        raise ConfigError(
-            "TF32 would round the whitening's matrix products, too, which are part of the density: "
-            "set conditioner_dtype to float32 or mixed_bfloat16."
-        )
-    if (recipe.energy or recipe.distillation is not None) and hasattr(model, "elbo"):
-        raise ConfigError(f"Only flows are fitted to an energy or taught; {name} is a VAE.")
-    joint = annealed and recipe.annealing == "joint"
-    if joint and getattr(model.config, "free_bits", False):
-        raise ConfigError(
-            "free_bits bound a KL divergence; joint annealing has none. Leave out one of them."
-        )
-    if recipe.distillation is not None:
-        from zoo.objectives.distillation import DistillationLoss  # with the teacher's weights
-
-        teacher = loading.load(recipe.distillation.teacher)
-        durations = [getattr(m.config, "num_durations", 0) for m in (teacher, model)]
-        if durations[0] != durations[1]:
-            raise ConfigError(
-                f"num_durations of {teacher.name} and {name} must be the same; got {durations}."
-            )
-        model.learn_from(DistillationLoss(recipe.distillation, teacher))
-    if recipe.energy:
-        from zoo.objectives.reverse_kl import ReverseKL
-
-        model.learn_from(ReverseKL(recipe.energy))
-    if recipe.frozen:
-        model.freeze(recipe.frozen)
-    return model
-
-
-def _check_augmentation(recipe: Recipe, name: str) -> None:
-    shape = tuple(recipe.config["event_shape"])
-    if (recipe.horizontal_flips or recipe.shift_pixels) and len(shape) != 3:
-        raise ConfigError(
-            f"horizontal_flips and shift_pixels are for images [h, w, c]; {name} has {shape}."
-        )
-    if recipe.patch_symmetries and (len(shape) != 1 or not side_of_rows(shape[0])):
-        raise ConfigError(
-            f"patch_symmetries is for rows of side**2 - 1 pixels; {name} has {shape}."
-        )
 
 
 class Run:
@@ -174,9 +59,11 @@ class Run:
         name: str,
         *,
         resume: bool,
-        initial_weights: str | os.PathLike[str],
+        initial_weights: str | os.PathLike[str] = "",
+        before: Path | None = None,
     ) -> None:
-        self.recipe, self.folder, self.name = recipe, folder, name
+        """before: the folder of the finished run that this one goes on from."""
+        self.recipe, self.folder, self.name, self.before = recipe, folder, name, before
         state = folder / STATE_FILE
         if resume and not state.exists():
             raise MissingCheckpointError(
@@ -189,18 +76,21 @@ class Run:
         self.train_rows = sources.load_arrays(recipe.dataset, "train")
         self.validation_rows = sources.load_arrays(recipe.dataset, "validation")
         self.validation_rows = self.validation_rows.take(
-            recipe.validation_rows or self.validation_rows.rows
+            recipe.training.validation_rows or self.validation_rows.rows
         )
-        self.steps_per_epoch = pipeline.steps_per_epoch(self.train_rows.rows, recipe.batch_size)
+        self.steps_per_epoch = pipeline.steps_per_epoch(
+            self.train_rows.rows, recipe.training.batch_size
+        )
         if not self.steps_per_epoch or not self.validation_rows.rows:
             raise DataError(
-                f"Expected at least one batch of {recipe.batch_size} rows to train on and one row "
-                f"to validate; got {self.train_rows.rows} and {self.validation_rows.rows}."
+                f"Expected at least one batch of {recipe.training.batch_size} rows to train on and "
+                f"one row to validate; got {self.train_rows.rows} and {self.validation_rows.rows}."
             )
-        self.total_steps = self.steps_per_epoch * recipe.max_epochs
-        keras.utils.set_random_seed(recipe.seed)
+        self.total_steps = self.steps_per_epoch * recipe.training.max_epochs
+        keras.utils.set_random_seed(recipe.training.seed)
         with self._scope():
             self.model = build_model(recipe, name)
+        self.objective = build_objective(recipe, self.model)
         if not resume:
             self._initialize(initial_weights)
         with self._scope():
@@ -217,6 +107,7 @@ class Run:
             "nats_count": 0,
             "hardware": [],
             "started_from": None if resume else origin(initial_weights, recipe.start),
+            "lineage": lineage(before, initial_weights),
         }
         self.history: list[dict[str, Any]] = []
         if resume:
@@ -232,11 +123,11 @@ class Run:
         return contextlib.nullcontext()
 
     def _create_step(self) -> Any:
-        return TrainingStep(self.model, self.recipe, self.total_steps)
+        return TrainingStep(self.model, self.recipe, self.total_steps, self.objective)
 
     def _compile(self) -> None:
         self._compiled_step: Any = tf.function(
-            self.step, autograph=False, jit_compile=self.recipe.jit_compile
+            self.step, autograph=False, jit_compile=self.recipe.training.jit_compile
         )
         self._compiled_nats: Any = tf.function(
             self.evaluation_nats, autograph=False, reduce_retracing=True
@@ -261,37 +152,34 @@ class Run:
     def _initialize(self, initial_weights: str | os.PathLike[str]) -> None:
         if initial_weights:
             load_weights(self.model, initial_weights)
-            self._measure_durations()
+            self.model.observe(self.train_rows.x, self.train_rows.context)
             return
         self.model.adapt_whitening(self.train_rows.x)
-        if self.recipe.initialization_rows:
-            rows = self.train_rows.take(self.recipe.initialization_rows or self.train_rows.rows)
+        if self.recipe.training.initialization_rows:
+            rows = self.train_rows.take(
+                self.recipe.training.initialization_rows or self.train_rows.rows
+            )
             self.model.initialize(rows.x, rows.context, "all")
-        if self.recipe.start:
-            assign_shared(self.model, loading.load(self.recipe.start))
-            self._measure_durations()
-        elif self.recipe.distillation is not None:
-            self.model._objective.initialize(self.model)
-
-    def _measure_durations(self) -> None:
-        """How long the clips of each label are, of a model that knows it from another start."""
-        if hasattr(self.model, "measure_durations"):
-            self.model.measure_durations(self.train_rows.x, self.train_rows.context)
+        if before := self.before or self.recipe.start:
+            assign_shared(self.model, loading.load(before))
+            self.model.observe(self.train_rows.x, self.train_rows.context)
+        else:
+            self.objective.start(self.model)
 
     # Validation, as every runner of this recipe does it.
 
     @property
     def validate_every(self) -> int:
         """Steps between validations."""
-        return self.recipe.validate_every or self.steps_per_epoch
+        return self.recipe.training.validate_every or self.steps_per_epoch
 
     @property
     def evaluation_batch_size(self) -> int:
         """Validation rows scored at a time; clips are long rows."""
         return (
-            self.recipe.batch_size * 4
-            if self.recipe.bucket_size
-            else max(self.recipe.batch_size, 100)
+            self.recipe.training.batch_size * 4
+            if self.recipe.training.bucket_size
+            else max(self.recipe.training.batch_size, 100)
         )
 
     @property
@@ -299,13 +187,15 @@ class Run:
         """How many of the first training rows set batch norm's moments; 0 without batch norm."""
         if not self.model.has_batch_norm:
             return 0
-        return min(self.recipe.initialization_rows or self.train_rows.rows, self.train_rows.rows)
+        return min(
+            self.recipe.training.initialization_rows or self.train_rows.rows, self.train_rows.rows
+        )
 
     def evaluation_nats(self, x: Any, context: Any) -> Any:
         """The score of rows in validations, [batch] nats."""
-        if self.recipe.dynamic_binarization:
+        if self.recipe.training.binarises:
             x = binarized(x, tf.constant([0, 0]))
-        return negative_log_likelihood(self.model, x, context, tf.constant([0, 0]), training=False)
+        return nats_of(self.objective, self.model, x, context, tf.constant([0, 0]))
 
     # The loop.
 
@@ -332,7 +222,18 @@ class Run:
                 step = self.counters["step"]
                 nats, norm = self._advance(x, context, step)
                 if not (math.isfinite(nats) and math.isfinite(norm)):
-                    raise NonFiniteLossError(self._culprit(step, nats, norm, x, context))
+                    raise NonFiniteLossError(
+                        report(
+                            self.model,
+                            self.step.objective,
+                            x,
+                            context,
+                            seed=self.recipe.training.seed,
+                            step=step,
+                            nats=nats,
+                            norm=norm,
+                        )
+                    )
                 self.counters["step"] = step = step + 1
                 self.counters["nats_sum"] += nats
                 self.counters["nats_count"] += 1
@@ -372,20 +273,20 @@ class Run:
     def batches(self) -> Iterator[tuple[Any, Any]]:
         """(x, context or None) of the steps to come, this process' rows, in their order."""
         first_epoch, skip = divmod(self.counters["step"], self.steps_per_epoch)
-        for epoch in range(first_epoch, self.recipe.max_epochs):
+        for epoch in range(first_epoch, self.recipe.training.max_epochs):
             yield from pipeline.batches_in_memory(
                 self.train_rows,
-                batch_size=self.recipe.batch_size,
-                seed=self.recipe.seed,
+                batch_size=self.recipe.training.batch_size,
+                seed=self.recipe.training.seed,
                 epoch=epoch,
                 skip_batches=skip if epoch == first_epoch else 0,
-                bucket_size=self.recipe.bucket_size,
+                bucket_size=self.recipe.training.bucket_size,
                 num_shards=self.workers,
                 shard=self.worker,
             )
 
     def _out_of_patience(self) -> bool:
-        patience: int = self.recipe.patience
+        patience: int = self.recipe.training.patience
         return bool(patience) and self.counters["validations_without_gain"] >= patience
 
     def _progress_values(self, nats: float, norm: float) -> dict[str, float]:
@@ -424,7 +325,8 @@ class Run:
                 bits_per_dim_from_nats(-nats, self.model.config.event_size)
             ),
             "rows_per_second": round(
-                counters["step"] * self.recipe.batch_size / max(counters["seconds"], 1e-9), 1
+                counters["step"] * self.recipe.training.batch_size / max(counters["seconds"], 1e-9),
+                1,
             ),
         }
         counters.update(nats_sum=0.0, nats_count=0)
@@ -448,42 +350,6 @@ class Run:
         # A validation that is not finite is no gain; the step's own check stops a run that
         # diverges.
         return mean if math.isfinite(mean) else math.inf
-
-    def _culprit(self, step: int, nats: float, norm: float, x: Any, context: Any) -> str:
-        """Names the first bijector, on the way from data to latent, whose output is not finite."""
-        model, x = self.model, tf.constant(x)
-        if model._objective is not None:  # which has not seen x pass through the flow
-            return self._report(
-                step, nats, norm, f"the objective {type(model._objective).__name__}"
-            )
-        context = None if context is None else tf.constant(context)
-        value, members = x, []
-        if isinstance(model, Bijective):
-            value = model.dequantised(x, tf.constant([self.recipe.seed, step]))
-            chain = model.chain(training=True, context=model.encoded_context(context))
-            members = chain.bijectors
-        if members and (flow := getattr(members[0], "flow_in_position", None)):
-            value, members = members[0].into_position(value), flow.bijectors
-        finite = bool(np.isfinite(np.asarray(value)).all())
-        culprit = "the data"
-        for member in members:
-            if not finite:
-                break
-            value = member.inverse(tf.identity(value))
-            finite = bool(np.isfinite(value.numpy()).all())
-            culprit = f"bijector {member.name!r}"
-        if finite:
-            overflow = "the latents' density or a log-determinant" if members else "the networks"
-            culprit = "the gradient" if math.isfinite(nats) else overflow
-        return self._report(step, nats, norm, culprit)
-
-    @staticmethod
-    def _report(step: int, nats: float, norm: float, culprit: str) -> str:
-        return (
-            f"Step {step}: loss {nats:.6g} nats, gradient norm {norm:.6g}; the first value "
-            f"that is not finite comes from {culprit}. The last saved state is sound: lower "
-            "optimizer.learning_rate or set optimizer.clip_norm, and train again."
-        )
 
     # State.
 

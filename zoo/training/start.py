@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from zoo import loading
+from zoo.core.recipe_json import digest, from_dict
 from zoo.errors import TrainingError
+from zoo.store.files import read_json
+from zoo.store.folder import RECIPE_FILE
 from zoo.store.hashes import sha256_of
 from zoo.store.weights import WEIGHTS_FILE
+from zoo.training.records import RUN_FILE
 
-__all__ = ["assign_shared", "origin"]
+__all__ = ["assign_shared", "lineage", "origin"]
 
 
 def _named(model: Any) -> dict[tuple[Any, ...], Any]:
@@ -55,3 +59,26 @@ def origin(initial_weights: str | os.PathLike[str], start: str) -> dict[str, str
         return None
     weights = Path(initial_weights or loading.resolve(start) / WEIGHTS_FILE)
     return {"name": weights.absolute().parent.name, "sha256": sha256_of(weights)}
+
+
+def lineage(before: Path | None, initial_weights: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The runs that a run's weights come from, first to last, as its record lists them.
+
+    [{"recipe": digest of the stage's recipe, "weights": SHA-256, "hours": of its training, "note":
+    what no recipe says, such as what a hand did}].   before: the folder of the stage before.
+    initial_weights: a file that no recipe names; its own history is not known.
+    """
+    if before is not None:
+        record = read_json(before / RUN_FILE)
+        stage = {
+            "recipe": digest(from_dict(read_json(before / RECIPE_FILE))),
+            "weights": sha256_of(before / WEIGHTS_FILE),
+            "hours": record["train_hours"],
+            "note": "",
+        }
+        return [*record.get("lineage", []), stage]
+    if initial_weights:
+        note = "weights that were given to the run, of a training that its recipe does not name"
+        digest_of_weights = sha256_of(initial_weights)
+        return [{"recipe": None, "weights": digest_of_weights, "hours": None, "note": note}]
+    return []

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo.core.recipe import Recipe, from_dict, to_dict
+from zoo.core.recipe import Recipe
+from zoo.core.recipe_json import from_dict, to_dict
 from zoo.errors import FormatError, TrainingError
 from zoo.store.files import replacing
 
@@ -26,7 +27,7 @@ PREVIOUS_FILE = "state.previous.npz"
 STATE_VERSION = 1
 
 # What may change between a run and its resumption.
-FREE_FIELDS = ("max_epochs", "patience", "notes", "paper")
+FREE_FIELDS = ("max_epochs", "patience", "notes", "paper", "after")
 
 
 def save_state(
@@ -120,7 +121,7 @@ def load_state(
         raise FormatError(
             f"{path} has state version {meta.get('version')}; this zoo reads {STATE_VERSION}."
         )
-    mine, theirs = to_dict(recipe), to_dict(from_dict(meta["recipe"]))
+    mine, theirs = _fields(recipe), _fields(from_dict(meta["recipe"]))
     different = [k for k in mine if k not in FREE_FIELDS and mine[k] != theirs.get(k)]
     if different:
         raise TrainingError(
@@ -136,3 +137,9 @@ def load_state(
     counters = dict(meta["counters"])
     counters["best_validation_nats"] = float(counters["best_validation_nats"])
     return counters, meta["history"]
+
+
+def _fields(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's fields as JSON, those of its training among them."""
+    values = to_dict(recipe)
+    return {**values.pop("training"), **values}

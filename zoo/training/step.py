@@ -1,4 +1,4 @@
-"""One optimisation step of a recipe: loss, gradient, clipping, Adam, weight averages."""
+"""One optimisation step of a recipe: objective, gradient, clipping, Adam, weight averages."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import keras
 import tensorflow as tf
 
 from zoo.core.recipe import Recipe
-from zoo.objectives.likelihood import l2_penalty, negative_log_likelihood
-from zoo.ops.noise import binarized
-from zoo.training.augmentation import patch_symmetries, shifted_images
+from zoo.objectives import Objective
+from zoo.objectives.gradient import gradients_of, guarded
+from zoo.training.augmentation import augmented
+from zoo.training.build import build_objective
 
 __all__ = ["TrainingStep", "WarmupSchedule"]
 
@@ -77,10 +78,14 @@ class TrainingStep:
         "adamax": keras.optimizers.Adamax,
     }
 
-    def __init__(self, model: Any, recipe: Recipe, total_steps: int) -> None:
+    def __init__(
+        self, model: Any, recipe: Recipe, total_steps: int, objective: Objective | None = None
+    ) -> None:
+        """objective: the recipe's, for this model; made here where it is not given."""
         self.model = model
         self.recipe = recipe
-        settings = recipe.optimizer
+        self.objective = objective or build_objective(recipe, model)
+        settings = recipe.training.optimizer
         schedule = WarmupSchedule(
             settings.learning_rate,
             warmup_steps=settings.warmup_steps,
@@ -102,7 +107,7 @@ class TrainingStep:
         self.optimizer.build(self.variables)
         self.averages = (
             [tf.Variable(v.value, trainable=False, name="average") for v in self.variables]
-            if recipe.ema_decay
+            if recipe.training.ema_decay
             else []
         )
         # Under XLA even where the network is not: a dozen elementwise passes over all weights
@@ -123,26 +128,23 @@ class TrainingStep:
     def _gradients(self, x: Any, context: Any, step: Any) -> tuple[list[Any], Any, Any]:
         """(gradients, loss, nats [batch]) of the rows given."""
         recipe = self.recipe
-        seed = tf.stack([tf.constant(recipe.seed, tf.int32), step])
+        seed = tf.stack([tf.constant(recipe.training.seed, tf.int32), step])
         for i, generator in enumerate(self.seeds_drawn_from_step):
-            state = tf.stack([step, tf.constant((1000 * recipe.seed + i) % 2**31, tf.int32)])
+            state = tf.stack(
+                [step, tf.constant((1000 * recipe.training.seed + i) % 2**31, tf.int32)]
+            )
             generator.state.assign(self._generator_state(state, generator.state.dtype))
-        if recipe.horizontal_flips:
-            x = tf.where(self._uniform(x, seed) < 0.5, tf.reverse(x, [2]), x)
-        if recipe.shift_pixels:
-            x = shifted_images(x, recipe.shift_pixels, seed)
-        if recipe.patch_symmetries:
-            x = patch_symmetries(x, seed)
-        if recipe.dynamic_binarization:
-            x = binarized(x, seed)
-        with tf.GradientTape() as tape:
-            nats = negative_log_likelihood(
-                self.model, x, context, seed, training=True, annealing=self._annealing(step)
-            )  # [batch]
-            loss = tf.reduce_mean(nats)
-            if recipe.l2:
-                loss += l2_penalty(self.model.regularized_weights, recipe.l2)
-        return tape.gradient(loss, self.variables), loss, nats
+        x = augmented(x, recipe.training.augment, seed, uniform=self._uniform)
+        return gradients_of(
+            self.objective,
+            self.model,
+            self.variables,
+            x,
+            context,
+            seed,
+            step=step,
+            l2=recipe.training.l2,
+        )
 
     def _generator_state(self, state: Any, dtype: Any) -> Any:
         """int32 [2], which names the draws of a layer in a step, as the generator's state."""
@@ -152,31 +154,18 @@ class TrainingStep:
         """A uniform number for each image: [batch, 1, 1, 1]."""
         return tf.random.stateless_uniform([tf.shape(x)[0], 1, 1, 1], seed=seed)
 
-    def _annealing(self, step: Any) -> tuple[str, Any] | None:
-        """(kind, beta) at this step, or None where the recipe has no annealing."""
-        recipe = self.recipe
-        if not recipe.annealing_steps:
-            return None
-        start = 0.01 if recipe.annealing == "joint" else 0.0
-        progress = tf.cast(step, tf.float32) / recipe.annealing_steps
-        return recipe.annealing, tf.minimum(1.0, start + progress)
-
     def _update(self, gradients: list[Any], loss: Any, step: Any) -> Any:
         """Clipping, Adam and the averages; returns the gradient's norm.
 
         One fused pass over the weights.
         """
         recipe = self.recipe
-        clip = recipe.optimizer.clip_norm
-        norm = _global_norm(gradients) if clip else tf.linalg.global_norm(gradients)
-        finite = tf.math.is_finite(norm) & tf.math.is_finite(loss)
-        factor = tf.minimum(1.0, clip / (norm + 1e-12)) if clip else tf.constant(1.0)
-        gradients = [tf.where(finite, g * factor, tf.zeros_like(g)) for g in gradients]
+        gradients, norm = guarded(gradients, loss, clip_norm=recipe.training.optimizer.clip_norm)
         self.optimizer.apply(gradients, self.variables)
         if self.averages:
             # The decay warms up, so that the first weights do not linger in the average.
             count = tf.cast(step, tf.float32)
-            decay = tf.minimum(recipe.ema_decay, (1.0 + count) / (10.0 + count))
+            decay = tf.minimum(recipe.training.ema_decay, (1.0 + count) / (10.0 + count))
             for average, variable in zip(self.averages, self.variables, strict=True):
                 average.assign(decay * average + (1.0 - decay) * variable)
         return norm
@@ -199,15 +188,3 @@ class TrainingStep:
         finally:
             for variable, value in zip(self.variables, kept, strict=True):
                 variable.assign(value)
-
-
-def _global_norm(gradients: list[Any]) -> Any:
-    """sqrt(sum g**2), also where the squares overflow: max|g| sqrt(sum (g / max|g|)**2).
-
-    One row far out of a flow's range has a finite gradient of 1e20 and more, which clipping is for;
-    its square is beyond float32.
-    """
-    norm = tf.linalg.global_norm(gradients)
-    largest = tf.reduce_max(tf.stack([tf.reduce_max(tf.abs(g)) for g in gradients]))
-    scaled = largest * tf.linalg.global_norm([g / largest for g in gradients])
-    return tf.where(tf.math.is_finite(norm), norm, scaled)

@@ -85,6 +85,10 @@ class LabelledClips(ZooModel):
         durations = (tf.reduce_max(ends, -1) - 1) * config.num_durations // config.event_shape[0]
         return tf.stack([labels, durations], -1)
 
+    def context_of_rows(self, x: Any, context: Any) -> Any:
+        """Rows of (label, duration class of the clip), of clips that are learnt from."""
+        return self._with_durations(x, context)
+
     def clip_context(self, x: Any, labels: Any) -> Any:
         """The condition of real clips, as `log_prob` and `sample` take it.
 
@@ -165,9 +169,9 @@ class LabelledClips(ZooModel):
         self.typical_durations.assign(
             np.full(self.config.context_size, np.floor(np.median(classes)))
         )
-        self.measure_durations(x, context)
+        self.observe(x, context)
 
-    def measure_durations(self, x: Any, context: Any) -> None:
+    def observe(self, x: Any, context: Any) -> None:
         """Sets the typical durations of the labels that the rows have, and of no others.
 
         x: int16 [batch, T].   context: labels [batch], or factors.   Without durations: nothing.

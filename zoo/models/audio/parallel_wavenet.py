@@ -36,6 +36,7 @@ from zoo.layers.norms import Fit
 from zoo.models.audio import clips
 from zoo.models.audio.clip_conditioning import LabelledClips
 from zoo.networks.causal_conv import CausalStack, built_dense, shifted
+from zoo.objectives import Objective
 from zoo.ops.noise import hashed_uniform
 from zoo.ops.stable import soft_clip
 
@@ -187,17 +188,12 @@ class ParallelWaveNet(LabelledClips, Flow):
 
     # Training: by distillation alone, for the density of given audio takes T passes.
 
-    def _loss_nats(
-        self, x: Any, context: Any, seed: Any, *, training: bool, annealing: Any = None
-    ) -> Any:
-        if self._objective is None:
-            raise InvalidInputError(
-                "A ParallelWaveNet learns from a teacher: "
-                "student.learn_from("
-                "zoo.objectives.distillation.DistillationLoss(settings, teacher)) first."
-            )
-        context = self._with_durations(x, context)
-        return super()._loss_nats(x, context, seed, training=training, annealing=annealing)
+    def default_objective(self) -> Objective:
+        """None: raises InvalidInputError, since a density by T passes is not trained on."""
+        raise InvalidInputError(
+            "A ParallelWaveNet learns from a teacher: student.compile(objective="
+            "zoo.objectives.distillation.DistillationLoss(settings, teacher)) first."
+        )
 
     def _decode(self, z: Any, context: Any) -> Any:
         return self._quantised(FULL_SCALE * self.draw(z, context).x)

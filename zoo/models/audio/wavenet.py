@@ -165,12 +165,6 @@ class WaveNet(LabelledClips, Autoregressive):
 
     # Scoring.
 
-    def _loss_nats(
-        self, x: Any, context: Any, seed: Any, *, training: bool, annealing: Any = None
-    ) -> Any:
-        context = self._with_durations(x, context)
-        return super()._loss_nats(x, context, seed, training=training, annealing=annealing)
-
     def _stepwise(self, x: Any, context: Any) -> Any:
         """log P(x_t | x_<t, c): int16 [batch, T] -> [batch, T] nats, T at most the event's."""
         return self.output_distribution.log_prob(self._parameters(x, context), x)

@@ -21,9 +21,8 @@ from zoo.core.lazy import tfb
 from zoo.errors import ConfigError
 from zoo.kinds.flow import Flow
 from zoo.layers.flow_parameters import FlowParameters
-from zoo.layers.norms import Fit, activation_norm_bijector
+from zoo.layers.norms import AffineParameters, Fit
 from zoo.layers.steps import flattening
-from zoo.networks.normalization import AffineParameters
 
 __all__ = ["FreeFlow", "FreeFlowConfig"]
 
@@ -83,5 +82,5 @@ class FreeFlow(Flow):
         chain = flattening(config)
         layers = [self._layer(i, weights) for i, weights in enumerate(self.parameters.layers())]
         chain += reversed(layers)
-        chain.append(activation_norm_bijector(self.base, (config.event_size,), fit=fit))
+        chain.append(self.base.bijector((config.event_size,), fit=fit))
         return chain

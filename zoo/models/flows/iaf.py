@@ -24,10 +24,9 @@ import keras
 from zoo.core.config import ModelConfig
 from zoo.core.lazy import bijectors, tfb
 from zoo.errors import ConfigError
-from zoo.layers.norms import Fit, activation_norm_bijector
+from zoo.layers.norms import AffineParameters, Fit
 from zoo.layers.steps import flattening
 from zoo.models.flows.maf import AutoregressiveConfig, _Autoregressive
-from zoo.networks.normalization import AffineParameters
 
 __all__ = ["IAF", "IAFConfig"]
 
@@ -69,7 +68,7 @@ class IAF(_Autoregressive):
     ) -> list[tfb.Bijector]:
         del training  # no noise
         chain = flattening(self.config)
-        chain.append(activation_norm_bijector(self.scaling, (self.config.event_size,), fit=fit))
+        chain.append(self.scaling.bijector((self.config.event_size,), fit=fit))
         gated = bijectors.Gated(GATE_BIAS, self.config.log_scale_limit)
         for i, network in enumerate(reversed(self.networks)):
             if i:

@@ -37,8 +37,8 @@ from zoo.core.config import ModelConfig, Preprocessing
 from zoo.core.lazy import bijectors, tfb
 from zoo.errors import ConfigError
 from zoo.kinds.flow import Flow
-from zoo.layers.norms import Fit
-from zoo.layers.steps import flattening, norm_layer, norm_step
+from zoo.layers.norms import Fit, norm_layer
+from zoo.layers.steps import flattening
 from zoo.networks.activations import Activation
 from zoo.networks.made import MADE
 
@@ -211,13 +211,13 @@ class MAF(_WithMixtures):
     def _flow(
         self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
     ) -> list[tfb.Bijector]:
-        chain = flattening(self.config)
+        chain, size = flattening(self.config), (self.config.event_size,)
         for i, network in enumerate(self.networks):
             if i:
                 chain.append(bijectors.Reverse())
             chain.append(self._layer(network, self._affine_map(), context))
             if self.norms:
-                chain.append(norm_step(self.norms[i], training=training, fit=fit))
+                chain.append(self.norms[i].bijector(size, training=training, fit=fit))
         if self.base_network is not None:
             base = self._layer(self.base_network, self._mixture_map(), context)
             chain += [bijectors.Reverse(), base]

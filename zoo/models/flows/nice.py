@@ -26,9 +26,8 @@ from zoo.core.config import ModelConfig, Preprocessing
 from zoo.core.lazy import bijectors, tfb, tfd
 from zoo.errors import ConfigError
 from zoo.kinds.flow import Flow
-from zoo.layers.norms import Fit, activation_norm_bijector
+from zoo.layers.norms import AffineParameters, Fit
 from zoo.networks.mlp import MLP
-from zoo.networks.normalization import AffineParameters
 
 __all__ = ["NICE", "NICEConfig"]
 
@@ -130,5 +129,5 @@ class NICE(Flow):
                     num_evens, shift_only, condition_on_first=i % 2 == 0, name=f"coupling_{i}"
                 )
             )
-        chain.append(activation_norm_bijector(self.scaling, (config.event_size,), fit=fit))
+        chain.append(self.scaling.bijector((config.event_size,), fit=fit))
         return chain

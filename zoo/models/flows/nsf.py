@@ -17,9 +17,7 @@ Deviations: hidden degrees are sorted, not cyclic; the diagonal of U is exp of a
 softplus; the raw slopes are offset, so that a network that says 0 is the identity; raw numbers are
 not divided by sqrt(hidden units) but start at a tenth of the usual scale. Couplings condition on
 the first half and on the second in turn. With `affine`, which the paper does not have, a coordinate
-is shifted and scaled before its spline: rows with heavy tails lie beyond any bound. With
-`square_positions`, nor in the paper, the flow is of patches in one of their positions; nor are
-`latent_bound` and `step_bound`, of values that steps carry away.
+is shifted and scaled before its spline: rows with heavy tails lie beyond any bound.
 """
 
 from __future__ import annotations
@@ -42,11 +40,10 @@ from zoo.networks.activations import Activation
 from zoo.networks.made import ResidualMADE
 from zoo.networks.mlp import ResidualMLP
 from zoo.ops.splines import MIN_BIN
-from zoo.ops.symmetries import NUM_POSITIONS, side_of_rows
 
-__all__ = ["NSF", "STEP_SLOPE", "NSFConfig", "NSFCoupling", "NSFCouplingConfig"]
+__all__ = ["LOG_SCALE_LIMIT", "NSF", "NSFConfig", "NSFCoupling", "NSFCouplingConfig"]
 
-STEP_SLOPE = 64.0
+LOG_SCALE_LIMIT = 2.0  # of the affine maps: no layer stretches a coordinate by more than e**2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,22 +53,7 @@ class NSFConfig(ModelConfig):
     num_bins, tail_bound: of the splines, on [-tail_bound, tail_bound] with linear tails.
     affine: whether a coordinate is shifted and scaled before its spline, by two numbers more from
         the same network. The paper's spline leaves values beyond tail_bound as they are; with it
-        they are moved as MAF moves them.
-    log_scale_limit, negative_log_scale_limit, shift_limit: of the affine map's |log_scale|, of its
-        log_scales below 0 (0: the same) and of its |shift| (0: none). Between data and latents
-        negative log_scales stretch and shifts carry away: limits bound how far a layer can move a
-        row unlike all others, though not how far ten layers can.
-    latent_bound: beyond it latents grow as the logarithm of what the last linear map says
-        (`ExponentialTails`); 0 for no bound. With 5 a normal latent is beyond it once in two
-        million, and a row that the steps carry away costs thousands of nats, not billions.
-    step_bound: the same behind every step, but where its slope has fallen to 1 / `STEP_SLOPE` the
-        map goes on as a line: exponentials of exponentials would sample infinities. A step then
-        hands on less of a row that the one before carried away, in training, too, where such rows
-        would take the whole of a clipped gradient. 20 is beyond almost all values; 0 for no bound.
-    square_positions: 2, 4 or 8 of a patch's eight positions have the same density
-        (`SquareEquivariant`), for rows of side**2 - 1 pixels as those of `zoo.data.bsds300`; 0 for
-        none. The more, the fewer rows differ, and the sooner a flow overfits.
-    slope_softness: of that, in units of the data; the default is half a grey level of `bsds300`.
+        they are moved as MAF moves them, by at most exp(`LOG_SCALE_LIMIT`).
     activation: the paper's is ReLU; smooth ones, "silu" and "swish4", fit in fewer steps.
     """
 
@@ -81,13 +63,6 @@ class NSFConfig(ModelConfig):
     num_bins: int = 8
     tail_bound: float = 3.0
     affine: bool = False
-    log_scale_limit: float = 2.0
-    negative_log_scale_limit: float = 0.0
-    shift_limit: float = 0.0
-    latent_bound: float = 0.0
-    step_bound: float = 0.0
-    square_positions: int = 0
-    slope_softness: float = 0.002
     dropout: float = 0.0
     activation: Activation = "relu"
 
@@ -103,30 +78,6 @@ class NSFConfig(ModelConfig):
             )
         if not 0.0 < self.tail_bound < math.inf:
             raise ConfigError(f"tail_bound must be positive and finite; got {self.tail_bound}.")
-        if not 0.0 < self.log_scale_limit <= 10.0:
-            raise ConfigError(f"log_scale_limit must be in (0, 10]; got {self.log_scale_limit}.")
-        for name in ("negative_log_scale_limit", "shift_limit", "latent_bound", "step_bound"):
-            if not 0.0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} must be 0 or a limit; got {getattr(self, name)}.")
-        if not 0.0 < self.slope_softness < math.inf:
-            raise ConfigError(
-                f"slope_softness must be positive and finite; got {self.slope_softness}."
-            )
-        if self.square_positions not in (0, *NUM_POSITIONS):
-            raise ConfigError(
-                f"square_positions must be 0 or one of {NUM_POSITIONS}; "
-                f"got {self.square_positions}."
-            )
-        if self.square_positions and (
-            len(self.event_shape) != 1
-            or not side_of_rows(self.event_size)
-            or self.preprocessing.num_levels
-        ):
-            raise ConfigError(
-                "square_positions are of rows of side**2 - 1 real pixels; got "
-                f"event_shape={self.event_shape}, "
-                f"num_levels={self.preprocessing.num_levels}."
-            )
         if not 0.0 <= self.dropout < 1.0:
             raise ConfigError(f"dropout must be in [0, 1); got {self.dropout}.")
 
@@ -145,7 +96,7 @@ class NSFCouplingConfig(NSFConfig):
 
 
 class _NeuralSplineFlow(Flow):
-    """The chain of both families; they say how a step's spline is conditioned."""
+    """The chain of all families; they say how a step's splines are conditioned."""
 
     config: NSFConfig
 
@@ -167,25 +118,15 @@ class _NeuralSplineFlow(Flow):
         """The splines of a step, conditioned."""
         raise NotImplementedError
 
+    def _layer(self, index: int, context: Any, *, training: bool) -> list[tfb.Bijector]:
+        """A linear map and the splines of what it gives."""
+        return [self.linears[index].bijector(), self._step(index, context, training=training)]
+
     def _scalar_map(self) -> Any:
         spline = bijectors.RationalQuadratic(self.config.num_bins, self.config.tail_bound)
         if not self.config.affine:
             return spline
-        affine = bijectors.Affine(
-            self.config.log_scale_limit,
-            negative_limit=self.config.negative_log_scale_limit or None,
-            shift_limit=self.config.shift_limit or None,
-        )
-        return bijectors.Chained((affine, spline))
-
-    def _linear(self, index: int) -> tfb.Bijector:
-        layer = self.linears[index]
-        return bijectors.LULinear(
-            tf.convert_to_tensor(layer.factors),
-            tf.convert_to_tensor(layer.bias),
-            layer.permutation,
-            name=layer.name,
-        )
+        return bijectors.Chained((bijectors.Affine(LOG_SCALE_LIMIT), spline))
 
     def _flow(
         self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
@@ -193,36 +134,8 @@ class _NeuralSplineFlow(Flow):
         del fit  # nothing starts from the data
         chain = flattening(self.config)
         for i in range(self.config.num_layers):
-            chain += [self._linear(i), self._step(i, context, training=training)]
-            if self.config.step_bound:
-                chain.append(
-                    bijectors.ExponentialTails(self.config.step_bound, max_slope=STEP_SLOPE)
-                )
-        chain.append(self._linear(self.config.num_layers))
-        if self.config.latent_bound:
-            chain.append(bijectors.ExponentialTails(self.config.latent_bound))
-        return chain
-
-    def adapt_whitening(self, x: Any) -> None:
-        """Fits the whitening to the rows x, as it meets them: with square_positions in position."""
-        if self.config.square_positions:
-            x = self.chain().bijectors[0].into_position(self.checked_data(x))
-        super().adapt_whitening(x)
-
-    def chain(
-        self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
-    ) -> tfb.Chain:
-        chain = super().chain(training=training, fit=fit, context=context)
-        if not self.config.square_positions:
-            return chain
-        return bijectors.FlowChain(
-            [
-                bijectors.SquareEquivariant(
-                    chain, self.config.slope_softness, self.config.square_positions
-                )
-            ],
-            name=chain.name,
-        )
+            chain += self._layer(i, context, training=training)
+        return [*chain, self.linears[-1].bijector()]
 
 
 @keras.saving.register_keras_serializable("zoo")

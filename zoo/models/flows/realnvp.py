@@ -21,6 +21,7 @@ channels are the lower rows of the squares.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -31,11 +32,10 @@ from zoo.core.config import ModelConfig
 from zoo.core.lazy import bijectors, tfb
 from zoo.errors import ConfigError
 from zoo.kinds.flow import Flow
-from zoo.layers.norms import Fit, activation_norm_bijector, batch_norm_bijector
+from zoo.layers.norms import Fit, norm_layer
 from zoo.layers.steps import flattening
 from zoo.networks.activations import Activation
 from zoo.networks.mlp import MLP
-from zoo.networks.normalization import AffineParameters, RunningMoments
 from zoo.networks.resnet import ConvResNet
 from zoo.ops.masks import checkerboard
 
@@ -109,6 +109,64 @@ class RealNVPConfig(ModelConfig):
                 )
 
 
+@dataclass(frozen=True)
+class Coupling:
+    """The `index`-th coupling of a RealNVP, of events [*shape]; its layers have that number.
+
+    on_first: whether the first half of the last axis conditions the second or, of a checkerboard,
+        whether the even pixels condition the odd.
+    filters, stride: of its convolutions.
+    """
+
+    index: int
+    shape: tuple[int, ...]
+    on_first: bool
+    is_checkerboard: bool = False
+    filters: int = 0
+    stride: int = 1
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """(channels that condition, channels that are moved)."""
+        channels = self.shape[-1]
+        if self.is_checkerboard:
+            return channels, channels
+        first = (channels + 1) // 2
+        return (first, channels - first) if self.on_first else (channels - first, first)
+
+
+Scale = tuple[list[Coupling], list[Coupling]]  # before the squeeze and after it
+
+
+def layout(config: RealNVPConfig) -> list[Scale]:
+    """The couplings of every scale, from the data on; the last scale has none after a squeeze."""
+    numbers = itertools.count()
+
+    def couplings(how_many: int, shape: tuple[int, ...], **sizes: Any) -> list[Coupling]:
+        return [Coupling(next(numbers), shape, i % 2 == 0, **sizes) for i in range(how_many)]
+
+    if not config.is_image:
+        return [(couplings(config.num_couplings, (config.event_size,)), [])]
+    height, width, channels = config.event_shape
+    filters, stride = config.filters, config.conditioner_stride
+    scales = []
+    for scale in range(config.num_scales):
+        last = scale == config.num_scales - 1
+        checkerboards = couplings(
+            config.num_final if last else config.num_checkerboard,
+            (height, width, channels),
+            is_checkerboard=True,
+            filters=filters * stride,
+            stride=stride,
+        )
+        height, width, filters = height // 2, width // 2, 2 * filters
+        squeezed = (height, width, 4 * channels)
+        channelwise = couplings(0 if last else config.num_channelwise, squeezed, filters=filters)
+        scales.append((checkerboards, channelwise))
+        channels *= 2
+    return scales
+
+
 @keras.saving.register_keras_serializable("zoo")
 class ScaledTanh(keras.layers.Layer):
     """log_scale = factor * tanh(raw), one learned factor a channel.
@@ -154,179 +212,93 @@ class RealNVP(Flow):
         ]
         return [*magnitudes, *(layer.factor for layer in self.log_scales)]
 
-    # Construction.
-
     def _create_networks(self) -> None:
         self.conditioners: list[Any] = []
         self.log_scales: list[Any] = []
         self.norms: list[Any] = []
-        if not self.config.is_image:
-            size = self.config.event_size
-            for i in range(self.config.num_couplings):
-                kept = (size + 1) // 2 if i % 2 == 0 else size // 2
-                self._add_coupling(kept, size - kept, (size,), vector=True)
-            return
-        height, width, channels = self.config.event_shape
-        filters = self.config.filters
-        for scale in range(self.config.num_scales):
-            last = scale == self.config.num_scales - 1
-            for _ in range(self.config.num_final if last else self.config.num_checkerboard):
-                self._add_coupling(
-                    channels,
-                    channels,
-                    (height, width, channels),
-                    filters=filters * self.config.conditioner_stride,
-                    stride=self.config.conditioner_stride,
-                )
-            if last:
-                break
-            height, width, channels, filters = height // 2, width // 2, 4 * channels, 2 * filters
-            for _ in range(self.config.num_channelwise):
-                self._add_coupling(
-                    channels // 2, channels // 2, (height, width, channels), filters=filters
-                )
-            channels //= 2
-
-    def _add_coupling(
-        self,
-        in_channels: int,
-        out_channels: int,
-        event_shape: tuple[int, ...],
-        *,
-        filters: int = 0,
-        stride: int = 1,
-        vector: bool = False,
-    ) -> None:
-        config, index = self.config, len(self.conditioners)
-        if vector:
-            network: Any = MLP(
-                config.hidden_units,
-                2 * out_channels,
-                activation=config.activation,
-                dtype=self.network_dtype,
-                name=f"coupling_{index}",
+        for coupling in itertools.chain(*itertools.chain(*layout(self.config))):
+            dtype, number = self.dtype_policy, coupling.index
+            log_scale = ScaledTanh(coupling.sizes[1], dtype=dtype, name=f"log_scale_{number}")
+            log_scale.build(None)
+            self.conditioners.append(self._conditioner(coupling))
+            self.log_scales.append(log_scale)
+            self.norms.append(
+                norm_layer(self.config.normalization, coupling.shape[-1], dtype, f"norm_{number}")
             )
-        else:
+
+    def _conditioner(self, coupling: Coupling) -> Any:
+        """The built network: [..., kept] -> [..., 2 moved], shifts and raw log-scales."""
+        config, (kept, moved) = self.config, coupling.sizes
+        shared: dict[str, Any] = {
+            "activation": config.activation,
+            "dtype": self.network_dtype,
+            "name": f"coupling_{coupling.index}",
+        }
+        network: Any
+        if config.is_image:
             network = ConvResNet(
-                2 * out_channels,
-                filters=filters,
+                2 * moved,
+                filters=coupling.filters,
                 num_blocks=config.num_blocks,
-                stride=stride,
+                stride=coupling.stride,
                 weight_norm=config.weight_norm,
                 batch_norm=config.conditioner_batch_norm,
                 skip_connections=config.skip_connections,
-                activation=config.activation,
-                dtype=self.network_dtype,
-                name=f"coupling_{index}",
-            )
-        network.build((None, *event_shape[:-1], in_channels))
-        log_scale = ScaledTanh(out_channels, dtype=self.dtype_policy, name=f"log_scale_{index}")
-        log_scale.build(None)
-        if config.normalization == "batch_norm":
-            norm: Any = RunningMoments(
-                event_shape[-1], dtype=self.dtype_policy, name=f"norm_{index}"
+                **shared,
             )
         else:
-            norm = AffineParameters(
-                (event_shape[-1],), dtype=self.dtype_policy, name=f"norm_{index}"
-            )
-        norm.build(None)
-        self.conditioners.append(network)
-        self.log_scales.append(log_scale)
-        self.norms.append(norm)
-
-    # The flow.
+            network = MLP(config.hidden_units, 2 * moved, **shared)
+        network.build((None, *coupling.shape[:-1], kept))
+        return network
 
     def _flow(
         self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
     ) -> list[tfb.Bijector]:
         del context  # unconditional by construction
-        steps = _Steps(self, training=training, fit=fit)
+
+        def steps(couplings: list[Coupling]) -> list[tfb.Bijector]:
+            pairs = [self._step(c, training=training, fit=fit) for c in couplings]
+            return list(itertools.chain(*pairs))
+
+        scales = layout(self.config)
         if not self.config.is_image:
-            size = self.config.event_size
-            chain = [*flattening(self.config), bijectors.Interleave()]
-            for i in range(self.config.num_couplings):
-                chain += steps.vector(size, condition_on_first=i % 2 == 0)
-            return chain
+            return [*flattening(self.config), bijectors.Interleave(), *steps(scales[0][0])]
         height, width, channels = self.config.event_shape
+        shape = (height, width, channels)  # of the latents
+        chain = steps(scales[-1][0])
+        for scale in reversed(range(len(scales) - 1)):
+            checkerboards, channelwise = scales[scale]
+            rest = bijectors.FactorOut(tfb.Chain(chain), num_kept=channels * 2 ** (scale + 1))
+            chain = [*steps(checkerboards), bijectors.Unsqueeze(), *steps(channelwise), rest]
+            if scale:  # a kept half gives latents of the shape that it has
+                chain.append(tfb.Invert(bijectors.Unsqueeze()))
+            else:
+                shape = (height // 2, width // 2, 4 * channels)
         return [
-            *self._scale(steps, 0, (height, width, channels)),
-            tfb.Reshape(
-                event_shape_out=self._latent_shape(), event_shape_in=[self.config.event_size]
-            ),
+            *chain,
+            tfb.Reshape(event_shape_out=shape, event_shape_in=[self.config.event_size]),
         ]
 
-    def _latent_shape(self) -> tuple[int, int, int]:
-        """Of the first scale's latents: squeezed once, unless there is one scale alone."""
-        height, width, channels = self.config.event_shape
-        if self.config.num_scales == 1:
-            return height, width, channels
-        return height // 2, width // 2, 4 * channels
-
-    def _scale(self, steps: _Steps, scale: int, shape: tuple[int, int, int]) -> list[tfb.Bijector]:
-        """Bijectors of this scale and, on the kept half of its channels, of all that follow."""
-        config = self.config
-        height, width, channels = shape
-        chain: list[tfb.Bijector] = []
-        if scale == config.num_scales - 1:
-            for i in range(config.num_final):
-                chain += steps.checkerboard(shape, even_first=i % 2 == 0)
-            return chain
-        for i in range(config.num_checkerboard):
-            chain += steps.checkerboard(shape, even_first=i % 2 == 0)
-        chain.append(bijectors.Unsqueeze())
-        squeezed = (height // 2, width // 2, 4 * channels)
-        for i in range(config.num_channelwise):
-            chain += steps.channelwise(squeezed, condition_on_first=i % 2 == 0)
-        inner = self._scale(steps, scale + 1, (height // 2, width // 2, 2 * channels))
-        if scale + 1 < config.num_scales - 1:
-            # The next scale's latents are squeezed once more; they come from this scale's shape.
-            inner.append(tfb.Invert(bijectors.Unsqueeze()))
-        chain.append(bijectors.FactorOut(tfb.Chain(inner), num_kept=2 * channels))
-        return chain
-
-
-class _Steps:
-    """Binds the model's next coupling networks, in order of creation, to coupling bijectors."""
-
-    def __init__(self, model: RealNVP, *, training: bool, fit: Fit) -> None:
-        self._layers = iter(zip(model.conditioners, model.log_scales, model.norms, strict=True))
-        self._training = training
-        self._fit = fit
-
-    def _next(self, event_shape: tuple[int, ...]) -> tuple[Any, tfb.Bijector]:
-        network, scaled_tanh, norm = next(self._layers)
+    def _step(self, coupling: Coupling, *, training: bool, fit: Fit) -> list[tfb.Bijector]:
+        """The coupling, conditioned, and the normalisation of what it gives."""
+        network, scaled_tanh, norm = (
+            layers[coupling.index] for layers in (self.conditioners, self.log_scales, self.norms)
+        )
 
         def shift_and_log_scale(x: Any) -> tuple[Any, Any]:
-            raw = tf.cast(network(x, training=self._training), x.dtype)
+            raw = tf.cast(network(x, training=training), x.dtype)
             shift, raw_log_scale = tf.split(raw, 2, -1)
             return shift, scaled_tanh(raw_log_scale)
 
-        if isinstance(norm, RunningMoments):
-            bijector = batch_norm_bijector(
-                norm, event_shape, training=self._training, fit=self._fit
-            )
+        moving: tfb.Bijector
+        if coupling.is_checkerboard:
+            mask = checkerboard(*coupling.shape[:2], even_first=coupling.on_first)
+            moving = bijectors.CheckerboardCoupling(mask, shift_and_log_scale)
         else:
-            bijector = activation_norm_bijector(norm, event_shape, fit=self._fit)
-        return shift_and_log_scale, bijector
-
-    def checkerboard(self, shape: tuple[int, int, int], *, even_first: bool) -> list[tfb.Bijector]:
-        conditioner, norm = self._next(shape)
-        mask = checkerboard(shape[0], shape[1], even_first=even_first)
-        return [bijectors.CheckerboardCoupling(mask, conditioner), norm]
-
-    def channelwise(
-        self, shape: tuple[int, int, int], *, condition_on_first: bool
-    ) -> list[tfb.Bijector]:
-        conditioner, norm = self._next(shape)
-        coupling = bijectors.SplitCoupling(
-            shape[-1] // 2, conditioner, condition_on_first=condition_on_first, event_ndims=3
-        )
-        return [coupling, norm]
-
-    def vector(self, size: int, *, condition_on_first: bool) -> list[tfb.Bijector]:
-        conditioner, norm = self._next((size,))
-        coupling = bijectors.SplitCoupling(
-            (size + 1) // 2, conditioner, condition_on_first=condition_on_first
-        )
-        return [coupling, norm]
+            moving = bijectors.SplitCoupling(
+                (coupling.shape[-1] + 1) // 2,
+                shift_and_log_scale,
+                condition_on_first=coupling.on_first,
+                event_ndims=len(coupling.shape),
+            )
+        return [moving, norm.bijector(coupling.shape, training=training, fit=fit)]

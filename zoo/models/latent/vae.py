@@ -33,7 +33,6 @@ from zoo.errors import ConfigError, InvalidInputError
 from zoo.kinds.latent_variable import LatentVariable
 from zoo.models.latent.likelihoods import likelihood_of
 from zoo.networks import gated
-from zoo.networks.normalization import replica_mean
 from zoo.ops.noise import hashed_draws
 from zoo.ops.stable import soft_clip
 
@@ -219,39 +218,15 @@ class VAE(LatentVariable):
     # Scores.
 
     def elbo_terms(self, x: Any, seed: Any) -> tuple[Any, Any, Any]:
-        """(log p(x | z_K), log p(z_K), H(q_0) + log|det|), one draw a row: [batch] each."""
+        """(log p(x | z_K), log p(z_K), H(q_0) + log|det|), one draw per row: [batch] nats each.
+
+        Their sum is the ELBO. x: checked rows.   seed: int32 [2].
+        """
         q = self._posterior(x)
         z, log_det = self._draw(q, self._noise(x, seed, tf.constant(0), 1)[:, 0])
         size = self.config.latent_size
         entropy = tf.reduce_sum(q.log_scale, -1) + 0.5 * size * (1.0 + math.log(2.0 * math.pi))
         return self._log_likelihood(x, z), self._log_prior(z), entropy + log_det
-
-    def _loss_nats(
-        self, x: Any, context: Any, seed: Any, *, training: bool, annealing: Any = None
-    ) -> Any:
-        """-ELBO [batch]; in training with free bits.
-
-        annealing: ("kl", beta): beta times the KL divergence; ("joint", beta): beta times
-        log p(x, z) (arXiv:1505.05770, Eq. 20).
-        """
-        del context
-        likelihood, prior, entropy = self.elbo_terms(x, seed)
-        if not training:
-            return -(likelihood + prior + entropy)
-        kind, beta = annealing or ("kl", 1.0)
-        if kind == "joint":
-            return -(beta * (likelihood + prior) + entropy)
-        divergence = -(prior + entropy)
-        if self.config.free_bits:
-            spent = replica_mean(tf.reduce_mean(divergence)) > self.config.free_bits
-            divergence = tf.where(spent, divergence, self.config.free_bits)
-        return beta * divergence - likelihood
-
-    def learn_from(self, objective: Any) -> None:
-        """Raises InvalidInputError: a VAE maximises its ELBO."""
-        raise InvalidInputError(
-            f"{self.name} is a VAE, which maximises its ELBO: it learns from no {objective!r}."
-        )
 
     def _log_weights(self, x: Any, seed: Any, count: int) -> Callable[[Any], Any]:
         q, size = self._posterior(x), self.config.latent_size

@@ -5,8 +5,7 @@
     weights.jax       (state, [x, [context]]) -> weights of an evaluation: the averages, and batch
                       norm's moments on the rows given
     evaluate.jax      (weights, x, [context]) -> {nats}, of the rows as stored
-    state/, data/     arrays in parts (`zoo.training.portable.arrays`); rows as stored, uint8 or
-    float32
+    state/, data/     arrays in parts (`zoo.training.portable.arrays`), rows as stored
 
 The state is `TrainingStep.state_variables()` in its order, and begins with the model's variables,
 which are the weights. The step is `TrainingStep` itself; its numbers are those of
@@ -28,7 +27,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.core.recipe import Recipe, to_dict
+from zoo.core.recipe import Recipe
+from zoo.core.recipe_json import to_dict
 from zoo.data.sources import Arrays
 from zoo.errors import ConfigError, ExportError
 from zoo.store.files import write_text_atomic
@@ -84,7 +84,7 @@ def export_step(
             "Expected parts of at least one byte and 0 or more reference steps; got "
             f"{data_part_bytes} and {reference_steps}."
         )
-    if recipe.bucket_size:
+    if recipe.training.bucket_size:
         raise ExportError(
             "An exported step takes batches of one shape, whole clips: set bucket_size to 0."
         )
@@ -133,7 +133,7 @@ def described(variables: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def _exact_products(recipe: Recipe) -> bool:
-    return recipe.conditioner_dtype != "tensorfloat32"
+    return recipe.training.conditioner_dtype != "tensorfloat32"
 
 
 def _facts(run: Run) -> dict[str, Any]:
@@ -141,14 +141,14 @@ def _facts(run: Run) -> dict[str, Any]:
     return {
         "float32_products": "exact" if _exact_products(run.recipe) else "default",
         "event_size": run.model.config.event_size,
-        "seed": run.recipe.seed,
-        "batch_size": run.recipe.batch_size,
+        "seed": run.recipe.training.seed,
+        "batch_size": run.recipe.training.batch_size,
         "steps_per_epoch": run.steps_per_epoch,
         "total_steps": run.total_steps,
         "validate_every": run.validate_every,
         "evaluation_batch_size": _evaluation_batch_size(run),
         "moment_rows": run.moment_rows,
-        "patience": run.recipe.patience,
+        "patience": run.recipe.training.patience,
         "counters": {
             **run.counters,
             "best_validation_nats": repr(run.counters["best_validation_nats"]),  # may be infinite
@@ -213,7 +213,10 @@ def _functions(run: Run) -> dict[str, _Function]:
     state, number = step.state_variables(), tf.TensorSpec([], tf.int32)
     return {
         "train": _Function(
-            train, [*_specs(run, run.recipe.batch_size), number], state, returns_values=True
+            train,
+            [*_specs(run, run.recipe.training.batch_size), number],
+            state,
+            returns_values=True,
         ),
         "weights": _Function(weights, _specs(run, run.moment_rows), state),
         "evaluate": _Function(evaluate, _specs(run, _evaluation_batch_size(run)), model.variables),

@@ -11,14 +11,15 @@ from typing import Any
 import filelock
 import numpy as np
 
-from zoo.core.recipe import Recipe, from_dict
+from zoo.core.recipe import Recipe
+from zoo.core.recipe_json import from_dict
 from zoo.errors import FormatError, MissingCheckpointError, TrainingError, WeightsMismatchError
 from zoo.store.folder import save_checkpoint
 from zoo.store.hashes import sha256_of
+from zoo.training.build import build_model
 from zoo.training.portable import arrays
 from zoo.training.portable.exporting import FORMAT_VERSION, MANIFEST_FILE, described
 from zoo.training.records import TrainingResult, write_history, write_record
-from zoo.training.run import build_model
 from zoo.training.state import STATE_FILE, load_state, save_state
 from zoo.training.step import TrainingStep
 
@@ -67,7 +68,7 @@ def import_step(
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingCheckpointError(
-            f"{path} is missing: give --import-step the folder that run_step.py wrote (its --out)."
+            f"{path} is missing: give the folder that run_step.py wrote (its --out)."
         )
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

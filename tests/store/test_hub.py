@@ -1,106 +1,39 @@
-"""The Hub and buckets, written to and read from.
-
-The Hub is a fake server, asked by the real huggingface_hub. A bucket is TensorFlow's in-memory file
-system under the real etils.epath. Both can refuse, break and be written to by others.
-"""
+"""The Hugging Face Hub: publishing to it and loading from it."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import time
-import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import tensorflow as tf
-from etils.epath import backend, gpath
 from fake_hub import FakeHub
 from huggingface_hub import constants
-from huggingface_hub.utils import _http
+from remote_places import (
+    ADDRESS,
+    CARD,
+    FILES,
+    NAME,
+    NEEDED,
+    change,
+    resolved,
+)
 
 from zoo.errors import (
     FormatError,
     IntegrityError,
-    InvalidInputError,
     MissingCheckpointError,
-    MissingExtraError,
     OfflineError,
     PublishError,
 )
 from zoo.publishing import copies
 from zoo.store import addresses, downloads
-from zoo.store.hashes import sha256_of, write_sha256sums
 
 # Of the library's own, when it sends a large file without Xet.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
-
-CARD = "---\nlibrary_name: keras\n---\n\n# A card\n"
-NEEDED = ("SHA256SUMS", "config.json", "model.weights.h5")
-FILES = {*NEEDED, "card.md", "manifest.json"}
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """A checkpoint folder, as far as those who move files look at it."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    (folder / "config.json").write_text(
-        json.dumps({"format_version": 1, "family": "nice", "config": {}})
-    )
-    (folder / "model.weights.h5").write_bytes(bytes(range(256)) * 20)
-    (folder / "card.md").write_text(CARD)
-    write_sha256sums(folder)
-    return folder
-
-
-def change(folder: Path, **contents: str | None) -> None:
-    """Other content under `contents`' names (`card` for card.md), with new hashes."""
-    for name, text in contents.items():
-        path = folder / f"{name}.md"
-        path.unlink(missing_ok=True) if text is None else path.write_text(text)
-    write_sha256sums(folder)
-
-
-def resolved(published: copies.Publication) -> Path:
-    return addresses.resolve(
-        published.address, revision=published.revision, sha256=published.sha256
-    )
-
-
-# --- the Hub
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch):
-    with FakeHub() as hub:
-        use(hub, monkeypatch)
-        yield hub
-
-
-def use(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the library talk to this Hub, without pauses, and without Xet."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-    monkeypatch.setattr(
-        constants,
-        "HUGGINGFACE_CO_URL_TEMPLATE",
-        hub.url + "/{repo_id}/resolve/{revision}/{filename}",
-    )
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    waiting = types.SimpleNamespace(**vars(time))
-    waiting.sleep = lambda seconds: None
-    monkeypatch.setattr(_http, "time", waiting)
-
-
-ADDRESS = "hf://user/repository"
-NAME = "user/repository"
 
 
 class TestHubPublish:
@@ -338,193 +271,3 @@ def test_the_hub_from_another_process_by_its_environment(source: Path, tmp_path:
         ).stdout.strip()
     weights = Path(folder, "model.weights.h5").read_bytes()
     assert weights == (source / "model.weights.h5").read_bytes()
-
-
-# --- buckets
-
-
-class RamBackend(backend._TfBackend):
-    """gs:// as TensorFlow's ram://, which appends to a file where a bucket replaces it: not here.
-
-    `faults[operation]` is raised in place of an operation, `after[operation]` called once after it.
-    """
-
-    def __init__(self) -> None:
-        self.faults: dict[str, Exception] = {}
-        self.calls: list[tuple[str, ...]] = []
-        self.after: dict[str, Callable[[], None]] = {}
-
-    def local(self, path: Any) -> str:
-        return os.fspath(path).replace("gs://", "ram://zoo/", 1)
-
-    @property
-    def gfile(self) -> Any:
-        def call(operation: str) -> Callable[..., Any]:
-            def inner(*paths: Any, **options: Any) -> Any:
-                self.calls.append((operation, *map(str, paths)))
-                if operation in self.faults:
-                    raise self.faults[operation]
-                places = list(map(self.local, paths))
-                if operation == "copy" and tf.io.gfile.exists(places[1]):
-                    tf.io.gfile.remove(places[1])
-                result = getattr(tf.io.gfile, operation)(*places, **options)
-                self.after.pop(operation, lambda: None)()
-                return result
-
-            return inner
-
-        class Gfile:
-            def __getattr__(self, operation: str) -> Callable[..., Any]:
-                return call(operation)
-
-        return Gfile()
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RamBackend:
-    ram = RamBackend()
-    monkeypatch.setattr(backend, "tf_backend", ram)
-    monkeypatch.setattr(gpath, "_GCS_BACKENDS", {ram})
-    return ram
-
-
-@pytest.fixture
-def gs(bucket: RamBackend, tmp_path: Path) -> str:
-    """An address that no other test uses."""
-    return f"gs://bucket/{tmp_path.name}/tiny"
-
-
-def ram(address: str) -> str:
-    return address.replace("gs://", "ram://zoo/", 1)
-
-
-def listing(address: str) -> set[str]:
-    return set(tf.io.gfile.listdir(ram(address)))
-
-
-def write(address: str, content: str) -> None:
-    if tf.io.gfile.exists(ram(address)):
-        tf.io.gfile.remove(ram(address))
-    with tf.io.gfile.GFile(ram(address), "w") as file:
-        file.write(content)
-
-
-class TestBucket:
-    def test_publish_and_load(self, gs: str, source: Path) -> None:
-        published = copies.publish(source, gs)
-        assert listing(gs) == FILES
-        assert (published.address, published.revision) == (gs, "")
-        folder = resolved(published)
-        for name in ("config.json", "model.weights.h5"):
-            assert (folder / name).read_bytes() == (source / name).read_bytes()
-
-    def test_the_list_comes_last(self, bucket: RamBackend, gs: str, source: Path) -> None:
-        copies.publish(source, gs)
-        written = [call[2] for call in bucket.calls if call[0] == "copy" and call[2].startswith(gs)]
-        assert {path.rpartition("/")[2] for path in written} == FILES
-        assert written[-1] == f"{gs}/SHA256SUMS"
-
-    def test_the_same_again_writes_nothing(self, bucket: RamBackend, gs: str, source: Path) -> None:
-        first = copies.publish(source, gs)
-        bucket.calls.clear()
-        assert copies.publish(source, gs) == first
-        assert not [call for call in bucket.calls if call[0] == "copy" and call[2].startswith(gs)]
-
-    def test_interrupted_it_is_not_loaded_and_can_be_finished(
-        self, bucket: RamBackend, gs: str, source: Path
-    ) -> None:
-        sha256 = copies.publish(source, source.parent / "elsewhere").sha256
-        bucket.after["copy"] = lambda: bucket.faults.update(
-            copy=tf.errors.UnavailableError(None, None, "the line is down")
-        )
-        with pytest.raises(OfflineError, match="UnavailableError: the line is down"):
-            copies.publish(source, gs)
-        assert len(listing(gs)) == 1
-        assert "SHA256SUMS" not in listing(gs)
-        bucket.faults.clear()
-        with pytest.raises(MissingCheckpointError, match="SHA256SUMS"):
-            addresses.resolve(gs, sha256=sha256)
-        assert copies.publish(source, gs).sha256 == sha256
-        assert listing(gs) == FILES
-
-    def test_other_content_stays_unless_overwritten(self, gs: str, source: Path) -> None:
-        change(source, extra="of the first version\n")
-        first = copies.publish(source, gs)
-        change(source, card=CARD + "More.\n", extra=None)
-        with pytest.raises(PublishError, match=r"holds other content .*overwrite"):
-            copies.publish(source, gs)
-        assert "extra.md" in listing(gs)
-        write(f"{gs}/notes", "of somebody else")
-        second = copies.publish(source, gs, overwrite=True)
-        assert listing(gs) == {*FILES, "notes"}
-        resolved(second)
-        with pytest.raises(IntegrityError, match="SHA256SUMS is not the pinned file"):
-            resolved(first)
-
-    def test_files_of_others_stay_unless_overwritten(self, gs: str, source: Path) -> None:
-        write(f"{gs}/SHA256SUMS", "of another form")
-        with pytest.raises(PublishError, match=r"holds other content \(SHA256SUMS\)"):
-            copies.publish(source, gs)
-        resolved(copies.publish(source, gs, overwrite=True))
-
-    def test_a_second_publisher_is_noticed(self, bucket: RamBackend, gs: str, source: Path) -> None:
-        bucket.after["copy"] = lambda: write(f"{gs}/card.md", "of somebody else")
-        with pytest.raises(IntegrityError, match=r"card\.md is not what was written"):
-            copies.publish(source, gs)
-
-    def test_damage_is_refused_and_not_kept(self, gs: str, source: Path) -> None:
-        published = copies.publish(source, gs)
-        write(f"{gs}/model.weights.h5", "damaged")
-        with pytest.raises(IntegrityError, match=r"model\.weights\.h5 is not the pinned file"):
-            resolved(published)
-        folder = downloads.cache_dir() / "sha256" / published.sha256
-        assert {path.name for path in folder.iterdir()} == {"config.json"}
-
-    def test_nothing_there(self, gs: str) -> None:
-        with pytest.raises(
-            MissingCheckpointError, match=r"no gs://.*/SHA256SUMS\. Check the address"
-        ):
-            addresses.resolve(gs, sha256="0" * 64)
-
-    def test_no_right(self, bucket: RamBackend, gs: str, source: Path) -> None:
-        denied = tf.errors.PermissionDeniedError(None, None, "not for you")
-        bucket.faults = {"copy": denied, "exists": denied}
-        with pytest.raises(MissingCheckpointError, match=r"not for you.*gcloud auth"):
-            addresses.resolve(gs, sha256="0" * 64)
-        with pytest.raises(PublishError, match=r"not for you.*gcloud auth"):
-            copies.publish(source, gs)
-
-
-@pytest.mark.parametrize(
-    ("address", "module", "extra"),
-    [(ADDRESS, "huggingface_hub", "hub"), ("gs://bucket/path", "etils", "gs")],
-)
-def test_a_library_that_is_not_installed(
-    address: str, module: str, extra: str, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtraError, match=rf"pip install 'density-zoo\[{extra}\]'"):
-        addresses.resolve(address, sha256="0" * 64)
-    with pytest.raises(MissingExtraError, match=rf"pip install 'density-zoo\[{extra}\]'"):
-        copies.publish(source, address)
-
-
-def test_the_web_is_only_read(source: Path) -> None:
-    with pytest.raises(PublishError, match="can be read, not written"):
-        copies.publish(source, "https://host/path")
-
-
-@pytest.mark.parametrize("to", ["gs://bucket/path", "folder"])
-def test_only_a_repository_is_private(source: Path, to: str) -> None:
-    with pytest.raises(InvalidInputError, match="private goes with an hf:// address"):
-        copies.publish(source, to, private=True)
-
-
-def test_the_hash_is_the_same_everywhere(
-    hub: FakeHub, gs: str, source: Path, tmp_path: Path
-) -> None:
-    places = [ADDRESS, f"{ADDRESS}/folder", gs, tmp_path / "folder"]
-    assert len({copies.publish(source, place).sha256 for place in places}) == 1
-    copy = Path(shutil.copytree(tmp_path / "folder", tmp_path / "renamed"))
-    again = copies.publish(copy, tmp_path / "again")
-    assert again.sha256 == sha256_of(tmp_path / "folder" / "SHA256SUMS")

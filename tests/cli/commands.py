@@ -1,0 +1,53 @@
+"""What tests of the command line share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from typer.testing import CliRunner, Result
+
+from zoo import cli
+
+SUFFIXES = (".npy", ".npz", ".png")
+COMMANDS = (
+    "list",
+    "info",
+    "sample",
+    "score",
+    "anomalies",
+    "impute",
+    "train",
+    "evaluate",
+    "plot",
+    "export",
+    "serve",
+    "publish",
+    "verify",
+    "doctor",
+)
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(cli.app, [str(arg) for arg in args])
+
+
+def run_ok(*args: object) -> str:
+    result = run(*args)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(code: int, *args: object) -> str:
+    """The one line of an error, after checking its exit code and that nothing else was said."""
+    result = run(*args)
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("zoo: ")
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
