@@ -106,13 +106,13 @@ class TestDensityTable:
     def test_hours_count_those_of_the_weights_that_a_model_starts_from(self) -> None:
         published = {
             name: SimpleNamespace(run={"train_hours": hours})
-            for name, hours in (("maf_bsds300", 0.25), ("maf_bsds300_base", 0.5))
+            for name, hours in (("wavenet_fifth_speaker", 0.25), ("wavenet_four_speakers", 0.5))
         }
-        assert density_table.training_hours("maf_bsds300", published) == 0.75
-        assert density_table.training_hours("maf_bsds300_base", published) == 0.5
+        assert density_table.training_hours("wavenet_fifth_speaker", published) == 0.75
+        assert density_table.training_hours("wavenet_four_speakers", published) == 0.5
         stages = [{"hours": 1.5}, {"hours": None}, {"hours": 0.25}]
-        published["maf_bsds300"].run["lineage"] = stages
-        assert density_table.training_hours("maf_bsds300", published) == 1.75
+        published["wavenet_fifth_speaker"].run["lineage"] = stages
+        assert density_table.training_hours("wavenet_fifth_speaker", published) == 2.25
 
     def test_speeds_stand_side_by_side(self, tmp_path: Path) -> None:
         assert "Not measured" in density_table.speed_table(tmp_path)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import benchmark_peers
 
 from zoo import registry
+from zoo.core.recipe import stages
 from zoo.media.console import figure
 from zoo.publishing.checkpoint import Checkpoint, read_optional
 
@@ -50,7 +51,6 @@ NAMES = (
     "realnvp_bsds300",
     "maf_bsds300",
     "maf_mog_bsds300",
-    "nsf_coupling_bsds300_medium",
     "nsf_coupling_bsds300",
     "nsf_bsds300",
     "realnvp_vec_mnist",
@@ -110,14 +110,15 @@ def density_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
 
 
 def training_hours(name: str, published: Mapping[str, Checkpoint]) -> float:
-    """Of all stages of a published model, or of it and those whose weights it went on from."""
+    """Of all stages of a published model, and of the model whose weights the first went on from."""
     if name not in published:
         return 0.0
     run = published[name].run
-    if stages := run.get("lineage"):
-        return float(sum(stage["hours"] or 0.0 for stage in stages))
-    own = float(run.get("train_hours", 0.0))
-    return own + training_hours(registry.get(name).recipe.start, published)
+    if lineage := run.get("lineage"):
+        own = float(sum(stage["hours"] or 0.0 for stage in lineage))
+    else:
+        own = float(run.get("train_hours", 0.0))
+    return own + training_hours(stages(registry.get(name).recipe)[0].start, published)
 
 
 def speed_table(root: Path) -> str:

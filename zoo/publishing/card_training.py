@@ -142,8 +142,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 def _changes(registered: Mapping[str, Any], used: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The assignments that turn the registry's recipe into the one that was used, for `--set`."""
     before = dict(_flat(registered))
+    told = {*NO_SETTINGS, *(["start"] if registered.get("after") else [])}  # the chain's own start
     return [
         (path, json.dumps(value, separators=(",", ":")))
         for path, value in _flat(used)
-        if before.get(path, ...) != value and path not in NO_SETTINGS and path[:6] != "after."
+        if before.get(path, ...) != value and path not in told and not path.startswith("after.")
     ]
