@@ -14,7 +14,9 @@ from zoo import cli, models, registry
 from zoo.data.samples import sample_labels, samples
 from zoo.data.sources import Arrays
 from zoo.data.spoken_digit import clip_lengths
-from zoo.evaluation import audio, recognition
+from zoo.errors import ConfigError
+from zoo.evaluation import audio, evaluating, recognition
+from zoo.evaluation.task import Task
 from zoo.store.folder import save_checkpoint
 
 CLIP = 400
@@ -47,12 +49,11 @@ class _Uniform:
 def test_a_uniform_model_takes_sixteen_bits_a_sample() -> None:
     rows = Arrays(samples("spoken_digit"), sample_labels("spoken_digit"))
     seen = []
-    found = audio.audio_metrics(
-        _Uniform(),
-        rows,
-        ("bits_per_sample", "bits_per_sample_mu_law"),
-        progress=lambda done, total: seen.append((done, total)),
+    task = Task(
+        model=_Uniform(), rows=rows, progress=lambda done, total: seen.append((done, total))
     )
+    found, protocol = audio.bits_metrics(task, ("bits_per_sample", "bits_per_sample_mu_law"))
+    assert protocol == "exact probability of the stored samples"
     assert found["bits_per_sample"]["value"] == pytest.approx(16.0, abs=1e-5)
     assert found["bits_per_sample_mu_law"]["value"] == pytest.approx(8.0, abs=1e-5)
     assert found["bits_per_sample"]["two_standard_errors"] < 1e-4
@@ -94,6 +95,30 @@ def test_the_listener_names_the_share_of_clips_that_say_their_label() -> None:
     assert found["value"] == 0.75
     assert found["interval"][0] < 0.75 < found["interval"][1]
     assert found["clips"] == 8
+
+
+class _Speaker:
+    """Says the package's clips, whatever it is asked for."""
+
+    def sample(self, count, seed, context):
+        return samples("spoken_digit")[:count]
+
+
+def test_a_students_figures_say_how_they_were_measured(monkeypatch) -> None:
+    figures = {"value": 0.25, "two_standard_errors": 0.01, "samples": 8}
+    monkeypatch.setattr(audio, "distillation_kl", lambda *_, **__: figures)
+    rows = Arrays(samples("spoken_digit"), sample_labels("spoken_digit"))
+    recipe = registry.get("parallel_wavenet_digits").recipe
+    task = Task(model=_Speaker(), rows=rows, recipe=recipe, seed=3)
+    found = evaluating.measure(task, ("distillation_kl", "recognised", "silence_excess_db"))
+    assert found.metrics["distillation_kl"] == figures
+    assert found.metrics["recognised"]["clips"] == 4 * len(np.unique(rows.context))
+    assert found.protocol == (
+        "a draw for every row; 4 clips of every label, drawn with seed 3, are listened to"
+    )
+    untaught = Task(model=_Speaker(), rows=rows)
+    with pytest.raises(ConfigError, match="distillation_kl compares with a teacher"):
+        audio.distillation_metrics(untaught, ("distillation_kl",))
 
 
 def test_hiss_is_above_the_floor_of_real_clips() -> None:

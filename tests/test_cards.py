@@ -3,50 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import re
 import shlex
 import shutil
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import render_cards
 import tiny_checkpoints
-import typer
 import yaml
 
 import zoo
-from zoo import cli, registry
+from zoo import registry
 from zoo.core import recipe as recipes
 from zoo.core import recipe_json
 from zoo.core.recipe import variant
 from zoo.data import sample_names
 from zoo.media import pictures
-from zoo.store import pins
+from zoo.models import FAMILIES
+from zoo.publishing.front_matter import to_yaml
 from zoo.store.files import read_json, write_json_atomic
 from zoo.store.folder import read_config
 from zoo.store.hashes import sha256_of, verify_files, verify_sha256sums
 
 ROOT = Path(__file__).resolve().parent.parent
-DTYPES = ("float32", "bfloat16")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def load_tool(name: str):
-    """A script of tools/ as a module."""
-    specification = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module  # where dataclasses look their module up
-    specification.loader.exec_module(module)
-    return module
-
-
-render_cards = load_tool("render_cards")
-density_table = load_tool("density_table")
-model_card = load_tool("model_card")
 
 
 @pytest.fixture(scope="session")
@@ -84,114 +67,6 @@ def check(project: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def edit_json(path: Path, **changes) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-class TestThisProject:
-    def test_everything_generated_is_in_step(self, capsys) -> None:
-        render_cards.main(["--check"])
-        assert capsys.readouterr().err == ""
-
-    def test_the_changelog_knows_this_version(self) -> None:
-        changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-        assert re.findall(r"^## \[(.+?)\]", changelog, flags=re.MULTILINE)[0] == zoo.__version__
-
-    def test_the_changelog_knows_every_change_of_weights(self) -> None:
-        changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-        told = changelog.partition("### Checkpoints")[2].partition("### Fixed")[0]
-        versions = {name: pin["version"] for name, pin in pins.pins().items()}
-        lines = [line for line in told.split("\n- ") if line]
-        for name, version in versions.items():
-            pattern = rf"`{name}` [^`:]*\b{version}\b"
-            assert version == 1 or any(re.search(pattern, line) for line in lines), name
-
-    def test_the_commands_of_the_readme_exist(self) -> None:
-        block = README.partition("<!-- commands -->\n```sh\n")[2].partition("```")[0]
-        commands = typer.main.get_command(cli.app).commands
-        lines = [shlex.split(line, comments=True) for line in block.splitlines()]
-        for program, name, *rest in lines:
-            assert program == "zoo"
-            known = {option for param in commands[name].params for option in param.opts}
-            assert {word for word in rest if re.match("--?[a-z]", word)} <= known, (name, rest)
-        assert {line[1] for line in lines} == set(commands)
-
-    def test_links_of_the_readme_lead_somewhere(self) -> None:
-        targets = re.findall(r"\]\(([^)#:]+)\)", README)
-        assert {"MODEL_CARDS.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"} <= set(targets)
-        assert [target for target in targets if not (ROOT / target).exists()] == []
-
-
-class TestDensityTable:
-    def test_a_row_says_what_was_run_and_what_was_not(self, tmp_path: Path) -> None:
-        peer = {"task": "fit", "dataset": "bsds300", "model": "maf", "two_standard_errors": 0.25}
-        (tmp_path / "benchmarks").mkdir()
-        results = [
-            {**peer, "library": "nflows", "value": 153.0},
-            {**peer, "library": "zuko", "value": 154.5},
-            {**peer, "library": "zoo", "value": 170.0},
-            {**peer, "library": "flowjax", "error": "not done after 9 s"},
-            {"task": "speed", "library": "nflows", "model": "maf", "size": 6},
-        ]
-        (tmp_path / "benchmarks" / "peers_cpu.json").write_text(json.dumps({"results": results}))
-        read = density_table.read_optional(ROOT / "checkpoints/made_bsds300/metrics.json")
-        checkpoint = SimpleNamespace(name="made_bsds300", metrics=read, run={"train_hours": 0.55})
-        rows = {
-            cells[1].strip(" `"): [cell.strip() for cell in cells]
-            for line in density_table.density_table([checkpoint], tmp_path).splitlines()
-            if len(cells := line.strip("|").split("|")) == 8
-        }
-        ours, mixture = (
-            f"{read['metrics'][metric]['value']:.2f} ± 0.28"
-            for metric in ("log_prob", "log_prob_symmetrised")
-        )
-        assert rows["made_bsds300"][2:] == ["148.85", "157.98", "", ours, mixture, "33"]
-        peer = "zuko 154.50 ± 0.25"
-        assert rows["maf_bsds300"][2:] == ["155.69", "157.98", peer, "not run", "", ""]
-        assert rows["maf_magic"][2:] == ["", "", "", "not run", "", ""]
-        assert set(density_table.NAMES) <= set(rows)
-
-    def test_the_voice_held_out_stands_before_and_after(self, tmp_path: Path) -> None:
-        assert "Not measured" in render_cards.held_out_table(tmp_path)
-        for number, file in enumerate(
-            (
-                "benchmarks/held_out_speaker/wavenet_four_speakers.json",
-                "checkpoints/wavenet_fifth_speaker/metrics.json",
-                "benchmarks/held_out_speaker/wavenet_digits.json",
-            )
-        ):
-            path = tmp_path / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            bits = {"value": 8.5 - number, "two_standard_errors": 0.25}
-            heard = {"value": 0.5 + 0.1 * number, "clips": 40}
-            path.write_text(json.dumps({"metrics": {"bits_per_sample": bits, "recognised": heard}}))
-        assert render_cards.held_out_table(tmp_path).splitlines()[2:] == [
-            "| `wavenet_four_speakers` | 8.50 ± 0.25 | 50% of 40 |",
-            "| `wavenet_fifth_speaker` | 7.50 ± 0.25 | 60% of 40 |",
-            "| `wavenet_digits` | 6.50 ± 0.25 | 70% of 40 |",
-        ]
-
-    def test_hours_count_those_of_the_weights_that_a_model_starts_from(self) -> None:
-        published = {
-            name: SimpleNamespace(run={"train_hours": hours})
-            for name, hours in (("maf_bsds300", 0.25), ("maf_bsds300_base", 0.5))
-        }
-        assert density_table.training_hours("maf_bsds300", published) == 0.75
-        assert density_table.training_hours("maf_bsds300_base", published) == 0.5
-
-    def test_speeds_stand_side_by_side(self, tmp_path: Path) -> None:
-        assert "Not measured" in density_table.speed_table(tmp_path)
-        (tmp_path / "benchmarks").mkdir()
-        job = {"task": "speed", "model": "maf", "size": 6}
-        results = [
-            {**job, "library": "zoo", "log_prob": 2e5, "training_step": 3e4, "sample": 1.0},
-            {**job, "library": "zuko", "log_prob": 1e5, "training_step": 4e4, "sample": 2.0},
-            {**job, "library": "nflows", "error": "exit code -9"},
-            {"task": "fit", "library": "zuko", "dataset": "magic", "model": "maf", "value": 1.0},
-        ]
-        (tmp_path / "benchmarks" / "peers_cpu.json").write_text(json.dumps({"results": results}))
-        lines = density_table.speed_table(tmp_path).splitlines()
-        assert "| maf | 6 | zoo | **200,000** | 30,000 | 1 |" in lines
-        assert "| maf | 6 | zuko | 100,000 | **40,000** | **2** |" in lines
-        assert "| maf | 6 | nflows | exit code -9 |  |  |" in lines
 
 
 class TestCard:
@@ -245,7 +120,7 @@ class TestCard:
         ],
     )
     def test_yaml_is_read_back(self, value: dict) -> None:
-        assert yaml.safe_load(model_card.to_yaml(value)) == value
+        assert yaml.safe_load(to_yaml(value)) == value
 
     def test_body(self, project: Path) -> None:
         folder = project / "checkpoints" / "tiny_images"
@@ -257,7 +132,7 @@ class TestCard:
             "10,000 rows of the test split of `mnist:3.0.1`",
             "grey levels 0 to 255 get uniform noise from [0, 1) and are scaled to [0, 1]",
             "2.1 hours on 2 CPU cores",
-            "| batch_size | 8 |",
+            "| training.batch_size | 8 |",
             "zoo train tiny_images\n",
             "CC BY-SA 3.0",
             f"{weights}  model.weights.h5",
@@ -315,8 +190,6 @@ class TestCard:
             "1,200 steps, weights of step 1,100."
         )
         assert facts in text
-        cards = (project / "MODEL_CARDS.md").read_text(encoding="utf-8")
-        assert "](checkpoints/tiny_images/samples.png)" in cards
 
     def test_certificate_other_data_and_the_slow_direction(self, project: Path) -> None:
         folder = project / "checkpoints" / "tiny_images"
@@ -349,7 +222,8 @@ class TestCard:
         render_cards.main(["--root", str(project)])
         index = (project / "MODEL_CARDS.md").read_text(encoding="utf-8").partition("\n## ")[0]
         row = next(line for line in index.splitlines() if "`tiny_images`" in line)
-        assert "| nice | mnist:3.0.1 | bits_per_dim (bits/dim) | 1.25 | 4.363 ± 0.012 |" in row
+        assert "| nice | mnist:3.0.1 | bits_per_dim (bits/dim) ↓ | 1.25 | 4.363 ± 0.012 |" in row
+        assert row.startswith("| [`tiny_images`](checkpoints/tiny_images/card.md) |")
         assert "| 1,234 | 12,345 |" in row
         assert index.count("\n| [") == 3
 
@@ -372,14 +246,12 @@ class TestFiles:
         )
         assert "tiny_recipe" not in table
 
-    def test_model_cards_hold_every_card_and_the_recipes_without(self, project: Path) -> None:
+    def test_model_cards_link_every_card_and_list_the_recipes_without(self, project: Path) -> None:
         text = (project / "MODEL_CARDS.md").read_text(encoding="utf-8")
-        assert re.findall("^## (.+)$", text, flags=re.MULTILINE) == [
-            *tiny_checkpoints.NAMES,
-            "Recipes without weights",
-        ]
-        assert text.count("### Results") == 3
-        assert "library_name" not in text
+        links = re.findall(r"^\| \[`(\w+)`\]\((.+?)\) \|", text, flags=re.MULTILINE)
+        assert [name for name, _ in links] == list(tiny_checkpoints.NAMES)
+        assert all((project / path).is_file() for _, path in links)
+        assert re.findall("^## (.+)$", text, flags=re.MULTILINE) == ["Recipes without weights"]
         assert "| `tiny_recipe` |" in text
 
     def test_pictures_are_shown_once_they_exist(self, project: Path) -> None:
@@ -505,50 +377,35 @@ class TestCheck:
         assert "config.json is missing" in check(project, capsys)[0]
 
 
+LINEAGE = [
+    {"recipe": "12ab", "weights": "ab" * 32, "hours": 0.25, "note": ""},
+    {"recipe": "34cd", "weights": "cd" * 32, "hours": None, "note": "Averaged a|b by hand."},
+]
+
+
+def test_a_card_begins_with_what_a_hand_did_and_lists_the_stages(project: Path) -> None:
+    folder = project / "checkpoints" / "tiny_images"
+    write_json_atomic(folder / "run.json", {"lineage": LINEAGE})
+    render_cards.main(["--root", str(project)])
+    text = (folder / "card.md").read_text(encoding="utf-8")
+    assert "# A tiny nice\n\n**Partly made by hand:** Averaged a|b by hand.\n\nTwo" in text
+    assert f"| 1 | 0.25 | `{'ab' * 8}…` |  |\n" in text
+    assert f"| 2 | unknown | `{'cd' * 8}…` | Averaged a\\|b by hand. |\n" in text
+    write_json_atomic(folder / "run.json", {"lineage": LINEAGE[:1]})
+    render_cards.main(["--root", str(project)])
+    text = (folder / "card.md").read_text(encoding="utf-8")
+    assert "by hand:" not in text
+    assert "| 1 | 0.25 |" in text
+
+
+def test_cards_name_no_family() -> None:
+    for path in (ROOT / "zoo" / "publishing").glob("*.py"):
+        words = set(re.findall(r'"(\w+)"', path.read_text(encoding="utf-8")))
+        datasets = {entry.recipe.dataset.name for entry in registry.ENTRIES.values()}
+        assert not words & (set(FAMILIES) | datasets | {"latent_size"}), path.name
+
+
 def test_the_rows_that_cards_score_are_in_the_package() -> None:
-    cards = (ROOT / "MODEL_CARDS.md").read_text(encoding="utf-8")
+    cards = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("checkpoints/*/card.md"))
     assert set(re.findall(r'= samples\("(\w+)"\)', cards)) <= set(sample_names())
     assert "rows = model.sample(16, seed=1)" in cards  # of datasets that it lacks
-
-
-def test_released_weights_are_replaced_by_a_new_version_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish = load_tool("publish")
-    monkeypatch.setattr("zoo.store.pins.pins", lambda: {"nice_mnist": {"version": 3}})
-    own = ROOT / "checkpoints" / "nice_mnist"
-    assert publish.version_of("nice_mnist", own, None) == 3  # evaluated again
-    assert publish.version_of("nice_mnist", tmp_path, 4) == 4
-    assert publish.version_of("new", tmp_path, None) == 1
-    for given in (None, 3):
-        with pytest.raises(ValueError, match=r"nice_mnist 3 is released: give .* --version 4"):
-            publish.version_of("nice_mnist", tmp_path, given)
-
-
-def test_a_run_that_was_ended_is_not_published(tmp_path: Path) -> None:
-    publish = load_tool("publish")
-    publish.check_finished(ROOT / "checkpoints" / "nice_mnist")  # published once, evaluated again
-    for reason in ("finished", "early stopping"):
-        (tmp_path / "run.json").write_text(json.dumps({"reason": reason}))
-        publish.check_finished(tmp_path)
-    for reason in ("signal SIGTERM", "time limit"):
-        (tmp_path / "run.json").write_text(json.dumps({"reason": reason}))
-        with pytest.raises(ValueError, match=f"ended by {reason}, and its recipe goes on"):
-            publish.check_finished(tmp_path)
-
-
-def test_a_flow_that_overflows_is_not_published() -> None:
-    publish = load_tool("publish")
-    sound = {"rows": 3, **{d: {"invertibility": 1e-5, "log_det": 1e-4} for d in DTYPES}}
-    for metrics in ({}, {"certificate": sound}):
-        publish.check_certificate("nice_mnist", metrics)
-    for dtype in DTYPES:
-        spoilt = sound | {dtype: {"invertibility": 1e-5, "log_det": None}}
-        with pytest.raises(ValueError, match=f"nice_mnist is not to be published: {dtype} errors"):
-            publish.check_certificate("nice_mnist", {"certificate": spoilt})
-    nearly = {dtype: {"invertibility": 2250.0, "log_det": 400.0} for dtype in DTYPES}
-    publish.check_certificate(
-        "nice_mnist", {"certificate": sound | {"bfloat16": nearly["bfloat16"]}}
-    )
-    with pytest.raises(ValueError, match=r"float32 errors .*'log_det': 400\.0"):
-        publish.check_certificate("nice_mnist", {"certificate": sound | nearly})

@@ -46,6 +46,18 @@ def test_a_conditional_model_is_certified_with_its_labels(rng) -> None:
     assert found["float32"]["invertibility"] < 1e-4
 
 
+def test_only_what_has_a_bijector_between_rows_and_latents_is_certified(model) -> None:
+    assert certificate.applies(model)
+    assert certificate.applies(zoo.create("maf", event_shape=(3,), hidden_units=(4,)))
+    clips = {"event_shape": (64,), "residual_channels": 4, "skip_channels": 4}
+    for other in (
+        zoo.create("vae", event_shape=(4,), latent_size=2, hidden_units=(4,)),
+        zoo.create("wavenet", num_stacks=1, layers_per_stack=2, **clips),
+        zoo.create("parallel_wavenet", layers_per_flow=(2,), **clips),
+    ):
+        assert not certificate.applies(other)
+
+
 def test_other_data_of_a_uniform_density_is_eight_bits(monkeypatch, model) -> None:
     monkeypatch.setattr(model, "bits_per_dim", lambda x, seed: np.full(len(x), 8.0))
     scores = certificate.other_data(model)

@@ -5,23 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import energies
-import model_card
 import numpy as np
 import pytest
 
 from zoo import registry
-from zoo.core import recipe
+from zoo.core import recipe_json
+from zoo.publishing.card import card_body
+from zoo.publishing.checkpoint import Checkpoint
 
 
 @pytest.fixture
-def checkpoint(tmp_path: Path) -> model_card.Checkpoint:
+def checkpoint(tmp_path: Path) -> Checkpoint:
     entry = registry.get("planar_u2")
     figures = {"value": 0.05, "two_standard_errors": 0.001, "log_normaliser": 2.6253183}
-    return model_card.Checkpoint(
+    return Checkpoint(
         folder=tmp_path,
         entry=entry,
-        config={"config": entry.recipe.config, "num_parameters": 164},
-        recipe=recipe.to_dict(entry.recipe),
+        config={"family": "planar", "config": entry.recipe.config, "num_parameters": 164},
+        recipe=recipe_json.to_dict(entry.recipe),
         metrics={
             "metrics": {"reverse_kl": figures},
             "count": 20_000,
@@ -30,18 +31,16 @@ def checkpoint(tmp_path: Path) -> model_card.Checkpoint:
             "protocol": "draws of the model",
         },
         run={},
-        baselines={},
-        audio_rates={},
     )
 
 
 def test_the_card_says_what_the_target_is_and_what_its_normaliser(checkpoint) -> None:
-    body = model_card.card_body(checkpoint)
+    body = card_body(checkpoint)
     assert "## Target" in body
     assert "exp(-U) / Z of the energy U = `u2`" in body
     assert "## Data and preprocessing" not in body
     assert "| reverse_kl (nats, log Z = 2.6253) |" in body
-    assert "| energy | u2 |" in body
+    assert "| objective.kind | ReverseKL |" in body
     assert "- Data `energy_u2`: made from a formula" in body
 
 

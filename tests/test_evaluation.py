@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import math
 from pathlib import Path
@@ -15,10 +16,14 @@ import tensorflow as tf
 import tiny_runs
 
 from zoo import evaluation, models, registry
+from zoo.core import metric as table
 from zoo.data import sources
-from zoo.errors import DataError, InvalidInputError, UnknownModelError
+from zoo.errors import ConfigError, DataError, InvalidInputError, UnknownModelError
+from zoo.evaluation import evaluating, needs, statistics
+from zoo.evaluation.task import Measured, Task
 from zoo.ops.noise import hashed_uniform
 from zoo.store.files import write_json_atomic
+from zoo.store.folder import save_checkpoint
 
 NUM_ROWS = 37
 
@@ -54,7 +59,7 @@ def register(monkeypatch: pytest.MonkeyPatch) -> Any:
             recipe=tiny_runs.RECIPES[name],
             description="",
             limitations="",
-            metrics=evaluation.DENSITY_METRICS,
+            metrics=("bits_per_dim", "log_prob_paper", "log_prob"),
         )
         monkeypatch.setitem(registry.ENTRIES, "tiny", dataclasses.replace(entry, **changes))
 
@@ -171,10 +176,6 @@ def test_labels_reach_a_conditional_model(arrays: sources.Arrays, register: Any)
     result = evaluation.evaluate("tiny", model=model, batch_size=8)
     assert set(result["metrics"]) == {"log_prob"}
     assert result["protocol"] == "exact density of the stored features"
-    voice = models.create("parallel_wavenet", event_shape=(64,), layers_per_flow=(2,))
-    assert evaluation._protocol(voice, "", 3).startswith("a draw for every row; 4 clips")
-    speech = models.create("wavenet", event_shape=(64,), num_stacks=1, layers_per_stack=2)
-    assert evaluation._protocol(speech, "", 3).startswith("exact probability of the stored samples")
     one_by_one = [
         float(model.log_prob(arrays.x[i : i + 1], arrays.context[i : i + 1])[0])
         for i in range(NUM_ROWS)
@@ -186,11 +187,11 @@ def test_labels_reach_a_conditional_model(arrays: sources.Arrays, register: Any)
 
 def test_mean_with_error_against_numpy(rng: np.random.Generator) -> None:
     values = rng.normal(3.0, 2.0, 1001)
-    found = evaluation.mean_with_error(values)
+    found = statistics.mean_with_error(values)
     assert found["value"] == pytest.approx(values.mean(), abs=1e-6)
     expected = 2.0 * scipy.stats.sem(values)
     assert found["two_standard_errors"] == pytest.approx(expected, abs=1e-6)
-    assert evaluation.mean_with_error(values[:1])["two_standard_errors"] == 0.0
+    assert statistics.mean_with_error(values[:1])["two_standard_errors"] == 0.0
 
 
 # The rest of the record.
@@ -243,7 +244,7 @@ def test_certified_rows_are_few_where_a_direction_is_slow(
 ) -> None:
     register("maf")
     model = models.build("maf", tiny_runs.RECIPES["maf"].config)
-    monkeypatch.setattr(evaluation, "SLOW_ROWS", 5)
+    monkeypatch.setattr(evaluating, "SLOW_ROWS", 5)
     result = evaluation.evaluate("tiny", model=model, certify=True)
     assert result["slow_direction"] == "sampling"
     assert result["certificate"]["rows"] == 5
@@ -264,8 +265,8 @@ def test_published_weights_bring_version_and_training_hours(
     tiny_nice: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_json_atomic(tmp_path / "run.json", {"train_hours": 1.25})
-    monkeypatch.setattr(evaluation.loading, "load", lambda name: {"tiny": tiny_nice}[name])
-    monkeypatch.setattr(evaluation.loading, "resolve", lambda name: tmp_path)
+    monkeypatch.setattr(evaluating.loading, "load", lambda name: {"tiny": tiny_nice}[name])
+    monkeypatch.setattr(evaluating.loading, "resolve", lambda name: tmp_path)
     monkeypatch.setattr("zoo.store.pins.pins", lambda: {"tiny": {"version": 3, "files": {}}})
     result = evaluation.evaluate("tiny", limit=2)
     assert (result["version"], result["train_hours"]) == (3, 1.25)
@@ -290,3 +291,76 @@ def test_an_unknown_split_is_refused() -> None:
     model = models.build(recipe.family, recipe.config)
     with pytest.raises(DataError, match="train, validation, test; got 'holdout'"):
         evaluation.evaluate("nice_mnist", "holdout", model=model)
+
+
+# The table of metrics, and folders in place of names.
+
+
+@pytest.mark.parametrize("name", list(registry.ENTRIES))
+def test_every_entry_asks_for_metrics_that_its_model_and_recipe_have(name: str) -> None:
+    entry = registry.get(name)
+    have = needs.capabilities_of(models.model_class(entry.family)) | needs.things_of(entry.recipe)
+    assert table.unmet(entry.metrics, have) == {}
+    assert table.customary(have)
+
+
+def test_every_function_of_the_table_is_there() -> None:
+    for found in table.METRICS.values():
+        module, _, function = found.where.partition(":")
+        assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_a_metric_that_the_model_cannot_have_is_refused(
+    tiny_nice: Any, register: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, message in (
+        ("negative_elbo", "negative_elbo needs Infers; tiny lacks Infers"),
+        ("forward_kl", "needs Bijective, Scores, target; tiny lacks target"),
+        ("bits", "No metric named 'bits'; there are bits_per_dim, log_prob, "),
+    ):
+        register("nice", metrics=(name,))
+        with pytest.raises(ConfigError, match=message):
+            evaluation.evaluate("tiny", model=tiny_nice)
+
+
+def test_each_function_runs_once_and_words_and_digits_are_merged(
+    tiny_nice: Any, images: sources.Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def spoken(task: Task, names: list[str]) -> Measured:
+        calls.append(names)
+        figures = {"value": 1.0 / 3.0, "two_standard_errors": 2.0 / 3.0, "clips": 3}
+        return Measured(dict.fromkeys(names, figures), "clips are listened to")
+
+    monkeypatch.setattr("zoo.evaluation.audio.spoken_metrics", spoken)
+    names = ("recognised", "log_prob", "silence_excess_db")
+    found = evaluating.measure(Task(model=tiny_nice, rows=images, seed=2), names)
+    assert calls == [["recognised", "silence_excess_db"]]
+    assert tuple(found.metrics) == names
+    assert found.protocol == (
+        "clips are listened to; uniform dequantisation, one draw a row, seed 2"
+    )
+    error = {name: found.metrics[name]["two_standard_errors"] for name in names}
+    assert (error["recognised"], error["silence_excess_db"]) == (0.6667, 0.667)
+    assert found.metrics["recognised"]["clips"] == 3
+
+
+def test_a_folder_is_judged_by_its_own_recipe_before_anything_is_pinned(
+    tiny_nice: Any, images: sources.Arrays, tmp_path: Path
+) -> None:
+    folder = save_checkpoint(
+        tmp_path / "mine", tiny_nice, family="nice", recipe=tiny_runs.RECIPES["nice"]
+    )
+    mine = evaluation.evaluate(folder, limit=9)
+    named = evaluation.evaluate("tiny", model=tiny_nice, limit=9)
+    assert (mine["name"], mine["version"], mine["paper"]) == ("mine", 0, None)
+    assert tuple(mine["metrics"]) == ("bits_per_dim", "log_prob")  # customary
+    assert mine["metrics"].items() <= named["metrics"].items()
+    assert mine["train_hours"] is None
+    # A run of a registered model is judged as that is.
+    write_json_atomic(folder / "run.json", {"name": "tiny", "train_hours": 0.5})
+    run = evaluation.evaluate(str(folder), limit=9)
+    assert (run["name"], run["train_hours"]) == ("mine", 0.5)
+    for key in ("metrics", "paper", "protocol", "dataset"):
+        assert run[key] == named[key], key

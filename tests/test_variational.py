@@ -17,6 +17,7 @@ from zoo.data import sources
 from zoo.data.targets.plane import ENERGIES
 from zoo.errors import ConfigError
 from zoo.evaluation import targets
+from zoo.evaluation.task import Task
 from zoo.objectives.reverse_kl import ReverseKL
 from zoo.training.build import build_model, build_objective
 
@@ -91,13 +92,8 @@ def test_a_recipe_with_an_energy_trains_by_it(tmp_path: Path) -> None:
     assert result.best_validation_nats < before - 0.5
     model = models.build("planar", recipe.config)
     model.load_weights(tmp_path / "run" / "model.weights.h5")
-    metrics = targets.energy_metrics(
-        model,
-        rows,
-        ("reverse_kl", "forward_kl"),
-        energy="u2",
-        seed=0,
-    )
+    task = Task(model=model, rows=rows, recipe=recipe)
+    metrics = targets.target_metrics(task, ("reverse_kl", "forward_kl")).metrics
     found = metrics["reverse_kl"]
     assert found["draws"] >= 100_000
     assert found["value"] == pytest.approx(result.best_validation_nats, abs=0.1)
@@ -111,13 +107,8 @@ def test_the_figures_of_a_known_model_are_scipys() -> None:
     """One radial layer that is the identity: q is a standard normal."""
     model = models.create("radial", event_shape=(2,), num_layers=1)
     rows = sources.load_arrays(registry.get("radial_u1").recipe.dataset, "validation").take(4000)
-    metrics = targets.energy_metrics(
-        model,
-        rows,
-        targets.ENERGY_METRICS,
-        energy="u1",
-        seed=0,
-    )
+    task = Task(model=model, rows=rows, recipe=registry.get("radial_u1").recipe)
+    metrics = targets.target_metrics(task, ("reverse_kl", "forward_kl")).metrics
     log_z = metrics["reverse_kl"]["log_normaliser"]
     z = np.random.default_rng(5).normal(size=(400_000, 2))
     divergence = scipy.stats.norm.logpdf(z).sum(1) + ENERGIES["u1"](tf.constant(z)).numpy() + log_z

@@ -50,6 +50,7 @@ def linear_prediction(train: Any, test: Any) -> dict[str, Any]:
     """Bits a sample of order-8 linear prediction with a residual density of its own a label."""
     from zoo.data.spoken_digit import clip_lengths
     from zoo.evaluation.audio import ratio_with_error
+    from zoo.evaluation.statistics import rounded
 
     lengths = clip_lengths(test.x)
     bits = np.zeros(test.rows)
@@ -61,7 +62,7 @@ def linear_prediction(train: Any, test: Any) -> dict[str, Any]:
             targets, pasts = _regression(test.x[row : row + 1])
             x = test.x[row, : lengths[row]]
             bits[row] = -_residual_log_prob(x, pasts @ coefficients, logits, log_scales).sum()
-    return {"bits_per_sample": ratio_with_error(bits / math.log(2.0), lengths)}
+    return {"bits_per_sample": rounded(ratio_with_error(bits / math.log(2.0), lengths), 6)}
 
 
 def _regression(clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -115,6 +116,7 @@ def gru(train: Any, test: Any, *, steps: int) -> dict[str, Any]:
 
     from zoo.data.spoken_digit import clip_lengths
     from zoo.evaluation.audio import ratio_with_error
+    from zoo.evaluation.statistics import rounded
 
     started = time.monotonic()
     keras.utils.set_random_seed(SEED)
@@ -149,7 +151,7 @@ def gru(train: Any, test: Any, *, steps: int) -> dict[str, Any]:
         mask = np.arange(test.x.shape[1]) < test_lengths[part, None]
         bits.append(-np.where(mask, nats, 0.0).astype(np.float64).sum(1) / math.log(2.0))
     return {
-        "bits_per_sample": ratio_with_error(np.concatenate(bits), test_lengths),
+        "bits_per_sample": rounded(ratio_with_error(np.concatenate(bits), test_lengths), 6),
         "parameters": model.count_params(),
         "steps": steps,
         "train_seconds": round(time.monotonic() - started),

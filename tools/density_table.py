@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import benchmark_peers
-from model_card import Checkpoint, read_optional
 
 from zoo import registry
+from zoo.core.recipe import stages
 from zoo.media.console import figure
+from zoo.publishing.checkpoint import Checkpoint, read_optional
 
 PEERS_FILE = Path("benchmarks") / "peers_cpu.json"
 INVERSION_FILE = Path("benchmarks") / "inversion_cpu.json"
@@ -109,11 +110,15 @@ def density_table(checkpoints: Sequence[Checkpoint], root: Path) -> str:
 
 
 def training_hours(name: str, published: Mapping[str, Checkpoint]) -> float:
-    """Of a published model and of those whose weights it went on from."""
+    """Of all stages of a published model, and of the model whose weights the first went on from."""
     if name not in published:
         return 0.0
-    own = float(published[name].run.get("train_hours", 0.0))
-    return own + training_hours(registry.get(name).recipe.start, published)
+    run = published[name].run
+    if lineage := run.get("lineage"):
+        own = float(sum(stage["hours"] or 0.0 for stage in lineage))
+    else:
+        own = float(run.get("train_hours", 0.0))
+    return own + training_hours(stages(registry.get(name).recipe)[0].start, published)
 
 
 def speed_table(root: Path) -> str:

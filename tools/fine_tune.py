@@ -26,7 +26,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import model_card
 import numpy as np
 
 from zoo import exporting, loading, registry
@@ -34,6 +33,7 @@ from zoo.core.data import Rows
 from zoo.data import sources
 from zoo.errors import InvalidInputError, ZooError
 from zoo.media.console import import_tensorflow
+from zoo.publishing.front_matter import to_yaml
 from zoo.store import pins
 from zoo.store.files import write_json_atomic, write_text_atomic
 from zoo.store.folder import save_checkpoint, software_versions
@@ -245,7 +245,7 @@ Limits of the base: {entry.limitations}
 State what the model is for, the licence of the data that it was tuned on, a figure on test rows,
 and what it should not be used for.
 """
-    return f"---\n{model_card.to_yaml(matter)}---\n{body}"
+    return f"---\n{to_yaml(matter)}---\n{body}"
 
 
 if __name__ == "__main__":

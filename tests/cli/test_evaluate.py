@@ -14,6 +14,7 @@ from commands import refused, run, run_ok
 import zoo
 from zoo import exporting
 from zoo.errors import ExportError, NotPortableError
+from zoo.evaluation.task import Measured
 from zoo.store import pins
 
 
@@ -35,15 +36,14 @@ class TestEvaluate:
         assert "uniform noise (64): " in text
 
     def test_models_without_a_bijector_are_not_certified(self, data, monkeypatch) -> None:
-        monkeypatch.setattr(
-            "zoo.models.flows.nice.NICE.bijector", property(_no_bijector), raising=False
-        )
+        monkeypatch.setattr("zoo.evaluation.certificate.applies", lambda _: False)
         text = run_ok("evaluate", "tiny_images", "--certify")
         assert "not certified: no bijector between data and latents" in text
 
     def test_a_figure_that_is_no_number(self, data, monkeypatch) -> None:
-        metrics = {"bits_per_dim": {"value": math.nan}}
-        monkeypatch.setattr("zoo.evaluation.evaluating._density_metrics", lambda *_, **__: metrics)
+        figures = {"bits_per_dim": {"value": math.nan}, "log_prob_paper": {"value": 1.0}}
+        found = Measured(figures, "")
+        monkeypatch.setattr("zoo.evaluation.density.density_metrics", lambda *_: found)
         text = refused(1, "evaluate", "tiny_images", "--out", "m.json")
         assert "bits_per_dim of tiny_images on mnist is nan" in text
         assert not Path("m.json").exists()
@@ -65,14 +65,16 @@ class TestEvaluate:
         named = json.loads(run_ok("evaluate", "tiny_images", "--json"))
         assert given["metrics"] == named["metrics"]
 
+    def test_a_folder_in_place_of_a_name(self, data, published: Path) -> None:
+        text = run_ok("evaluate", published / "tiny_images")
+        named = run_ok("evaluate", "tiny_images")
+        assert text.splitlines()[:3] == named.splitlines()[:3]
+        assert "paper: " in text
+
     def test_an_absent_dataset_and_a_split_that_is_none(self, monkeypatch, tmp_path) -> None:
         monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
         assert "mnist 3.0.1 is not prepared" in refused(2, "evaluate", "tiny_images")
         assert "got 'tset'" in refused(2, "evaluate", "tiny_images", "--split", "tset")
-
-
-def _no_bijector(_: Any) -> None:
-    raise AttributeError
 
 
 class TestExport:

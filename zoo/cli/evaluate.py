@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from zoo import loading
-from zoo.cli.app import EXIT_CODES, AsJson, RegistryName, app, print_json
+from zoo.cli.app import EXIT_CODES, AsJson, Name, app, print_json
 from zoo.media.console import (
     columns,
     error_text,
@@ -21,7 +21,7 @@ from zoo.media.console import (
 
 @app.command(epilog=EXIT_CODES)
 def evaluate(
-    name: RegistryName,
+    name: Name,
     *,
     split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
     weights: Annotated[

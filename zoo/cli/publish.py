@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,11 +21,8 @@ from zoo.cli.app import (
     print_json,
 )
 from zoo.errors import InvalidInputError, NotPortableError
-from zoo.media.console import columns, import_tensorflow, waiting
+from zoo.media.console import columns, figure, import_tensorflow, waiting
 from zoo.store import pins
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command(epilog=EXIT_CODES)
@@ -88,31 +86,110 @@ def export(
 def publish(
     name: Name,
     *,
+    invocation: typer.Context,
     to: Annotated[
         str, typer.Option(help="A folder, hf://user/repository[/folder] or gs://bucket/path.")
-    ],
+    ] = "",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace another checkpoint that lies there.")
     ] = False,
     private: Annotated[
         bool, typer.Option("--private", help="Make a private repository, where there is none.")
     ] = False,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="In a source checkout: first make this run the published weights of NAME.",
+        ),
+    ] = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="With --run: of the weights; above the pinned one.")
+    ] = None,
+    storage: Annotated[
+        Literal["float32", "float16"],
+        typer.Option(help="Of a run: the precision in which its weights are stored and judged."),
+    ] = "float16",
+    licence: Annotated[
+        str, typer.Option(help="Of a run of your own: the licence of its weights, for the card.")
+    ] = "unknown",
+    as_is: Annotated[
+        bool,
+        typer.Option("--as-is", help="Of a run: copy its files alone, without figures or card."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Copy a checkpoint with its card, manifest and hashes to where others load it from.
 
+    A training run, a folder without SHA256SUMS, becomes a release on the way: its weights are
+    stored, evaluated on the test split of its dataset, and get golden outputs, samples, a card and
+    hashes, all of it or nothing. The run's own folder stays as it is.
+
     Prints the zoo.load call that loads it, with the hash that pins it.
+
+    Examples: zoo publish nice_mnist --to shared/nice_mnist
+
+    zoo publish runs/mine --to hf://me/mine --licence cc-by-4.0
+
+    zoo publish nice_mnist --run runs/nice_mnist --version 2
     """
     from zoo.publishing import copies
 
-    if to.startswith("gs://") or copies.is_unhashed(name):
+    unhashed = copies.is_unhashed(name)
+    fresh = run is not None or (unhashed and not as_is)
+    _refuse_unused(invocation, fresh=fresh, named=run is not None, unhashed=unhashed, to=to)
+    if to:
+        copies.parsed_address(to, private=private)  # before the work, not after it
+    if fresh or unhashed or to.startswith("gs://"):
         import_tensorflow()
-    with waiting(f"publishing {name}"):
-        published = copies.publish(name, to, overwrite=overwrite, private=private)
+    with waiting(f"publishing {name}"), tempfile.TemporaryDirectory() as work:
+        source: str | Path = name
+        facts: dict[str, Any] = {}
+        if fresh:
+            from zoo.publishing import release
+
+            if run is not None:
+                made = release.release_name(name, run, version=version, storage_dtype=storage)
+                facts = {"folder": str(made.folder), "version": made.version}
+            else:
+                folder = Path(name).expanduser().resolve()
+                source = Path(work, folder.name)
+                made = release.release_run(folder, source, storage_dtype=storage, licence=licence)
+            facts["metrics"] = made.metrics["metrics"]
+        published = copies.publish(source, to, overwrite=overwrite, private=private) if to else None
     if as_json:
-        print_json(dataclasses.asdict(published))
-    else:
+        print_json({**facts, **(dataclasses.asdict(published) if published else {})})
+        return
+    for metric, value in facts.get("metrics", {}).items():
+        print(f"{metric}  {figure(value)}")
+    if run is not None:
+        print(f"{facts['folder']}, version {facts['version']}, is pinned; `make cards` lists it")
+    if published:
         print(published)
+
+
+def _refuse_unused(
+    invocation: typer.Context, *, fresh: bool, named: bool, unhashed: bool, to: str
+) -> None:
+    """Raises InvalidInputError for options that say nothing about what is published."""
+    given = {
+        option
+        for option in invocation.params
+        if (source := invocation.get_parameter_source(option)) and source.name == "COMMANDLINE"
+    }
+    if not (to or named):
+        raise InvalidInputError("Say where to publish it: --to ADDRESS.")
+    copies_only = {"overwrite": "--overwrite", "private": "--private"}
+    allowed = {
+        "version": ("--version goes with --run", named),
+        "storage": ("--storage is of a training run", fresh),
+        "licence": ("--licence is of a run of your own", fresh and not named),
+        "as_is": ("--as-is is of a training run", unhashed and not named),
+        **{key: (f"{option} goes with --to", bool(to)) for key, option in copies_only.items()},
+    }
+    for option, (message, applies) in allowed.items():
+        if option in given and not applies:
+            raise InvalidInputError(f"{message}: leave it out.")
 
 
 @app.command(epilog=EXIT_CODES)

@@ -17,7 +17,7 @@ The error of a ratio of sums over clips is two standard errors of its linear app
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -27,66 +27,35 @@ from zoo import loading
 from zoo.core.recipe import Distillation
 from zoo.data.sources import Arrays
 from zoo.data.spoken_digit import SPEAKERS, clip_lengths
+from zoo.errors import ConfigError
 from zoo.evaluation import recognition
+from zoo.evaluation.task import Measured, Task
 from zoo.ops.mel import power_spectrogram
 
 __all__ = [
-    "AUDIO_METRICS",
-    "DRAWN_METRICS",
-    "audio_metrics",
+    "bits_metrics",
+    "distillation_kl",
+    "distillation_metrics",
+    "drawn_clips",
     "frame_floor_db",
     "ratio_with_error",
     "recognised_share",
+    "silence_excess_db",
+    "spoken_metrics",
 ]
 
-AUDIO_METRICS = (
-    "bits_per_sample",
-    "bits_per_sample_mu_law",
-    "recognised",
-    "silence_excess_db",
-    "distillation_kl",
-)
-DRAWN_METRICS = frozenset({"recognised", "silence_excess_db"})  # of the model's own clips
 CLIPS_A_LABEL = 4
 _ROWS_AT_ONCE = 25
 _FRAME = 256
 _SPEECH_DB = -30.0
 
 
-def audio_metrics(
-    model: Any,
-    rows: Arrays,
-    names: Sequence[str],
-    *,
-    distillation: Distillation | None = None,
-    seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """The named metrics of a model on clips: {name: {"value", "two_standard_errors", ...}}.
-
-    distillation: of a student, which names its teacher.
-    Raises DataError where the listener is needed and not in the package.
-    """
-    found: dict[str, Any] = {}
-    if {"bits_per_sample", "bits_per_sample_mu_law"} & set(names):
-        found |= _bits(model, rows, progress)
-    if DRAWN_METRICS & set(names):
-        labels = np.arange(model.config.context_size)
-        if rows.context is not None:
-            labels = np.unique(rows.context)
-        clips, labels = drawn_clips(model, labels, seed=seed)
-        found["recognised"] = recognised_share(clips, labels)
-        found["silence_excess_db"] = silence_excess_db(clips, labels, rows)
-    if distillation is not None:
-        found["distillation_kl"] = distillation_kl(model, rows, distillation, seed=seed)
-    return {name: found[name] for name in names}
-
-
-def _bits(model: Any, rows: Arrays, progress: Callable[[int, int], None] | None) -> dict[str, Any]:
+def bits_metrics(task: Task, names: Collection[str]) -> Measured:
+    """The named metrics of a model that scores every sample given those before it."""
+    model, rows = task.model, task.rows
     lengths = clip_lengths(rows.x)
     samples, classes = [], []
-    for start in range(0, rows.rows, _ROWS_AT_ONCE):
-        part = slice(start, start + _ROWS_AT_ONCE)
+    for part in task.parts(_ROWS_AT_ONCE):
         x = rows.x[part]
         mask = np.arange(x.shape[1]) < lengths[part, None]
         context = None if rows.context is None else model.clip_context(x, rows.context[part])
@@ -94,12 +63,42 @@ def _bits(model: Any, rows: Arrays, progress: Callable[[int, int], None] | None)
         offsets = np.where(mask, model.stepwise_class_offset(x), 0.0).astype(np.float64)
         samples.append(nats.sum(1))
         classes.append((nats + offsets).sum(1))
-        if progress is not None:
-            progress(min(start + _ROWS_AT_ONCE, rows.rows), rows.rows)
-    return {
-        name: ratio_with_error(-np.concatenate(values) / math.log(2.0), lengths)
-        for name, values in (("bits_per_sample", samples), ("bits_per_sample_mu_law", classes))
+    found = {"bits_per_sample": samples, "bits_per_sample_mu_law": classes}
+    metrics = {
+        name: ratio_with_error(-np.concatenate(found[name]) / math.log(2.0), lengths)
+        for name in names
     }
+    return Measured(metrics, "exact probability of the stored samples")
+
+
+def spoken_metrics(task: Task, names: Collection[str]) -> Measured:
+    """The named metrics of the model's own clips, as many of every label of the rows.
+
+    Raises DataError where the listener is needed and not in the package.
+    """
+    model, rows = task.model, task.rows
+    if rows.context is None:
+        labels = np.arange(model.config.context_size)
+    else:
+        labels = np.unique(rows.context)
+    clips, labels = drawn_clips(model, labels, seed=task.seed)
+    found: dict[str, Any] = {}
+    if "recognised" in names:
+        found["recognised"] = recognised_share(clips, labels)
+    if "silence_excess_db" in names:
+        found["silence_excess_db"] = silence_excess_db(clips, labels, rows)
+    return Measured(
+        found,
+        f"{CLIPS_A_LABEL} clips of every label, drawn with seed {task.seed}, are listened to",
+    )
+
+
+def distillation_metrics(task: Task, names: Collection[str]) -> Measured:
+    """`distillation_kl`, from the teacher that the recipe names. Raises ConfigError for none."""
+    if task.recipe is None or not isinstance(task.recipe.objective, Distillation):
+        raise ConfigError(f"{', '.join(names)} compares with a teacher; the recipe names none.")
+    found = distillation_kl(task.model, task.rows, task.recipe.objective, seed=task.seed)
+    return Measured({"distillation_kl": found}, "a draw for every row")
 
 
 def ratio_with_error(sums: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
@@ -108,8 +107,8 @@ def ratio_with_error(sums: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
     residuals = (sums - value * counts) / counts.mean()
     deviation = float(np.std(residuals, ddof=1)) if len(sums) > 1 else 0.0
     return {
-        "value": round(value, 6),
-        "two_standard_errors": round(2.0 * deviation / math.sqrt(len(sums)), 6),
+        "value": value,
+        "two_standard_errors": 2.0 * deviation / math.sqrt(len(sums)),
         "samples": int(counts.sum()),
     }
 
@@ -132,8 +131,8 @@ def recognised_share(clips: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     correct = int(np.sum(heard == labels // len(SPEAKERS)))
     low, high = recognition.wilson_interval(correct, len(labels))
     return {
-        "value": round(correct / len(labels), 4),
-        "two_standard_errors": round((high - low) / 2, 4),
+        "value": correct / len(labels),
+        "two_standard_errors": (high - low) / 2,
         "interval": [round(low, 4), round(high, 4)],
         "clips": len(labels),
     }
@@ -145,8 +144,8 @@ def silence_excess_db(clips: np.ndarray, labels: np.ndarray, rows: Arrays) -> di
     made, true = frame_floor_db(clips), frame_floor_db(real)
     error = 2.0 * 1.2533 * math.hypot(*(np.std(v) / math.sqrt(len(v)) for v in (made, true)))
     return {
-        "value": round(float(np.median(made) - np.median(true)), 3),
-        "two_standard_errors": round(error, 3),
+        "value": float(np.median(made) - np.median(true)),
+        "two_standard_errors": error,
     }
 
 

@@ -1,4 +1,4 @@
-"""The figures of a model that was fitted to an energy.
+"""The figures of a model that was fitted to a target without rows, an energy.
 
     reverse_kl   E_q[log q + U] + log Z in nats over the model's own draws: its loss, 0 is perfect,
                  and blind to parts of the density that the model leaves out
@@ -10,55 +10,49 @@ log Z is integrated on a grid (`zoo.data.targets.plane`) and stated with the fig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
 
-from zoo.data.sources import Arrays
+from zoo.core.recipe import Target
 from zoo.data.targets.plane import ENERGIES
+from zoo.errors import ConfigError
 from zoo.evaluation.statistics import mean_with_error
+from zoo.evaluation.task import Measured, Task
 from zoo.objectives.reverse_kl import ReverseKL
 
-__all__ = ["DRAWS", "ENERGY_METRICS", "energy_metrics"]
+__all__ = ["DRAWS", "target_metrics"]
 
-ENERGY_METRICS = ("reverse_kl", "forward_kl")
 DRAWS = 200_000
 _AT_ONCE = 20_000
 
 
-def energy_metrics(
-    model: Any,
-    rows: Arrays,
-    names: Sequence[str],
-    *,
-    energy: str,
-    seed: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """The named metrics: {name: {"value", "two_standard_errors", "log_normaliser", ...}}.
+def target_metrics(task: Task, names: Collection[str]) -> Measured:
+    """The named metrics, with the number of draws and log Z beside each.
 
-    rows: of the energy's density.   energy: its name.   seed: of the model's draws.
+    The task's rows are of the target's density.   Raises ConfigError for a recipe without a target.
     """
-    loss = ReverseKL(energy)
+    if task.recipe is None or not isinstance(task.recipe.data, Target):
+        raise ConfigError(f"{', '.join(names)} compare with a target; the recipe has none.")
+    model, rows, seed = task.model, task.rows, task.seed
+    loss = ReverseKL(task.recipe.data.energy)
+    energy = ENERGIES[task.recipe.data.energy]
     of_latents = tf.function(lambda z: loss.of_latents(model, z), autograph=False)
     total = DRAWS + rows.rows
     reverse = []
     for number, start in enumerate(range(0, DRAWS, _AT_ONCE)):
         z = model.base_distribution().sample(_AT_ONCE, seed=tf.constant([seed, number]))
         reverse.append(of_latents(z).numpy())
-        if progress is not None:
-            progress(start + _AT_ONCE, total)
+        task.report(start + _AT_ONCE, total)
     forward = []
     for start in range(0, rows.rows, _AT_ONCE):
         x = rows.x[start : start + _AT_ONCE]
-        log_p = -ENERGIES[energy](tf.constant(x)).numpy() - loss.log_normaliser
+        log_p = -energy(tf.constant(x)).numpy() - loss.log_normaliser
         forward.append(log_p - model.log_prob(x).numpy())
-        if progress is not None:
-            progress(DRAWS + start + len(x), total)
+        task.report(DRAWS + start + len(x), total)
     draws = {"reverse_kl": reverse, "forward_kl": forward}
-    return {
+    metrics = {
         name: {
             **mean_with_error(np.concatenate(draws[name]).astype(np.float64)),
             "draws": sum(map(len, draws[name])),
@@ -66,3 +60,5 @@ def energy_metrics(
         }
         for name in names
     }
+    words = f"{DRAWS:,} draws of the model, seed {seed}; log Z integrated on a grid"
+    return Measured(metrics, words)

@@ -11,7 +11,7 @@ from zoo.core import objective as settings_of
 from zoo.core.data import Data
 from zoo.errors import ConfigError
 
-__all__ = ["Objective", "check_needs", "objective_of"]
+__all__ = ["Objective", "capabilities_of", "check_needs", "objective_of"]
 
 
 class Objective(abc.ABC):
@@ -67,9 +67,14 @@ def objective_of(
     return cls.of(settings, model, data=data, load=load)
 
 
+def capabilities_of(model: Any) -> set[str]:
+    """The names of what the model inherits, its capabilities (`zoo.core.capabilities`) included."""
+    return {cls.__name__ for cls in type(model).__mro__}
+
+
 def check_needs(what: str, needs: Iterable[str], model: Any) -> None:
     """Raises ConfigError where the model lacks a capability (`zoo.core.capabilities`), by name."""
-    has = {cls.__name__ for cls in type(model).__mro__}
+    has = capabilities_of(model)
     if lacking := [need for need in needs if need not in has]:
         raise ConfigError(
             f"{what} needs a model that is {' and '.join(lacking)}; {model.name}, of the family "

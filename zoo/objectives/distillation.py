@@ -21,11 +21,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from zoo.core.capabilities import Steps
 from zoo.core.objective import Distillation
 from zoo.errors import ConfigError
 from zoo.objectives import perceptual
-from zoo.objectives.base import Objective
+from zoo.objectives.base import Objective, capabilities_of
 from zoo.ops import audio_losses
 from zoo.ops.noise import replica_seed
 
@@ -42,7 +41,7 @@ class DistillationLoss(Objective):
     """
 
     def __init__(self, settings: Distillation, teacher: Any, *, features: Any = None) -> None:
-        if not isinstance(teacher, Steps):
+        if "Steps" not in capabilities_of(teacher):
             raise ConfigError(f"A teacher must be a WaveNet; {teacher.name} is none.")
         if settings.contrastive and teacher.config.context_size < 2:
             raise ConfigError(

@@ -35,7 +35,7 @@ from zoo.store.hashes import (
 )
 from zoo.store.weights import WEIGHTS_FILE
 
-__all__ = ["MANIFEST_FILE", "Publication", "is_unhashed", "publish"]
+__all__ = ["MANIFEST_FILE", "Publication", "is_unhashed", "parsed_address", "publish"]
 
 MANIFEST_FILE = "manifest.json"
 MANIFEST_VERSION = 1
@@ -96,7 +96,8 @@ def publish(
 
     Args:
         name: A name with published weights, or the path of a checkpoint folder. A folder without
-            `SHA256SUMS`, such as `zoo train` writes, is loaded once to see that it is whole.
+            `SHA256SUMS`, such as `zoo train` writes, is loaded once to see that it is whole, and
+            copied as it is; `zoo.publishing.release` makes a release of it.
         to: The path of a folder, or an hf:// or gs:// address.
         overwrite: Replace another checkpoint that lies there. Only what a `SHA256SUMS` lists is
             ever replaced in a folder.
@@ -110,13 +111,7 @@ def publish(
         MissingExtraError: The library for this kind of address is not installed.
         OfflineError: The address cannot be reached.
     """
-    remote = remotes.parse(str(to)) if remotes.is_address(to) else None
-    if isinstance(remote, remotes.Web):
-        raise PublishError(
-            f"{remote} can be read, not written: publish to a folder, and serve that."
-        )
-    if private and not isinstance(remote, remotes.Hub):
-        raise InvalidInputError(f"private goes with an hf:// address; got it for {str(to)!r}.")
+    remote = parsed_address(to, private=private)
     source = _source(name)
     try:
         if remote is None:
@@ -139,6 +134,23 @@ def publish(
             "choose another place."
         ) from error
     return Publication(address=str(remote), sha256=digest, revision=revision)
+
+
+def parsed_address(
+    to: str | os.PathLike[str], *, private: bool = False
+) -> remotes.Hub | remotes.Bucket | None:
+    """The Hub or the bucket of an address; None for a folder. Connects to nothing.
+
+    Raises PublishError and InvalidInputError for what cannot be published to.
+    """
+    remote = remotes.parse(str(to)) if remotes.is_address(to) else None
+    if isinstance(remote, remotes.Web):
+        raise PublishError(
+            f"{remote} can be read, not written: publish to a folder, and serve that."
+        )
+    if private and not isinstance(remote, remotes.Hub):
+        raise InvalidInputError(f"private goes with an hf:// address; got it for {str(to)!r}.")
+    return remote
 
 
 # --- the source, verified, and a copy of it, verified

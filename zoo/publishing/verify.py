@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from zoo import loading, registry
+from zoo.core import metric as metrics
 from zoo.errors import DataError, ZooError
 from zoo.evaluation import golden
 from zoo.store import pins
@@ -28,13 +29,6 @@ __all__ = ["CHECKS", "QUICK", "Check", "Verification", "verify"]
 CHECKS = ("files", "load", "golden", "metrics", "export")
 QUICK = CHECKS[:3]
 
-# A figure has to come again within this part of its two standard errors: the rows and the noise are
-# the same, and machines differ in rounding alone.
-METRIC_TOLERANCE = 0.05
-# Of clips that a WaveNet speaks the noise is the same, too, but one sample that rounding moves to
-# the next class changes all that follow: elsewhere these are other clips. Two independent draws of
-# them differ by more than this part at one time in 200.
-DRAWN_TOLERANCE = 2.0
 EXPORT_TOLERANCE = 1e-5  # relative to the largest log_prob
 
 
@@ -134,13 +128,12 @@ def _judged(errors: dict[str, float], what: str) -> Result:
 
 def _metrics(subject: _Subject) -> Result:
     from zoo import evaluation
-    from zoo.evaluation.audio import DRAWN_METRICS
 
     stored = read_json(loading.resolve(subject.name) / "metrics.json")
     found = evaluation.evaluate(subject.name, stored["split"])
     errors = {}
     for metric, value in stored["metrics"].items():
-        part = DRAWN_TOLERANCE if metric in DRAWN_METRICS else METRIC_TOLERANCE
+        part = metrics.metric(metric).tolerance
         tolerance = part * value.get("two_standard_errors", 0.0) or 1e-6
         errors[metric] = abs(found["metrics"][metric]["value"] - value["value"]) / tolerance
     return _judged(errors, "largest change")
