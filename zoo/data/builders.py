@@ -1,0 +1,36 @@
+"""The table of datasets of our own: which module builds each. Importable without TensorFlow.
+
+A module has `VERSION`; `local_source(name)`, where on this machine its source files are, or None;
+and `prepare(name, data_dir=, download=)`, which returns the prepared dataset's directory.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, NamedTuple
+
+__all__ = ["OWN_DATASETS", "OwnDataset", "builder_module"]
+
+
+class OwnDataset(NamedTuple):
+    """module: of `zoo.data`.   extra: of the package, that brings the source files; "" for none."""
+
+    module: str
+    extra: str = ""
+
+
+OWN_DATASETS = {
+    "bsds300": OwnDataset("bsds300"),
+    "bsds300_extra": OwnDataset("bsds300"),
+    "digits": OwnDataset("digits", extra="digits"),
+    "gas": OwnDataset("maf_tables"),
+    "hepmass": OwnDataset("maf_tables"),
+    "magic": OwnDataset("magic", extra="magic"),
+    "miniboone": OwnDataset("maf_tables"),
+    "power": OwnDataset("maf_tables"),
+}
+
+
+def builder_module(name: str) -> Any:
+    """The module that builds a dataset of our own; importing it makes TFDS know the builders."""
+    return importlib.import_module(f"zoo.data.{OWN_DATASETS[name].module}")

@@ -1,0 +1,214 @@
+"""Flows of integers: a bijection of Z^D with no log-determinant, and a base with a mass.
+
+    data x --chain.inverse--> z ~ base       log P(X = x) = log base(z)
+
+`log_prob` is the log of a probability, exact: nothing is dequantised, and exp(log_prob) adds up to
+1 over all integers. `encode` and `decode` undo each other bit for bit: they compute the networks in
+float64, in blocks of `BLOCK_ROWS` rows, by one compiled function for both directions, so that a
+shift is rounded alike whatever the batch. `log_prob` and training compute in the model's own dtype.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import tensorflow as tf
+
+from zoo.bijectors.integer import IntegerChain, IntegerCoupling
+from zoo.core import checks
+from zoo.core.capabilities import Encodes, Samples, Scores
+from zoo.core.config import ModelConfig, Preprocessing
+from zoo.core.space import Space
+from zoo.errors import ConfigError, InvalidInputError
+from zoo.kinds.base import ZooModel
+from zoo.networks.precise import in_float64
+
+__all__ = ["DiscreteConfig", "DiscreteFlow"]
+
+BLOCK_ROWS = 128
+DATA_TO_LATENT, LATENT_TO_DATA = 1, -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscreteConfig(ModelConfig):
+    """num_classes: data are the integers 0..num_classes - 1, stored as uint8 up to 256 of them."""
+
+    num_classes: int = 256
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for sizes that cannot be built, a preprocessing and a context."""
+        super().__post_init__()
+        if self.num_classes < 2:
+            raise ConfigError(f"num_classes must be at least 2; got {self.num_classes}.")
+        if self.preprocessing != Preprocessing() or self.context_size:
+            raise ConfigError(
+                "A flow of integers has neither preprocessing nor context: leave out both; got "
+                f"{self.preprocessing} and context_size={self.context_size}."
+            )
+
+    @classmethod
+    def image_preprocessing(cls) -> Preprocessing:
+        """None: integers stay integers."""
+        return Preprocessing()
+
+    def data_space(self, dtype: str = "float32") -> Space:
+        """Integers as the dataset stores them; `dtype` is of real numbers, which they are not."""
+        del dtype
+        image = len(self.event_shape) == 3
+        return Space(
+            shape=self.event_shape,
+            dtype="uint8" if self.num_classes <= 256 else "int32",
+            meaning="integers as the dataset stores them",
+            unit="grey level" if image else "",
+            minimum=0,
+            maximum=self.num_classes - 1,
+            medium="image" if image else "features",
+            example=self.num_classes // 2,
+        )
+
+
+class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
+    """A flow of integers as a Keras model.
+
+    Subclassing: set `config_class` and `family`; in `_create_networks` create every network, and
+    `self.base` (a layer with `log_prob`, `sample` and `adapt`, of `zoo.bases`); return the
+    couplings in `_flow`.
+    """
+
+    measure: ClassVar[Literal["density", "mass", "volume"]] = "mass"
+    lossless: ClassVar[Literal["data", "latent", "no"]] = "data"
+    temperature_meaning: ClassVar[str] = (
+        "factor on the scales of the base: 1 samples the model, 0 gives the image of its mode"
+    )
+    # Other formats' kernels round in other ways: what they encode, they would not decode.
+    portable: ClassVar[frozenset[str]] = frozenset({"log_prob"})
+    config: DiscreteConfig
+    base: Any
+
+    def _flow(self, evaluate: Callable[[Any, Any], Any]) -> list[IntegerCoupling]:
+        """Couplings from data (first) to latent (last).
+
+        evaluate: (network, x [batch, in]) -> [batch, out], which every shift goes through: it
+        decides the precision.
+        """
+        raise NotImplementedError
+
+    @property
+    def latent(self) -> Space:
+        """As many integers as the data have, of any size."""
+        meaning = "latent integers; distributed as the base where the data are the model's"
+        return Space(shape=(self.config.event_size,), dtype="int32", meaning=meaning)
+
+    def chain(self, *, training: bool = False) -> IntegerChain:
+        """The bijection, its networks in the model's precision: data -> latent is `inverse`."""
+
+        def evaluate(network: Any, x: Any) -> Any:
+            return tf.cast(network(x, training=training), x.dtype)
+
+        return IntegerChain(self._flow(evaluate), self.compute_dtype)
+
+    # Scoring.
+
+    def log_prob(self, x: Any, context: Any = None, *, seed: Any = None) -> Any:
+        """log P(X = x), exact: [batch] nats, in the model's float dtype.
+
+        x: [batch, *event_shape], integers 0..num_classes - 1.   seed: nothing is drawn.
+        Raises InvalidInputError for other shapes, for floats, for integers that are no class
+        (checked in eager mode alone), and for a context.
+        """
+        x = self.checked_data(x)
+        context = self.checked_context(context, rows=x.shape[0])
+        seed = checks.seed_tensor(seed, default=checks.EVALUATION_SEED)
+        return self._run("log_prob", self.score, x=x, context=context, seed=seed)
+
+    def score(self, x: Any, context: Any, seed: Any, *, training: bool = False) -> Any:
+        """`log_prob` of any integers, of those that are no class too."""
+        del context, seed
+        flat = tf.cast(tf.reshape(x, [-1, self.config.event_size]), self.compute_dtype)
+        return self.base.log_prob(self.chain(training=training).inverse(flat))
+
+    # Latents.
+
+    def encode(self, x: Any, context: Any = None) -> Any:
+        """x [batch, *event_shape] -> z, int32 [batch, D]; `decode` gives x back, bit for bit."""
+        x = self.checked_data(x)
+        self.checked_context(context, rows=x.shape[0])
+        flat = tf.reshape(tf.cast(x, tf.int32), [-1, self.config.event_size])
+        return self._exact_map(flat, tf.constant(DATA_TO_LATENT))
+
+    def decode(self, z: Any, context: Any = None) -> Any:
+        """z, integers [batch, D] -> x [batch, *event_shape], in the data's dtype.
+
+        Latents of what is no data are brought into the classes' range.
+        """
+        z = self.checked_latents(z)
+        self.checked_context(context, rows=z.shape[0])
+        x = self._exact_map(z, tf.constant(LATENT_TO_DATA))
+        x = tf.clip_by_value(x, 0, self.config.num_classes - 1)
+        return tf.cast(tf.reshape(x, [-1, *self.config.event_shape]), self.data.dtype)
+
+    def checked_latents(self, z: Any) -> Any:
+        """z as int32 [batch, D]. Raises InvalidInputError for floats and for other shapes."""
+        z = checks.as_tensor(z, "z", None)
+        if not z.dtype.is_integer:
+            raise InvalidInputError(f"Expected integer latents z; got {z.dtype.name}.")
+        return checks.checked_latents(z, self.latent)
+
+    @functools.cached_property
+    def _exact_map(self) -> Any:
+        """(rows int32 [batch, D], sign) -> rows, both directions: one function, compiled once."""
+        size = self.config.event_size
+        exact: dict[int, Callable[[Any], Any]] = {}
+
+        def evaluate(network: Any, x: Any) -> Any:
+            if id(network) not in exact:
+                exact[id(network)] = in_float64(network, x.shape[-1])
+            return exact[id(network)](x)
+
+        def walk(rows: Any, sign: Any) -> Any:
+            chain = IntegerChain(self._flow(evaluate), tf.float64)
+            count = tf.shape(rows)[0]
+            blocks = tf.pad(rows, [[0, -count % BLOCK_ROWS], [0, 0]])
+            blocks = tf.reshape(blocks, [-1, BLOCK_ROWS, size])
+            mapped = tf.map_fn(lambda block: chain.walk(block, sign), blocks)
+            return tf.reshape(mapped, [-1, size])[:count]
+
+        specification = [tf.TensorSpec([None, size], tf.int32), tf.TensorSpec([], tf.int32)]
+        return tf.function(walk, input_signature=specification, autograph=False)
+
+    # Sampling.
+
+    def sample(
+        self, num_samples: int, seed: Any = None, temperature: float = 1.0, context: Any = None
+    ) -> Any:
+        """decode(z), z ~ base: [num_samples, *event_shape], in the data's dtype.
+
+        seed: an int or a pair of ints makes the draw reproducible; None draws a fresh one.
+        temperature: scales the base; 0 gives the image of its mode.
+        Raises InvalidInputError for num_samples < 1, a negative or non-finite temperature, and a
+        context.
+        """
+        checks.checked_sampling(num_samples, temperature)
+        self.checked_context(context, rows=num_samples)
+        seed = checks.seed_tensor(seed, default=None)
+        return self.decode(self.base.sample(int(num_samples), seed, temperature))
+
+    def draw_rows(self, seeds: Any, temperature: Any, context: Any = None) -> Any:
+        """The image of a draw of the base for each seed: [batch, *event_shape]."""
+        self.checked_context(context, rows=None)
+        z = tf.map_fn(
+            lambda row: self.base.sample(1, row[0], row[1])[0],
+            (seeds, temperature),
+            fn_output_signature=tf.TensorSpec([self.config.event_size], tf.int32),
+        )
+        return self.decode(z)
+
+    # Fitting.
+
+    def initialize(self, x: Any, context: Any, fit: Any) -> None:
+        """Starts the base at the rows x, as the flow encodes them."""
+        if fit == "all":
+            self.base.adapt(self.encode(x, context))

@@ -1,0 +1,1 @@
+"""Systems whose data are integers with a probability each."""
