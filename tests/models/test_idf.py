@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,12 @@ def _model(event_shape: tuple[int, ...] = (6,), scale: float = 2.0, **config: An
     return model
 
 
+@functools.cache
+def _shared() -> Any:
+    """For tests that leave it as it is."""
+    return _model()
+
+
 def _rows(count: int, shape: tuple[int, ...] = (6,), seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 17, (count, *shape)).astype("uint8")
 
@@ -46,7 +53,7 @@ def _grid() -> Any:
 
 
 def test_log_prob_is_that_of_the_latents() -> None:
-    model, x = _model(), _rows(300)
+    model, x = _shared(), _rows(300)
     z = model.encode(x)
     assert (z.dtype, z.shape) == (tf.int32, (300, 6))
     expected = np.zeros(300)
@@ -96,9 +103,9 @@ def test_one_sided_is_general_with_the_first_network_zero() -> None:
     one_sided = _model(num_parts=2, coupling="one_sided")
     assert len(general.weights) - len(one_sided.weights) == 2 * 4
     for networks, single in zip(general.shift_networks, one_sided.shift_networks, strict=True):
-        for weight in networks["0"].output_layer.weights:
+        for weight in networks[0].output_layer.weights:
             weight.assign(tf.zeros_like(weight))
-        for target, source in zip(single["1"].weights, networks["1"].weights, strict=True):
+        for target, source in zip(single[0].weights, networks[1].weights, strict=True):
             target.assign(source)
     x = _rows(200)
     assert_array_equal(general.encode(x), one_sided.encode(x))
@@ -127,7 +134,7 @@ def test_draws_have_the_masses() -> None:
     model.base.location.assign(np.array([[195.0, 199.5], [200.5, 203.0]]))
     model.base.negative_rate.assign(-1.0 * np.ones((2, 2)))
     for networks in model.shift_networks:  # shifts of a few units at values around 200
-        for network in networks.values():
+        for network in networks:
             network.hidden[0].kernel.assign(network.hidden[0].kernel / 200.0)
     x = np.asarray(model.sample(20_000, seed=3))
     assert x.dtype == np.int32
@@ -187,7 +194,7 @@ def test_a_mixture_starts_at_the_rows() -> None:
     ],
 )
 def test_data_of_the_wrong_kind(x: np.ndarray, message: str) -> None:
-    model = _model()
+    model = _shared()
     for call in (model.log_prob, model.encode, model.adapt):
         with pytest.raises(InvalidInputError, match=message):
             call(x)
@@ -202,11 +209,11 @@ def test_data_of_the_wrong_kind(x: np.ndarray, message: str) -> None:
 )
 def test_latents_of_the_wrong_kind(z: np.ndarray, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
-        _model().decode(z)
+        _shared().decode(z)
 
 
 def test_a_context_is_refused() -> None:
-    model, labels = _model(), np.array([0, 1])
+    model, labels = _shared(), np.array([0, 1])
     for call in (
         lambda: model.log_prob(_rows(2), labels),
         lambda: model.encode(_rows(2), labels),

@@ -10,9 +10,8 @@ Both directions ask t_i about the same arguments, so the one undoes the other, a
 do not exist. Maps take int32, or floats that hold integers: through these `round` has the gradient
 of the identity (straight-through), for training.
 
-A shift of 0.4999999 is another one after the last bit of a float has changed, as it may between
-programs. `IntegerChain.walk` is both directions in one: every shift is computed by the same
-operations whichever way it is taken.
+`IntegerChain.walk` is both directions in one: every shift is computed by the same operations
+whichever way it is taken.
 """
 
 from __future__ import annotations

@@ -3,16 +3,14 @@
     data x --chain.inverse--> z ~ base       log P(X = x) = log base(z)
 
 `log_prob` is the log of a probability, exact: nothing is dequantised, and exp(log_prob) adds up to
-1 over all integers. `encode` and `decode` undo each other bit for bit: they compute the networks in
-float64, in blocks of `BLOCK_ROWS` rows, by one compiled function for both directions, so that a
-shift is rounded alike whatever the batch. `log_prob` and training compute in the model's own dtype.
+1 over all integers. `encode` and `decode` undo each other bit for bit (`zoo.kinds.exact_map`);
+`log_prob` and training compute in the model's own dtype.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 import tensorflow as tf
@@ -20,54 +18,13 @@ import tensorflow as tf
 from zoo.bijectors.integer import IntegerChain, IntegerCoupling
 from zoo.core import checks
 from zoo.core.capabilities import Encodes, Samples, Scores
-from zoo.core.config import ModelConfig, Preprocessing
+from zoo.core.discrete_config import DiscreteConfig
 from zoo.core.space import Space
-from zoo.errors import ConfigError, InvalidInputError
+from zoo.errors import InvalidInputError
 from zoo.kinds.base import ZooModel
-from zoo.networks.precise import in_float64
+from zoo.kinds.exact_map import TO_DATA, TO_LATENT, exact_map
 
-__all__ = ["DiscreteConfig", "DiscreteFlow"]
-
-BLOCK_ROWS = 128
-DATA_TO_LATENT, LATENT_TO_DATA = 1, -1
-
-
-@dataclass(frozen=True, kw_only=True)
-class DiscreteConfig(ModelConfig):
-    """num_classes: data are the integers 0..num_classes - 1, stored as uint8 up to 256 of them."""
-
-    num_classes: int = 256
-
-    def __post_init__(self) -> None:
-        """Raises ConfigError for sizes that cannot be built, a preprocessing and a context."""
-        super().__post_init__()
-        if self.num_classes < 2:
-            raise ConfigError(f"num_classes must be at least 2; got {self.num_classes}.")
-        if self.preprocessing != Preprocessing() or self.context_size:
-            raise ConfigError(
-                "A flow of integers has neither preprocessing nor context: leave out both; got "
-                f"{self.preprocessing} and context_size={self.context_size}."
-            )
-
-    @classmethod
-    def image_preprocessing(cls) -> Preprocessing:
-        """None: integers stay integers."""
-        return Preprocessing()
-
-    def data_space(self, dtype: str = "float32") -> Space:
-        """Integers as the dataset stores them; `dtype` is of real numbers, which they are not."""
-        del dtype
-        image = len(self.event_shape) == 3
-        return Space(
-            shape=self.event_shape,
-            dtype="uint8" if self.num_classes <= 256 else "int32",
-            meaning="integers as the dataset stores them",
-            unit="grey level" if image else "",
-            minimum=0,
-            maximum=self.num_classes - 1,
-            medium="image" if image else "features",
-            example=self.num_classes // 2,
-        )
+__all__ = ["DiscreteFlow"]
 
 
 class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
@@ -85,6 +42,10 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
     )
     # Other formats' kernels round in other ways: what they encode, they would not decode.
     portable: ClassVar[frozenset[str]] = frozenset({"log_prob"})
+    words: ClassVar[Mapping[str, str]] = {
+        "log_prob": "log-probability of data",
+        "encode": "data to latents, from which decode gives the same data",
+    }
     config: DiscreteConfig
     base: Any
 
@@ -137,7 +98,7 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
         x = self.checked_data(x)
         self.checked_context(context, rows=x.shape[0])
         flat = tf.reshape(tf.cast(x, tf.int32), [-1, self.config.event_size])
-        return self._exact_map(flat, tf.constant(DATA_TO_LATENT))
+        return self._exact_map(flat, tf.constant(TO_LATENT))
 
     def decode(self, z: Any, context: Any = None) -> Any:
         """z, integers [batch, D] -> x [batch, *event_shape], in the data's dtype.
@@ -146,7 +107,7 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
         """
         z = self.checked_latents(z)
         self.checked_context(context, rows=z.shape[0])
-        x = self._exact_map(z, tf.constant(LATENT_TO_DATA))
+        x = self._exact_map(z, tf.constant(TO_DATA))
         x = tf.clip_by_value(x, 0, self.config.num_classes - 1)
         return tf.cast(tf.reshape(x, [-1, *self.config.event_shape]), self.data.dtype)
 
@@ -159,25 +120,7 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
 
     @functools.cached_property
     def _exact_map(self) -> Any:
-        """(rows int32 [batch, D], sign) -> rows, both directions: one function, compiled once."""
-        size = self.config.event_size
-        exact: dict[int, Callable[[Any], Any]] = {}
-
-        def evaluate(network: Any, x: Any) -> Any:
-            if id(network) not in exact:
-                exact[id(network)] = in_float64(network, x.shape[-1])
-            return exact[id(network)](x)
-
-        def walk(rows: Any, sign: Any) -> Any:
-            chain = IntegerChain(self._flow(evaluate), tf.float64)
-            count = tf.shape(rows)[0]
-            blocks = tf.pad(rows, [[0, -count % BLOCK_ROWS], [0, 0]])
-            blocks = tf.reshape(blocks, [-1, BLOCK_ROWS, size])
-            mapped = tf.map_fn(lambda block: chain.walk(block, sign), blocks)
-            return tf.reshape(mapped, [-1, size])[:count]
-
-        specification = [tf.TensorSpec([None, size], tf.int32), tf.TensorSpec([], tf.int32)]
-        return tf.function(walk, input_signature=specification, autograph=False)
+        return exact_map(self._flow, self.config.event_size)
 
     # Sampling.
 

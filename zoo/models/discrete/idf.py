@@ -28,8 +28,9 @@ import numpy as np
 from zoo.bases.discretised_logistic import DiscretisedLogistic
 from zoo.bijectors.integer import IntegerCoupling
 from zoo.core.config import ModelConfig
+from zoo.core.discrete_config import DiscreteConfig
 from zoo.errors import ConfigError
-from zoo.kinds.discrete_flow import DiscreteConfig, DiscreteFlow
+from zoo.kinds.discrete_flow import DiscreteFlow
 from zoo.networks.activations import Activation
 from zoo.networks.mlp import MLP
 
@@ -87,11 +88,11 @@ class IDF(DiscreteFlow):
     def _create_networks(self) -> None:
         config, size = self.config, self.config.event_size
         self.shift_networks = [
-            {
-                str(part): self._network(size - out, out, name=f"coupling_{flow}_part_{part}")
+            [
+                self._network(size - out, out, name=f"coupling_{flow}_part_{part}")
                 for part, out in enumerate(config.part_sizes)
                 if part or config.coupling == "general"
-            }
+            ]
             for flow in range(config.num_flows)
         ]
         self.base = DiscretisedLogistic(
@@ -120,16 +121,9 @@ class IDF(DiscreteFlow):
         return network
 
     def _flow(self, evaluate: Callable[[Any, Any], Any]) -> list[IntegerCoupling]:
-        sizes = self.config.part_sizes
-        return [
-            IntegerCoupling(
-                sizes,
-                [
-                    functools.partial(evaluate, networks[str(part)])
-                    if str(part) in networks
-                    else None
-                    for part in range(len(sizes))
-                ],
-            )
-            for networks in self.shift_networks
-        ]
+        sizes, couplings = self.config.part_sizes, []
+        for networks in self.shift_networks:
+            shifts = [functools.partial(evaluate, network) for network in networks]
+            kept = [None] * (len(sizes) - len(shifts))  # the first part of a one-sided coupling
+            couplings.append(IntegerCoupling(sizes, [*kept, *shifts]))
+        return couplings

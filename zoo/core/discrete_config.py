@@ -1,0 +1,49 @@
+"""What the configs of models of integers have: the number of classes, and nothing of reals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zoo.core.config import ModelConfig, Preprocessing
+from zoo.core.space import Space
+from zoo.errors import ConfigError
+
+__all__ = ["DiscreteConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscreteConfig(ModelConfig):
+    """num_classes: data are the integers 0..num_classes - 1, stored as uint8 up to 256 of them."""
+
+    num_classes: int = 256
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for sizes that cannot be built, a preprocessing and a context."""
+        super().__post_init__()
+        if self.num_classes < 2:
+            raise ConfigError(f"num_classes must be at least 2; got {self.num_classes}.")
+        if self.preprocessing != Preprocessing() or self.context_size:
+            raise ConfigError(
+                "A flow of integers has neither preprocessing nor context: leave out both; got "
+                f"{self.preprocessing} and context_size={self.context_size}."
+            )
+
+    @classmethod
+    def image_preprocessing(cls) -> Preprocessing:
+        """None: integers stay integers."""
+        return Preprocessing()
+
+    def data_space(self, dtype: str = "float32") -> Space:
+        """Integers as the dataset stores them; `dtype` is of real numbers, which they are not."""
+        del dtype
+        image = len(self.event_shape) == 3
+        return Space(
+            shape=self.event_shape,
+            dtype="uint8" if self.num_classes <= 256 else "int32",
+            meaning="integers as the dataset stores them",
+            unit="grey level" if image else "",
+            minimum=0,
+            maximum=self.num_classes - 1,
+            medium="image" if image else "features",
+            example=self.num_classes // 2,
+        )
