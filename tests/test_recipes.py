@@ -14,6 +14,7 @@ import pytest
 from zoo import models, registry
 from zoo.core import recipe as recipes
 from zoo.core.recipe import Dataset, Optimizer, Recipe
+from zoo.data.builders import OWN_DATASETS
 from zoo.errors import ConfigError
 from zoo.training.start import assign_shared
 
@@ -39,10 +40,11 @@ EVENT_SHAPES = {
     "miniboone": (43,),
     "spoken_digit": (6144,),
     "ljspeech": (7680,),
+    "digits": (8, 8, 1),
     **{f"energy_u{number}": (2,) for number in (1, 2, 3, 4)},
 }
 # The papers' own sizes take longer to build than the rest of the file; their configs are read.
-OWN_DATASETS = ("magic", "bsds300", "power", "gas", "hepmass", "miniboone")
+TABLES = ("magic", "bsds300", "power", "gas", "hepmass", "miniboone")
 BUILT = [name for name in registry.ENTRIES if not name.endswith("_paper")]
 
 
@@ -272,7 +274,7 @@ def test_registered_recipe_builds_its_model(name: str) -> None:
     assert model.built
     assert model.config.event_shape == EVENT_SHAPES[recipe.dataset.name]
     dtypes = {"spoken_digit": "int16", "ljspeech": "int16"}
-    dtypes |= dict.fromkeys(OWN_DATASETS, "float32")
+    dtypes |= dict.fromkeys(TABLES, "float32")
     assert model.data.dtype == dtypes.get(
         recipe.dataset.name, "float32" if recipe.energy else "uint8"
     )

@@ -94,7 +94,8 @@ class IntegerChain:
         shifts = [
             functools.partial(self._shifted_in_place, coupling, part, flipped=bool(index % 2))
             for index, coupling in enumerate(self.couplings)
-            for part in range(len(coupling.sizes))
+            for part, shift in enumerate(coupling.shifts)
+            if shift is not None
         ]
         odd = bool(len(self.couplings) % 2)  # the reversals that are left at the latent's end
 

@@ -22,7 +22,7 @@ from zoo.core.discrete_config import DiscreteConfig
 from zoo.core.space import Space
 from zoo.errors import InvalidInputError
 from zoo.kinds.base import ZooModel
-from zoo.kinds.exact_map import TO_DATA, TO_LATENT, exact_map
+from zoo.kinds.exact_map import TO_DATA, TO_LATENT, Prepare, exact_map
 
 __all__ = ["DiscreteFlow"]
 
@@ -49,11 +49,11 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
     config: DiscreteConfig
     base: Any
 
-    def _flow(self, evaluate: Callable[[Any, Any], Any]) -> list[IntegerCoupling]:
+    def _flow(self, prepare: Prepare) -> list[IntegerCoupling]:
         """Couplings from data (first) to latent (last).
 
-        evaluate: (network, x [batch, in]) -> [batch, out], which every shift goes through: it
-        decides the precision.
+        prepare: network -> the function [batch, in] -> [batch, out] that is its shift: it decides
+        the precision.
         """
         raise NotImplementedError
 
@@ -66,10 +66,10 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
     def chain(self, *, training: bool = False) -> IntegerChain:
         """The bijection, its networks in the model's precision: data -> latent is `inverse`."""
 
-        def evaluate(network: Any, x: Any) -> Any:
-            return tf.cast(network(x, training=training), x.dtype)
+        def prepare(network: Any) -> Callable[[Any], Any]:
+            return lambda x: tf.cast(network(x, training=training), x.dtype)
 
-        return IntegerChain(self._flow(evaluate), self.compute_dtype)
+        return IntegerChain(self._flow(prepare), self.compute_dtype)
 
     # Scoring.
 

@@ -16,28 +16,22 @@ import tensorflow as tf
 from zoo.bijectors.integer import IntegerChain, IntegerCoupling
 from zoo.networks.precise import in_float64
 
-__all__ = ["BLOCK_ROWS", "TO_DATA", "TO_LATENT", "exact_map"]
+__all__ = ["BLOCK_ROWS", "TO_DATA", "TO_LATENT", "Prepare", "exact_map"]
 
 BLOCK_ROWS = 128
 TO_LATENT, TO_DATA = 1, -1
 
-Couplings = Callable[[Callable[[Any, Any], Any]], list[IntegerCoupling]]
+Prepare = Callable[[Any], Callable[[Any], Any]]
 
 
-def exact_map(couplings: Couplings, size: int) -> Any:
+def exact_map(couplings: Callable[[Prepare], list[IntegerCoupling]], size: int) -> Any:
     """A `tf.function` (rows int32 [batch, size], TO_LATENT or TO_DATA as int32) -> rows.
 
-    couplings: `DiscreteFlow._flow`, from a function (network, x) -> network(x) to couplings.
+    couplings: `DiscreteFlow._flow`, which asks its argument for the function of each network.
     """
-    precise: dict[int, Callable[[Any], Any]] = {}
-
-    def evaluate(network: Any, x: Any) -> Any:
-        if id(network) not in precise:
-            precise[id(network)] = in_float64(network, x.shape[-1])
-        return precise[id(network)](x)
+    chain = IntegerChain(couplings(in_float64), tf.float64)
 
     def walk(rows: Any, sign: Any) -> Any:
-        chain = IntegerChain(couplings(evaluate), tf.float64)
         count = tf.shape(rows)[0]
         blocks = tf.pad(rows, [[0, -count % BLOCK_ROWS], [0, 0]])
         blocks = tf.reshape(blocks, [-1, BLOCK_ROWS, size])

@@ -10,15 +10,15 @@ import tensorflow as tf
 __all__ = ["in_float64"]
 
 
-def in_float64(network: Any, input_size: int) -> Callable[[Any], Any]:
-    """x -> network(x), computed in float64: [..., in] -> [..., out], dropout off.
+def in_float64(network: Any) -> Callable[[Any], Any]:
+    """x -> network(x) of a built layer, computed in float64, dropout off.
 
     What is rounded afterwards seldom depends on the program then. The weights stay the network's: a
     copy of its layers, whose own weights are never read, computes with the cast values.
     """
     with tf.init_scope():  # outside of any graph that is being traced
         copy = type(network).from_config({**network.get_config(), "dtype": "float64"})
-        copy.build((None, input_size))
+        copy.build_from_config(network.get_build_config())
 
     def call(x: Any) -> Any:
         pairs = zip(copy.variables, network.variables, strict=True)

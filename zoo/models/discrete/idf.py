@@ -16,11 +16,9 @@ not 0.01; a mixture as base is ours.
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import keras
 import numpy as np
@@ -31,6 +29,7 @@ from zoo.core.config import ModelConfig
 from zoo.core.discrete_config import DiscreteConfig
 from zoo.errors import ConfigError
 from zoo.kinds.discrete_flow import DiscreteFlow
+from zoo.kinds.exact_map import Prepare
 from zoo.networks.activations import Activation
 from zoo.networks.mlp import MLP
 
@@ -120,10 +119,10 @@ class IDF(DiscreteFlow):
             kernel.assign(start(kernel.shape, dtype=kernel.dtype))
         return network
 
-    def _flow(self, evaluate: Callable[[Any, Any], Any]) -> list[IntegerCoupling]:
+    def _flow(self, prepare: Prepare) -> list[IntegerCoupling]:
         sizes, couplings = self.config.part_sizes, []
         for networks in self.shift_networks:
-            shifts = [functools.partial(evaluate, network) for network in networks]
+            shifts = [prepare(network) for network in networks]
             kept = [None] * (len(sizes) - len(shifts))  # the first part of a one-sided coupling
             couplings.append(IntegerCoupling(sizes, [*kept, *shifts]))
         return couplings
