@@ -36,6 +36,7 @@ __all__ = [
 
 UNCONDITIONAL = "the system has no conditional form"
 NO_CONTEXT = {"context": UNCONDITIONAL}
+STRAIGHT_THROUGH = {**NO_CONTEXT, "slope": "rounding has the gradient of the identity"}
 NO_LABELS = {"context": "a VAE has no context"}
 DROPOUT = "dropout draws other masks for a smaller batch"
 
@@ -395,6 +396,21 @@ MODELS |= {
     ),
     "wavenet": ModelCase(
         family="wavenet", config={**TINY["wavenet"], "output": "logistic_mixture"}
+    ),
+    "idf": ModelCase(family="idf", config={**TINY["idf"], "num_parts": 3}, cannot=STRAIGHT_THROUGH),
+    "idf-image": ModelCase(
+        family="idf",
+        config={
+            **TINY["idf"],
+            "event_shape": (2, 3, 1),
+            "coupling": "one_sided",
+            "num_parts": 2,
+            "activation": "tanh",
+            "base": "mixture",
+            "num_components": 3,
+            "output_scale": 0.5,
+        },
+        cannot=STRAIGHT_THROUGH,
     ),
     "parallel-wavenet": ModelCase(
         family="parallel_wavenet",
