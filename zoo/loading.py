@@ -24,7 +24,7 @@ from zoo.store.hashes import verify_files
 from zoo.store.weights import WEIGHTS_FILE, load_weights
 
 if TYPE_CHECKING:
-    from zoo.kinds.base import ZooModel
+    from zoo.kinds.model import ZooModel
 
 __all__ = [
     "ModelInfo",

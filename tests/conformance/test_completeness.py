@@ -21,7 +21,7 @@ import zoo
 from zoo import models, registry
 from zoo.core import capabilities
 from zoo.core.discrete_config import DiscreteConfig
-from zoo.kinds.base import ZooModel
+from zoo.kinds.model import ZooModel
 from zoo.kinds.signatures import SIGNATURES
 from zoo.models.audio.clips import AudioConfig
 

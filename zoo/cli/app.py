@@ -16,7 +16,7 @@ from zoo.errors import CheckpointError, TrainingError, ZooError
 from zoo.media.console import import_tensorflow, waiting
 
 if TYPE_CHECKING:
-    from zoo.kinds.base import ZooModel
+    from zoo.kinds.model import ZooModel
 
 __all__ = [
     "BAD_INPUT",

@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args
 from zoo import loading, registry
 from zoo.errors import ExportError
 from zoo.exporting import deployment, folders, lite, manifest, onnx, portable, savedmodel, warmup
-from zoo.kinds.base import ZooModel
+from zoo.kinds.model import ZooModel
 
 __all__ = ["FORMATS", "Format", "export", "write_deployment"]
 

@@ -19,7 +19,7 @@ from zoo.exporting import portable, savedmodel
 
 if TYPE_CHECKING:
     from zoo.core.signature import Signature
-    from zoo.kinds.base import ZooModel
+    from zoo.kinds.model import ZooModel
 
 __all__ = ["LITE_FILE", "write"]
 

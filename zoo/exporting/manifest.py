@@ -54,7 +54,7 @@ from zoo.core.capabilities import Bijective
 if TYPE_CHECKING:
     from zoo.core.signature import Signature
     from zoo.core.space import Space
-    from zoo.kinds.base import ZooModel
+    from zoo.kinds.model import ZooModel
 
 __all__ = ["FILES", "SCHEMA", "manifest", "read", "write"]
 

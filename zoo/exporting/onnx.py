@@ -18,7 +18,7 @@ from zoo.exporting import graph, portable
 
 if TYPE_CHECKING:
     from zoo.core.signature import Signature
-    from zoo.kinds.base import ZooModel
+    from zoo.kinds.model import ZooModel
 
 __all__ = ["write"]
 

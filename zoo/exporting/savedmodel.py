@@ -22,7 +22,7 @@ from zoo.exporting import graph
 
 if TYPE_CHECKING:
     from zoo.core.signature import Signature
-    from zoo.kinds.base import ZooModel
+    from zoo.kinds.model import ZooModel
 
 __all__ = ["concrete_functions", "write"]
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from zoo.core import checks
 from zoo.core.capabilities import Samples, Scores, Steps
 from zoo.errors import InvalidInputError
-from zoo.kinds.base import ZooModel
+from zoo.kinds.model import ZooModel
 
 __all__ = ["Autoregressive"]
 

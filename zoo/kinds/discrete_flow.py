@@ -21,8 +21,8 @@ from zoo.core.capabilities import Encodes, Samples, Scores
 from zoo.core.discrete_config import DiscreteConfig
 from zoo.core.space import Space
 from zoo.errors import InvalidInputError
-from zoo.kinds.base import ZooModel
 from zoo.kinds.exact_map import TO_DATA, TO_LATENT, Prepare, exact_map
+from zoo.kinds.model import ZooModel
 
 __all__ = ["DiscreteFlow"]
 

@@ -19,7 +19,7 @@ from zoo.core.capabilities import Bijective, Samples, Scores
 from zoo.core.checks import EVALUATION_SEED
 from zoo.core.lazy import bijectors, tfb, tfd
 from zoo.core.space import Space
-from zoo.kinds.base import ZooModel
+from zoo.kinds.model import ZooModel
 from zoo.layers.norms import Fit
 from zoo.layers.whitening import whitening_layer
 from zoo.ops.noise import hashed_uniform

@@ -18,7 +18,7 @@ from zoo.core.capabilities import Encodes, Infers, Samples, Scores
 from zoo.core.lazy import tfd
 from zoo.core.space import Space
 from zoo.errors import InvalidInputError
-from zoo.kinds.base import ZooModel
+from zoo.kinds.model import ZooModel
 from zoo.objectives import NegativeELBO, Objective
 from zoo.ops.noise import counter_uniform
 

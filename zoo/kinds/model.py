@@ -1,184 +1,212 @@
-"""Training in Keras' own terms: `compile`, `fit`, `evaluate`, and their saving."""
+"""What every model of the zoo is, whatever it can do: a Keras model with a config and spaces.
+
+A kind (`zoo.kinds.flow` and the files beside it) adds capabilities, a family its networks.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import keras
 import tensorflow as tf
 
-from zoo.core.checks import EVALUATION_SEED, unpacked
-from zoo.errors import InvalidInputError
-from zoo.objectives import NegativeLogLikelihood, Objective
-from zoo.objectives.gradient import gradients_of, guarded, nats_of
-from zoo.ops.units import bits_per_dim_from_nats
+from zoo.core import checks
+from zoo.core.config import ModelConfig
+from zoo.core.space import Space
+from zoo.errors import ConfigError
+from zoo.kinds.fitting import Fitting
+from zoo.layers.norms import RunningMoments
 
-__all__ = ["MaximumLikelihood"]
+if TYPE_CHECKING:
+    from zoo.core.signature import Signature
+    from zoo.layers.norms import Fit
 
-_UNUSED = ("loss_weights", "metrics", "weighted_metrics")  # of Keras' compile
+__all__ = ["ZooModel"]
 
 
-class MaximumLikelihood(keras.Model):
-    """A Keras model that `fit` trains on x, or (x, context), by an objective, or by its own.
+class ZooModel(Fitting):
+    """A Keras model of a config. Subclasses create every layer in `_create_networks`.
 
-    Subclasses have `config`, `score`, `checked_data` and `checked_context`, as
-    `zoo.kinds.base.ZooModel` has.
+    data, context, latent: the spaces of its rows, which checks, signatures and files read.
+    slow_direction: the one that takes up to D network passes, in place of one.
+    not_served, served_first, portable, words: of `serving_signatures`, by name: those left out and
+    why; the server's default; those that LiteRT and ONNX have; other descriptions.
+
+    All randomness comes from seeds: `log_prob` without a seed uses a fixed one, and the noise of a
+    row depends on the row and the seed alone, so that scores are reproducible and independent of
+    the batch.
     """
 
-    config: Any
+    config_class: ClassVar[type[ModelConfig]] = ModelConfig
+    family: ClassVar[str] = ""
+    slow_direction: ClassVar[Literal["none", "sampling", "density"]] = "none"
+    not_served: ClassVar[Mapping[str, str]] = {}
+    served_first: ClassVar[str] = "log_prob"
+    portable: ClassVar[frozenset[str]] = frozenset()
+    words: ClassVar[Mapping[str, str]] = {}
 
-    def _create_training_state(self) -> None:
-        self._objective: Objective | None = None
-        self._frozen_paths: tuple[str, ...] = ()
-        self._loss_tracker_nats = keras.metrics.Mean(name="loss")
-        self.noise_seed = keras.random.SeedGenerator(seed=0, name="noise_seed")
-
-    def freeze(self, pattern: str) -> list[str]:
-        """Keeps some weights as they are in training; returns their paths.
-
-        Before `compile`; a compiled model is saved with it.
-
-        pattern: a regular expression, searched in each weight's path, "coupling_0/hidden_1/kernel".
-        Raises InvalidInputError for no regular expression, one that is found in no trainable
-        weight's path, and one that leaves nothing to train.
-        """
-        try:
-            found = [v for v in self.trainable_variables if re.search(pattern, v.path)]
-        except re.error as error:
-            raise InvalidInputError(
-                f"Expected a regular expression; got {pattern!r} ({error})."
-            ) from error
-        if not found or len(found) == len(self.trainable_variables):
-            some = ", ".join(v.path for v in self.trainable_variables[:3])
-            raise InvalidInputError(
-                f"{pattern!r} is found in {'all' if found else 'none'} of the trainable weights' "
-                f"paths, such as {some}: expected one that is found in some of them."
-            )
-        self._freeze(v.path for v in found)
-        return [v.path for v in found]
-
-    def _freeze(self, paths: Iterable[str]) -> None:
-        self._frozen_paths = (*self._frozen_paths, *paths)
-        for variable in self.trainable_variables:
-            if variable.path in self._frozen_paths:
-                variable.trainable = False
-
-    def get_compile_config(self) -> dict[str, Any]:
-        """What `compile` was called with, for Keras' saving; {} with an objective of its own."""
-        optimizer = getattr(self, "optimizer", None)
-        if optimizer is None or self._objective is not None:  # which may hold another model
-            return {}
-        config = {"optimizer": keras.saving.serialize_keras_object(optimizer)}
-        return {**config, "frozen": list(self._frozen_paths)} if self._frozen_paths else config
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles with `get_compile_config`'s output."""
-        if config:
-            self._freeze(config.get("frozen", ()))
-            self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
-            self.optimizer.build(self.trainable_variables)
-
-    def compile(
-        self,
-        optimizer: Any = "adam",
-        *,
-        objective: Objective | None = None,
-        loss: Any = None,
-        **kwargs: Any,
+    def __init__(
+        self, config: ModelConfig | Mapping[str, Any], *, conditioner_dtype: str = "", **kwargs: Any
     ) -> None:
-        """Keras' compile; `loss`, `metrics` and the weights of both must stay None.
+        """config: the system's dataclass, or its plain values.
 
-        objective: what `fit` and `evaluate` minimise, in nats per row, such as
-            `zoo.objectives.distillation.DistillationLoss` or
-            `zoo.objectives.reverse_kl.ReverseKL`; without, the model's own (`default_objective`).
-            A model that is saved with an objective is loaded without its optimizer.
-        Raises InvalidInputError for a loss, which has no rows of a density, and for metrics.
+        conditioner_dtype: dtype policy of the conditioner networks, such as "mixed_bfloat16"; empty
+            for the model's own. Densities and log-dets keep the model's dtype.
         """
-        if loss is not None:
-            raise InvalidInputError(
-                f"{type(self).__name__} trains by maximum likelihood, -log_prob, and takes no "
-                f"loss; got {loss!r}."
+        super().__init__(**kwargs)
+        if self.compute_dtype != self.variable_dtype:
+            raise ConfigError(
+                f"A density is computed in one dtype; got the policy {self.dtype_policy.name}, by "
+                "dtype or keras.config.set_dtype_policy. For its networks alone give "
+                f"conditioner_dtype={self.dtype_policy.name!r}."
             )
-        if objective is not None and not isinstance(objective, Objective):
-            raise InvalidInputError(f"objective must be one of zoo.objectives; got {objective!r}.")
-        if unused := [key for key in _UNUSED if kwargs.get(key)]:
-            raise InvalidInputError(
-                f"{type(self).__name__} reports its loss and bits_per_dim, nothing else: leave out "
-                f"{', '.join(unused)}."
+        if isinstance(config, Mapping):
+            config = self.config_class.from_dict(config)
+        if not isinstance(config, self.config_class):
+            raise ConfigError(
+                f"{type(self).__name__} needs a {self.config_class.__name__}; "
+                f"got {type(config).__name__}."
             )
-        self._objective = objective
-        super().compile(optimizer=optimizer, **kwargs)
+        self.config = config
+        self.conditioner_dtype = conditioner_dtype
+        self._compiled_functions: dict[str, Any] = {}
+        self._create_preprocessing()
+        self._create_networks()
+        self._create_training_state()
+        self.built = True
 
-    def default_objective(self) -> Objective:
-        """What the model minimises where nothing else is asked for: -log p."""
-        return NegativeLogLikelihood()
+    def _create_preprocessing(self) -> None:
+        """Creates the layers before the networks; none here."""
+
+    def _create_networks(self) -> None:
+        raise NotImplementedError
+
+    # Spaces.
 
     @property
-    def objective(self) -> Objective:
-        """What `fit` minimises: that of `compile`, else the model's own."""
-        return self._objective or self.default_objective()
-
-    def observe(self, x: Any, context: Any) -> None:
-        """Keeps what a model knows of its rows beside trained weights; nothing here.
-
-        For models that do not start from the data: `adapt` does it for fresh ones.
-        """
-        del x, context
-
-    def context_of_rows(self, x: Any, context: Any) -> Any:
-        """The context of rows that are learnt from: what the rows say of it joins the labels."""
-        del x
-        return context
+    def data(self) -> Space:
+        """A row of data as the dataset stores it."""
+        return self.config.data_space(str(self.compute_dtype))
 
     @property
-    def metrics(self) -> list[Any]:
-        """The loss in nats; Keras resets it every epoch."""
-        return [self._loss_tracker_nats]
+    def context(self) -> Space | None:
+        """The condition of a row; None for an unconditional model."""
+        return self.config.context_space(str(self.compute_dtype))
 
-    def train_step(self, data: Any) -> dict[str, Any]:
-        """One step of the objective on x, or (x, context), as a recipe's run takes it.
+    @property
+    def latent(self) -> Space | None:
+        """The latents of a row; None for a model without."""
+        return None
 
-        The noise is named by (0, step), step the optimizer's; a step that is not finite shows in
-        the history and leaves the weights as they are.
+    def _latent_space(self, size: int) -> Space:
+        meaning = "latent; distributed as the base where the data are the model's"
+        return Space(shape=(size,), dtype=str(self.compute_dtype), meaning=meaning)
+
+    def checked_data(self, x: Any) -> Any:
+        """x as a tensor of `data`. Raises InvalidInputError for other rows."""
+        return checks.checked_data(x, self.data)
+
+    def checked_context(self, context: Any, rows: int | None) -> Any:
+        """The context as a tensor of `context`, or None. Raises InvalidInputError for others."""
+        return checks.checked_context(context, self.context, rows)
+
+    # Weights and configs.
+
+    @property
+    def network_dtype(self) -> Any:
+        """The dtype policy that conditioner networks are created with."""
+        return self.conditioner_dtype or self.dtype_policy
+
+    @property
+    def regularized_weights(self) -> list[Any]:
+        """The weights whose squares a recipe's `l2` adds up: all trainable ones by default."""
+        return list(self.trainable_weights)
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras' own fields and the config's plain values."""
+        return {
+            **super().get_config(),
+            "config": self.config.to_dict(),
+            "conditioner_dtype": self.conditioner_dtype,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """The model of `get_config`'s output."""
+        del custom_objects
+        return cls(**config)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing to do: every weight exists after construction."""
+        del input_shape
+        self.built = True
+
+    def adapt(self, x: Any, context: Any = None) -> None:
+        """Fits what is set from data, not trained, to the rows x.
+
+        Whitening, and the data-dependent start of normalising layers. For fresh models, before
+        training; a few hundred rows do for initialisation, whitening wants the whole training set
+        (`adapt_whitening`).   x: [batch, *event_shape] as for `log_prob`.
         """
-        x, context = self._rows(data)
-        step = tf.cast(self.optimizer.iterations, tf.int32)
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        gradients, loss, nats = gradients_of(
-            self.objective,
-            self,
-            self.trainable_variables,
-            x,
-            context,
-            tf.stack([tf.constant(0), step]),
-            step=step,
-            scaled=lambda loss: self.optimizer.scale_loss(loss / replicas),
-        )
-        # A loss that is scaled has to overflow at times; its optimizer passes over such steps.
-        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-            gradients, _ = guarded(gradients, loss)
-        self.optimizer.apply(gradients, self.trainable_variables)
-        self._loss_tracker_nats.update_state(nats)
-        return self._results()
+        self.adapt_whitening(x)
+        self.initialize(x, context, "all")
 
-    def _next_noise_seed(self) -> Any:
-        """int32 [2], another one at every step: training sees new dequantisation noise."""
-        seed = tf.cast(tf.reshape(self.noise_seed.next(), [-1])[:2], tf.int64)
-        return tf.cast(tf.bitwise.bitwise_and(seed, 0x7FFFFFFF), tf.int32)
+    def adapt_whitening(self, x: Any) -> None:
+        """Fits the whitening alone to the rows x [batch, *event_shape], typically all of them."""
 
-    def test_step(self, data: Any) -> dict[str, Any]:
-        """The mean of the objective in nats."""
-        x, context = self._rows(data)
-        seed = tf.constant(EVALUATION_SEED, tf.int32)
-        self._loss_tracker_nats.update_state(nats_of(self.objective, self, x, context, seed))
-        return self._results()
+    def adapt_batch_norm(self, x: Any, context: Any = None) -> None:
+        """Sets the running moments of every batch norm bijector to those of the rows x.
 
-    def _results(self) -> dict[str, Any]:
-        loss = self._loss_tracker_nats.result()
-        return {"loss": loss, "bits_per_dim": bits_per_dim_from_nats(-loss, self.config.event_size)}
+        This goes layer by layer. The MAF paper evaluates with the moments of the whole training set
+        (Sec. 4.1); without batch norm this does nothing.   x: [batch, *event_shape].
+        """
+        if self.has_batch_norm:
+            self.initialize(x, context, "moments")
 
-    def _rows(self, data: Any) -> tuple[Any, Any]:
-        x, context = unpacked(data, conditional=bool(self.config.context_size))
-        return self.checked_data(x), self.checked_context(context, rows=None)
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether a bijector of the flow normalises by batch moments."""
+        return any(isinstance(layer, RunningMoments) for layer in self._flatten_layers())
+
+    def initialize(self, x: Any, context: Any, fit: Fit) -> None:
+        """Sets the weights that are measured on the rows x, by default none."""
+
+    def serving_signatures(self) -> dict[str, Signature]:
+        """What an export of the model answers, the server's default first."""
+        from zoo.kinds.signatures import signatures
+
+        return signatures(self)
+
+    # Calls.
+
+    def call(self, x: Any, context: Any = None, training: bool = False) -> Any:  # noqa: FBT001, FBT002 (Keras)
+        """`score(x, context)`; in training with new noise at every call."""
+        x = self.checked_data(x)
+        context = self.checked_context(context, rows=x.shape[0])
+        seed = tf.constant(checks.EVALUATION_SEED, tf.int32)
+        seed = self._next_noise_seed() if training else seed
+        return self.score(x, context, seed, training=training)
+
+    def _run(self, name: str, function: Callable[..., Any], **arrays: Any) -> Any:
+        """function(**arrays), as a graph over batches of any size when called eagerly.
+
+        arrays: a batch each, but for `seed`; None stays None.
+        """
+        if not tf.executing_eagerly():
+            return function(**arrays)
+        given = {key: value for key, value in arrays.items() if value is not None}
+        if name not in self._compiled_functions:
+            missing = {key: None for key in arrays if key not in given}
+            signature = [
+                tf.TensorSpec([2] if key == "seed" else [None, *value.shape[1:]], value.dtype)
+                for key, value in given.items()
+            ]
+
+            def by_keyword(*values: Any) -> Any:
+                return function(**dict(zip(given, values, strict=True)), **missing)
+
+            compiled = tf.function(by_keyword, input_signature=signature, autograph=False)
+            # One trace a model: TensorFlow counts those of all models together and would warn.
+            compiled._omit_frequent_tracing_warning = True
+            self._compiled_functions[name] = compiled
+        return self._compiled_functions[name](*given.values())

@@ -34,7 +34,7 @@ from zoo.core.space import Space
 from zoo.ops.units import bits_per_dim_from_nats
 
 if TYPE_CHECKING:
-    from zoo.kinds.base import ZooModel
+    from zoo.kinds.model import ZooModel
 
 __all__ = ["SIGNATURES", "row_field", "signatures"]
 

@@ -13,7 +13,7 @@ from zoo.errors import ConfigError, UnknownModelError
 
 if TYPE_CHECKING:
     from zoo.core.config import ModelConfig
-    from zoo.kinds.base import ZooModel
+    from zoo.kinds.model import ZooModel
 
 __all__ = ["FAMILIES", "build", "complete_config", "create", "model_class"]
 

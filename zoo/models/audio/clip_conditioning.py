@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from zoo.core import checks
 from zoo.errors import InvalidInputError
-from zoo.kinds.base import ZooModel
+from zoo.kinds.model import ZooModel
 from zoo.models.audio import clips
 from zoo.networks.conditioning import LabelConditioner
 

@@ -1,0 +1,184 @@
+"""Training in Keras' own terms: `compile`, `fit`, `evaluate`, and their saving."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from zoo.core.checks import EVALUATION_SEED, unpacked
+from zoo.errors import InvalidInputError
+from zoo.objectives import NegativeLogLikelihood, Objective
+from zoo.objectives.gradient import gradients_of, guarded, nats_of
+from zoo.ops.units import bits_per_dim_from_nats
+
+__all__ = ["Fitting"]
+
+_UNUSED = ("loss_weights", "metrics", "weighted_metrics")  # of Keras' compile
+
+
+class Fitting(keras.Model):
+    """A Keras model that `fit` trains on x, or (x, context), by an objective, or by its own.
+
+    Subclasses have `config`, `score`, `checked_data` and `checked_context`, as
+    `zoo.kinds.model.ZooModel` has.
+    """
+
+    config: Any
+
+    def _create_training_state(self) -> None:
+        self._objective: Objective | None = None
+        self._frozen_paths: tuple[str, ...] = ()
+        self._loss_tracker_nats = keras.metrics.Mean(name="loss")
+        self.noise_seed = keras.random.SeedGenerator(seed=0, name="noise_seed")
+
+    def freeze(self, pattern: str) -> list[str]:
+        """Keeps some weights as they are in training; returns their paths.
+
+        Before `compile`; a compiled model is saved with it.
+
+        pattern: a regular expression, searched in each weight's path, "coupling_0/hidden_1/kernel".
+        Raises InvalidInputError for no regular expression, one that is found in no trainable
+        weight's path, and one that leaves nothing to train.
+        """
+        try:
+            found = [v for v in self.trainable_variables if re.search(pattern, v.path)]
+        except re.error as error:
+            raise InvalidInputError(
+                f"Expected a regular expression; got {pattern!r} ({error})."
+            ) from error
+        if not found or len(found) == len(self.trainable_variables):
+            some = ", ".join(v.path for v in self.trainable_variables[:3])
+            raise InvalidInputError(
+                f"{pattern!r} is found in {'all' if found else 'none'} of the trainable weights' "
+                f"paths, such as {some}: expected one that is found in some of them."
+            )
+        self._freeze(v.path for v in found)
+        return [v.path for v in found]
+
+    def _freeze(self, paths: Iterable[str]) -> None:
+        self._frozen_paths = (*self._frozen_paths, *paths)
+        for variable in self.trainable_variables:
+            if variable.path in self._frozen_paths:
+                variable.trainable = False
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What `compile` was called with, for Keras' saving; {} with an objective of its own."""
+        optimizer = getattr(self, "optimizer", None)
+        if optimizer is None or self._objective is not None:  # which may hold another model
+            return {}
+        config = {"optimizer": keras.saving.serialize_keras_object(optimizer)}
+        return {**config, "frozen": list(self._frozen_paths)} if self._frozen_paths else config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles with `get_compile_config`'s output."""
+        if config:
+            self._freeze(config.get("frozen", ()))
+            self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
+            self.optimizer.build(self.trainable_variables)
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        *,
+        objective: Objective | None = None,
+        loss: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Keras' compile; `loss`, `metrics` and the weights of both must stay None.
+
+        objective: what `fit` and `evaluate` minimise, in nats per row, such as
+            `zoo.objectives.distillation.DistillationLoss` or
+            `zoo.objectives.reverse_kl.ReverseKL`; without, the model's own (`default_objective`).
+            A model that is saved with an objective is loaded without its optimizer.
+        Raises InvalidInputError for a loss, which has no rows of a density, and for metrics.
+        """
+        if loss is not None:
+            raise InvalidInputError(
+                f"{type(self).__name__} trains by maximum likelihood, -log_prob, and takes no "
+                f"loss; got {loss!r}."
+            )
+        if objective is not None and not isinstance(objective, Objective):
+            raise InvalidInputError(f"objective must be one of zoo.objectives; got {objective!r}.")
+        if unused := [key for key in _UNUSED if kwargs.get(key)]:
+            raise InvalidInputError(
+                f"{type(self).__name__} reports its loss and bits_per_dim, nothing else: leave out "
+                f"{', '.join(unused)}."
+            )
+        self._objective = objective
+        super().compile(optimizer=optimizer, **kwargs)
+
+    def default_objective(self) -> Objective:
+        """What the model minimises where nothing else is asked for: -log p."""
+        return NegativeLogLikelihood()
+
+    @property
+    def objective(self) -> Objective:
+        """What `fit` minimises: that of `compile`, else the model's own."""
+        return self._objective or self.default_objective()
+
+    def observe(self, x: Any, context: Any) -> None:
+        """Keeps what a model knows of its rows beside trained weights; nothing here.
+
+        For models that do not start from the data: `adapt` does it for fresh ones.
+        """
+        del x, context
+
+    def context_of_rows(self, x: Any, context: Any) -> Any:
+        """The context of rows that are learnt from: what the rows say of it joins the labels."""
+        del x
+        return context
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The loss in nats; Keras resets it every epoch."""
+        return [self._loss_tracker_nats]
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step of the objective on x, or (x, context), as a recipe's run takes it.
+
+        The noise is named by (0, step), step the optimizer's; a step that is not finite shows in
+        the history and leaves the weights as they are.
+        """
+        x, context = self._rows(data)
+        step = tf.cast(self.optimizer.iterations, tf.int32)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        gradients, loss, nats = gradients_of(
+            self.objective,
+            self,
+            self.trainable_variables,
+            x,
+            context,
+            tf.stack([tf.constant(0), step]),
+            step=step,
+            scaled=lambda loss: self.optimizer.scale_loss(loss / replicas),
+        )
+        # A loss that is scaled has to overflow at times; its optimizer passes over such steps.
+        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            gradients, _ = guarded(gradients, loss)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        self._loss_tracker_nats.update_state(nats)
+        return self._results()
+
+    def _next_noise_seed(self) -> Any:
+        """int32 [2], another one at every step: training sees new dequantisation noise."""
+        seed = tf.cast(tf.reshape(self.noise_seed.next(), [-1])[:2], tf.int64)
+        return tf.cast(tf.bitwise.bitwise_and(seed, 0x7FFFFFFF), tf.int32)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """The mean of the objective in nats."""
+        x, context = self._rows(data)
+        seed = tf.constant(EVALUATION_SEED, tf.int32)
+        self._loss_tracker_nats.update_state(nats_of(self.objective, self, x, context, seed))
+        return self._results()
+
+    def _results(self) -> dict[str, Any]:
+        loss = self._loss_tracker_nats.result()
+        return {"loss": loss, "bits_per_dim": bits_per_dim_from_nats(-loss, self.config.event_size)}
+
+    def _rows(self, data: Any) -> tuple[Any, Any]:
+        x, context = unpacked(data, conditional=bool(self.config.context_size))
+        return self.checked_data(x), self.checked_context(context, rows=None)
