@@ -80,6 +80,7 @@ TINY: dict[str, dict[str, Any]] = {
         "num_blocks": 1,
         "slope_softness": 1.0,
     },
+    "idf": {"event_shape": (5,), "num_classes": 7, "num_flows": 2, "hidden_units": (8,)},
     "vae": _VAE,
     "planar_vae": {**_VAE, "num_flows": 3},
     "radial_vae": {**_VAE, "num_flows": 3},

@@ -396,6 +396,21 @@ MODELS |= {
     "wavenet": ModelCase(
         family="wavenet", config={**TINY["wavenet"], "output": "logistic_mixture"}
     ),
+    "idf": ModelCase(family="idf", config={**TINY["idf"], "num_parts": 3}, cannot=NO_CONTEXT),
+    "idf-image": ModelCase(
+        family="idf",
+        config={
+            **TINY["idf"],
+            "event_shape": (2, 3, 1),
+            "coupling": "one_sided",
+            "num_parts": 2,
+            "activation": "tanh",
+            "base": "mixture",
+            "num_components": 3,
+            "output_scale": 0.5,
+        },
+        cannot=NO_CONTEXT,
+    ),
     "parallel-wavenet": ModelCase(
         family="parallel_wavenet",
         config={

@@ -20,10 +20,12 @@ from tiny import TINY
 import zoo
 from zoo import models, registry
 from zoo.core import capabilities
+from zoo.core.discrete_config import DiscreteConfig
 from zoo.kinds.base import ZooModel
 from zoo.kinds.signatures import SIGNATURES
 from zoo.models.audio.clips import AudioConfig
 
+NO_PREPROCESSING = (AudioConfig, DiscreteConfig)
 PACKAGES = ("zoo.ops", "zoo.kinds", "zoo.bijectors", "zoo.networks", "zoo.models")
 CHECKPOINTS = Path(zoo.__file__).parent.parent / "checkpoints"
 VAE_FIELDS = {f.name for f in dataclasses.fields(models.model_class("vae").config_class)}
@@ -111,8 +113,10 @@ def test_every_config_field_takes_another_value_in_some_row() -> None:
         for field in dataclasses.fields(config_class):
             if family.endswith("_vae") and field.name in VAE_FIELDS:
                 continue  # the vae's rows have it
-            if field.name == "preprocessing" and issubclass(config_class, AudioConfig):
-                continue  # a model of audio refuses any
+            if field.name == "preprocessing" and issubclass(
+                config_class, AudioConfig | DiscreteConfig
+            ):
+                continue  # which refuses any
             if field.name == "context_size" and all(row.context_size == 0 for row in rows):
                 continue  # declared in `cannot`, and asserted by the persistence laws
             default = field.default_factory() if field.name == "preprocessing" else field.default

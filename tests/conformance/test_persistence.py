@@ -86,6 +86,10 @@ NON_DEFAULT = {
     "log_scale_floor": -6.5,
     "layers_per_flow": (3, 2),
     "first_log_scale": -2.5,
+    "num_classes": 7,
+    "coupling": "one_sided",
+    "num_parts": 2,
+    "output_scale": 0.5,
 }
 # conditioner_stride 2 and three scales ask for multiples of 8; "normalization" differs in its
 # default.
@@ -101,6 +105,7 @@ CHANGES = {
     "parallel_wavenet": CLIPS,
     "realnvp": {"context_size": 0, "event_shape": (8, 8, 3), "conditioner_stride": 2},
     "nice": {"context_size": 0},
+    "idf": {"context_size": 0, "preprocessing": Preprocessing(alpha=0.125), "base": "mixture"},
     "maf": {"normalization": "none"},
     "planar": {"context_size": 0},
     "radial": {"context_size": 0},

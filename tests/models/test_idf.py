@@ -42,7 +42,10 @@ def test_masses_add_up_to_one(config: dict[str, Any]) -> None:
     """Over a box that holds all but a billionth: the base is narrow, the shifts are bounded."""
     model = _model((2,), num_parts=2, num_flows=3, scale=0.6, **{"num_classes": 2, **config})
     model.base.negative_rate.assign(-20.0 * np.ones_like(model.base.negative_rate))
-    assert np.ptp(model.chain().inverse(_grid()) - np.asarray(_grid())[:, ::-1], axis=0).max() > 0
+    assert (
+        np.ptp(model.integer_chain().inverse(_grid()) - np.asarray(_grid())[:, ::-1], axis=0).max()
+        > 0
+    )
     total = np.exp(model.score(_grid(), None, None).numpy().astype(np.float64)).sum()
     assert 1.0 - 1e-6 <= total <= 1.0 + 1e-5
 
@@ -234,8 +237,8 @@ def test_a_context_is_refused() -> None:
         ({"num_classes": 1}, "num_classes must be at least 2"),
         ({"num_components": 0}, "num_components of at least 1"),
         ({"output_scale": -1.0}, "output_scale of 0 or more"),
-        ({"context_size": 3}, "neither preprocessing nor context"),
-        ({"preprocessing": {"whitening": "standardise"}}, "neither preprocessing nor context"),
+        ({"context_size": 3}, "no preprocessing and no context"),
+        ({"preprocessing": {"whitening": "standardise"}}, "no preprocessing and no context"),
         ({"base": "normal"}, "base must be one of"),
     ],
 )

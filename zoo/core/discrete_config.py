@@ -22,9 +22,10 @@ class DiscreteConfig(ModelConfig):
         super().__post_init__()
         if self.num_classes < 2:
             raise ConfigError(f"num_classes must be at least 2; got {self.num_classes}.")
-        if self.preprocessing != Preprocessing() or self.context_size:
+        levels, whitening = self.preprocessing.num_levels, self.preprocessing.whitening
+        if levels or whitening != "none" or self.context_size:
             raise ConfigError(
-                "A flow of integers has neither preprocessing nor context: leave out both; got "
+                "A flow of integers has no preprocessing and no context: leave out both; got "
                 f"{self.preprocessing} and context_size={self.context_size}."
             )
 

@@ -1,6 +1,6 @@
 """Flows of integers: a bijection of Z^D with no log-determinant, and a base with a mass.
 
-    data x --chain.inverse--> z ~ base       log P(X = x) = log base(z)
+    data x --integer_chain.inverse--> z ~ base       log P(X = x) = log base(z)
 
 `log_prob` is the log of a probability, exact: nothing is dequantised, and exp(log_prob) adds up to
 1 over all integers. `encode` and `decode` undo each other bit for bit (`zoo.kinds.exact_map`);
@@ -63,7 +63,7 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
         meaning = "latent integers; distributed as the base where the data are the model's"
         return Space(shape=(self.config.event_size,), dtype="int32", meaning=meaning)
 
-    def chain(self, *, training: bool = False) -> IntegerChain:
+    def integer_chain(self, *, training: bool = False) -> IntegerChain:
         """The bijection, its networks in the model's precision: data -> latent is `inverse`."""
 
         def prepare(network: Any) -> Callable[[Any], Any]:
@@ -89,7 +89,7 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
         """`log_prob` of any integers, of those that are no class too."""
         del context, seed
         flat = tf.cast(tf.reshape(x, [-1, self.config.event_size]), self.compute_dtype)
-        return self.base.log_prob(self.chain(training=training).inverse(flat))
+        return self.base.log_prob(self.integer_chain(training=training).inverse(flat))
 
     # Latents.
 
