@@ -36,6 +36,7 @@ __all__ = [
 
 UNCONDITIONAL = "the system has no conditional form"
 NO_CONTEXT = {"context": UNCONDITIONAL}
+STRAIGHT_THROUGH = {**NO_CONTEXT, "slope": "rounding has the gradient of the identity"}
 NO_LABELS = {"context": "a VAE has no context"}
 DROPOUT = "dropout draws other masks for a smaller batch"
 
@@ -396,7 +397,7 @@ MODELS |= {
     "wavenet": ModelCase(
         family="wavenet", config={**TINY["wavenet"], "output": "logistic_mixture"}
     ),
-    "idf": ModelCase(family="idf", config={**TINY["idf"], "num_parts": 3}, cannot=NO_CONTEXT),
+    "idf": ModelCase(family="idf", config={**TINY["idf"], "num_parts": 3}, cannot=STRAIGHT_THROUGH),
     "idf-image": ModelCase(
         family="idf",
         config={
@@ -409,7 +410,7 @@ MODELS |= {
             "num_components": 3,
             "output_scale": 0.5,
         },
-        cannot=NO_CONTEXT,
+        cannot=STRAIGHT_THROUGH,
     ),
     "parallel-wavenet": ModelCase(
         family="parallel_wavenet",

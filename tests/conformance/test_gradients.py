@@ -59,4 +59,8 @@ def test_gradients_are_the_slope_of_the_loss(name: str) -> None:
         for variable, value, d in zip(variables, start, direction, strict=True):
             variable.assign(value + sign * step * d)
         losses.append(float(_mean_nats(model, x, labels, training=False)))
-    assert_allclose((losses[0] - losses[1]) / (2.0 * step), slope, rtol=1e-5, atol=1e-7)
+    difference = (losses[0] - losses[1]) / (2.0 * step)
+    if "slope" in case.cannot:
+        assert abs(difference - slope) > 1e-3 * abs(slope), case.cannot["slope"]
+        return
+    assert_allclose(difference, slope, rtol=1e-5, atol=1e-7)

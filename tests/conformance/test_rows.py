@@ -57,7 +57,7 @@ def test_models_speak_their_dtypes(name: str, dtype: str) -> None:
     assert model.data.dtype == data_dtype
     assert model.log_prob(x, labels).dtype == dtype
     if isinstance(model, Encodes):
-        assert model.encode(x, labels).dtype == dtype
+        assert model.encode(x, labels).dtype == model.latent.dtype
     samples = model.sample(3, seed=1, context=labels)
     assert samples.dtype == data_dtype
     assert tuple(samples.shape) == (3, *case.event_shape)
