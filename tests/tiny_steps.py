@@ -18,7 +18,7 @@ _REALNVP, _MAF = tiny_runs.RECIPES["realnvp"], tiny_runs.RECIPES["maf"]
 # Families whose step is that of another one here, with other layers in it.
 SAME_STEP = {
     *("vae", "planar_vae", "radial_vae", "sylvester_vae", "coupling_vae"),
-    *("radial", "sylvester", "iaf", "nsf_coupling", "nsf_patches"),
+    *("radial", "sylvester", "iaf", "nsf_coupling", "nsf_patches", "idf"),
 }
 
 TINY: dict[str, Recipe] = {

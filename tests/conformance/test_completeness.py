@@ -24,6 +24,7 @@ from zoo.core.discrete_config import DiscreteConfig
 from zoo.kinds.model import ZooModel
 from zoo.kinds.signatures import SIGNATURES
 from zoo.models.audio.clips import AudioConfig
+from zoo.store import pins
 
 NO_PREPROCESSING = (AudioConfig, DiscreteConfig)
 PACKAGES = ("zoo.ops", "zoo.kinds", "zoo.bijectors", "zoo.networks", "zoo.models")
@@ -170,14 +171,14 @@ def test_every_recipe_builds_its_model(name: str) -> None:
     assert model.config.context_size == 0 or recipe.dataset.context
 
 
-@pytest.mark.parametrize("name", sorted(registry.pins()))
+@pytest.mark.parametrize("name", sorted(pins.pins()))
 def test_every_pinned_name_has_a_folder_and_a_card(name: str) -> None:
     assert name in registry.ENTRIES
     if not CHECKPOINTS.is_dir():
         pytest.skip("an installed package without the checkout's checkpoints/")
     files = {path.name for path in (CHECKPOINTS / name).iterdir()}
     assert files >= REQUIRED_FILES
-    assert set(registry.pins()[name]["files"]) <= files
+    assert set(pins.pins()[name]["files"]) <= files
     card = (CHECKPOINTS / name / "card.md").read_text(encoding="utf-8")
     assert card.startswith("---\n")
     assert name in card
@@ -186,4 +187,4 @@ def test_every_pinned_name_has_a_folder_and_a_card(name: str) -> None:
 def test_every_checkpoint_folder_is_pinned() -> None:
     if not CHECKPOINTS.is_dir():
         pytest.skip("an installed package without the checkout's checkpoints/")
-    assert {path.name for path in CHECKPOINTS.iterdir() if path.is_dir()} == set(registry.pins())
+    assert {path.name for path in CHECKPOINTS.iterdir() if path.is_dir()} == set(pins.pins())

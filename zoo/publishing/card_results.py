@@ -44,18 +44,17 @@ def results(checkpoint: Checkpoint) -> str:
 
 
 def _baselines(checkpoint: Checkpoint) -> str:
-    """Other models' figures on the same rows, by `tools/audio_baselines.py`."""
-    lines = [
-        f"| {name.replace('_', ' ')} | {figure(found['bits_per_sample'])} |"
-        for name, found in checkpoint.baselines.items()
-        if isinstance(found, Mapping)
-    ]
-    if not lines:
+    """Other models' figures on the same rows, by the tool that `baselines.json` names."""
+    found = {n: b for n, b in checkpoint.baselines.items() if isinstance(b, Mapping)}
+    if not found:
         return ""
+    metric = next(key for key in METRICS if key in next(iter(found.values())))
+    lines = [f"| {name.replace('_', ' ')} | {figure(b[metric])} |" for name, b in found.items()]
+    tool = checkpoint.baselines.get("tool", "tools/audio_baselines.py")
     return (
-        "\n\nBaselines fitted to the same training clips, scored on the same test samples "
-        "(`tools/audio_baselines.py`):\n\n"
-        f"| baseline | {METRICS['bits_per_sample'].unit} |\n| --- | ---: |\n" + "\n".join(lines)
+        "\n\nBaselines fitted to the same training rows, scored on the same test rows "
+        f"(`{tool}`):\n\n"
+        f"| baseline | {metric} ({METRICS[metric].unit}) |\n| --- | ---: |\n" + "\n".join(lines)
     )
 
 
