@@ -277,6 +277,7 @@ MODELS: dict[str, ModelCase] = {
     ),
     "nsf-image": ModelCase(
         family="nsf",
+        weight_scale=0.4,
         config={
             "event_shape": (2, 3, 1),
             "num_layers": 1,
