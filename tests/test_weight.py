@@ -35,7 +35,6 @@ def checkpoints() -> dict[str, int]:
     return {path.relative_to(CHECKPOINTS).as_posix(): path.stat().st_size for path in files}
 
 
-@pytest.mark.xfail(reason="the stages of chains still have folders of their own: 273 MB")
 def test_checkpoints_are_light_enough_to_clone(checkpoints: dict[str, int]) -> None:
     assert sum(checkpoints.values()) < TREE_BYTES
 
