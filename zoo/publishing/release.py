@@ -254,8 +254,11 @@ def _staged(job: Release, target: Path) -> Iterator[Path]:
         job.folder = Path(work, target.name)
         job.folder.mkdir()
         apply_umask(job.folder)
-        if (target / BASELINES_FILE).is_file():  # of other models on the same rows: they stay true
-            shutil.copyfile(target / BASELINES_FILE, job.folder / BASELINES_FILE)
+        # Figures of other models on the same rows: those beside the run, else those of before.
+        for source in (job.run / BASELINES_FILE, target / BASELINES_FILE):
+            if source.is_file():
+                shutil.copyfile(source, job.folder / BASELINES_FILE)
+                break
         for stage in STAGES:
             stage(job)
         yield job.folder

@@ -40,6 +40,7 @@ ABOUT: dict[str, About] = {
     "hepmass": About(licence="Baldi et al., UCI 347; CC BY 4.0"),
     "miniboone": About(licence="Roe et al., UCI 199; CC BY 4.0"),
     "magic": About(licence="Bock et al., UCI 159; CC BY 4.0"),
+    "digits": About(licence="Alpaydin and Kaynak, UCI 80; CC BY 4.0"),
     "spoken_digit": About(
         licence="Jackson et al., Free Spoken Digit Dataset; CC BY-SA 4.0",
         policy=(
