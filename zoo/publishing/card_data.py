@@ -57,6 +57,14 @@ def _binary(checkpoint: Checkpoint) -> str:
     return "Pixels are 0 and 1 as the dataset stores them: the static binarisation."
 
 
+def _integers(checkpoint: Checkpoint) -> str:
+    levels = checkpoint.values.get("num_classes", 0)
+    return (
+        f"Integers 0 to {levels - 1} as the dataset stores them, without noise: `log_prob` is the "
+        "log of their probability, in nats."
+    )
+
+
 def _as_stored(checkpoint: Checkpoint) -> str:
     """The dataset's own policy, else the model's preprocessing."""
     if policy := about(checkpoint.dataset.name).policy:
@@ -79,6 +87,7 @@ def _as_stored(checkpoint: Checkpoint) -> str:
 # (needs, text): the first whose needs are met.
 _ROWS = (
     (frozenset({"Infers", "binary"}), _binary),
+    (frozenset({"Encodes", "integers"}), _integers),
     (frozenset[str](), _as_stored),
 )
 

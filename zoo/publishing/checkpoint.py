@@ -88,7 +88,8 @@ class Checkpoint:
         """What the model can do and what it is of: the words that a card's sections need.
 
         Capabilities; "target", "teacher"; the medium of its rows, as "image"; "conditional";
-        "binary" rows of 0 and 1; "quick scores", of one pass a row.
+        "binary" rows of 0 and 1; "integers", which have a mass and no noise; "quick scores", of one
+        pass a row.
         """
         kind = model_class(self.config["family"])
         space = kind.config_class.from_dict(self.values).data_space()
@@ -97,6 +98,7 @@ class Checkpoint:
             space.medium: True,
             "conditional": self.values.get("context_size"),
             "binary": space.levels == 2,
+            "integers": getattr(kind, "measure", "") == "mass",
             "quick scores": kind.slow_direction != "density",
         }
         return found | {fact for fact, holds in facts.items() if holds}
