@@ -8,10 +8,11 @@ declaration.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from bijector_cases import BIJECTORS, NO_BIJECTOR_ROW, NUM_ROWS
 from model_cases import ModelCase, randomise, shared_model
@@ -23,10 +24,12 @@ from zoo.core.capabilities import Bijective
 __all__ = [
     "ALL_BIJECTORS",
     "BIJECTORS",
+    "FIRST_ROWS",
     "MODELS",
     "NO_BIJECTOR_ROW",
     "NUM_ROWS",
     "ModelCase",
+    "costly",
     "dense",
     "having",
     "jacobians",
@@ -435,6 +438,24 @@ def having(*capabilities: type) -> list[str]:
         name
         for name, case in MODELS.items()
         if all(issubclass(case.model_class, capability) for capability in capabilities)
+    ]
+
+
+def _first_rows() -> list[str]:
+    """The first row of each family with vectors, and the first with images."""
+    firsts: dict[tuple[str, int], str] = {}
+    for name, case in MODELS.items():
+        firsts.setdefault((case.family, len(case.event_shape)), name)
+    return list(firsts.values())
+
+
+FIRST_ROWS = _first_rows()
+
+
+def costly(names: Iterable[str]) -> list[Any]:
+    """Parameters of a law that takes seconds a row: rows beyond a family's first ones are slow."""
+    return [
+        name if name in FIRST_ROWS else pytest.param(name, marks=pytest.mark.slow) for name in names
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import tensorflow as tf
-from cases import MODELS, having, shared_model
+from cases import MODELS, costly, having, shared_model
 from numpy.testing import assert_allclose
 
 from zoo.bijectors.base import forward_and_log_det
@@ -13,7 +13,7 @@ from zoo.core.capabilities import Bijective, Encodes, Infers, Scores
 SEED = (3, 4)
 
 
-@pytest.mark.parametrize("name", having(Scores))
+@pytest.mark.parametrize("name", costly(having(Scores)))
 def test_eager_graph_and_xla_agree(name: str) -> None:
     case = MODELS[name]
     model = shared_model(case)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases import MODELS, dense, having
+from cases import MODELS, costly, dense, having
 from numpy.testing import assert_allclose
 
 from zoo.core.capabilities import Scores
@@ -66,7 +66,7 @@ def _differences(case, strategy: tf.distribute.Strategy) -> tuple[float, float, 
     return abs(float(total - loss)), worst, max(moments, default=0.0)
 
 
-@pytest.mark.parametrize("name", having(Scores))
+@pytest.mark.parametrize("name", costly(having(Scores)))
 def test_two_replicas_are_one(name: str, two_replicas: tf.distribute.Strategy) -> None:
     case = MODELS[name]
     loss_difference, gradient_difference, moments_difference = _differences(case, two_replicas)
