@@ -22,9 +22,10 @@ def _inputs(case: ModelCase, model: Any) -> dict[str, np.ndarray]:
     """A batch of every input that some signature takes."""
     size = case.event_size if model.latent is None else model.latent.size
     latents = np.random.default_rng(7).normal(size=(NUM_ROWS, size))
+    integers = model.latent is not None and model.latent.is_integer
     known = {
         "x": case.rows(),
-        "z": latents.astype("float32"),
+        "z": np.round(3.0 * latents).astype("int32") if integers else latents.astype("float32"),
         "seed": SEEDS,
         "temperature": TEMPERATURES,
         "context": case.labels(),
