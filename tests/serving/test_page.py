@@ -171,7 +171,8 @@ const models = ["first", "second"].map((name) => ({ name, versions: [1], card: "
 const fetch = async (url, { signal } = {}) => {
   if (url === "/ui/models") return { json: async () => models };
   return new Promise((resolve) => {
-    const answer = (outputs) => resolve({ ok: true, text: async () => JSON.stringify({ outputs }) });
+    const text = (outputs) => async () => JSON.stringify({ outputs });
+    const answer = (outputs) => resolve({ ok: true, text: text(outputs) });
     asked.push({ url, answer, signal });
   });
 };
