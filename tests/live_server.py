@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.serving import repository
-from zoo.serving.server import Addresses, Limits, Server
+from zoo.serving import ports, repository
+from zoo.serving.ports import LOOPBACK, Addresses
+from zoo.serving.server import Limits, Server
 
 MAX_BYTES, MAX_ROWS = 200_000, 64
 
@@ -34,13 +35,18 @@ class Running:
 
 
 @contextlib.contextmanager
-def serve(path: Path, **options: Any) -> Iterator[Addresses]:
+def serve(
+    path: Path, host: str = LOOPBACK, *, allow_hosts: Iterable[str] = (), **options: Any
+) -> Iterator[Addresses]:
     """A server of all models in `path`, in a thread."""
+    with ports.bind(host, 0, 0, allow_hosts=allow_hosts) as bound:
+        yield from _serve(path, bound, options)
+
+
+def _serve(path: Path, bound: ports.Ports, options: dict[str, Any]) -> Iterator[Addresses]:
     folders = {name: path / name for name in repository.find(path)}
-    server = Server(
-        repository.Repository(folders, max_rows=MAX_ROWS),
-        **{"port": 0, "grpc_port": 0, "limits": Limits(max_bytes=MAX_BYTES), **options},
-    )
+    models = repository.Repository(folders, max_rows=MAX_ROWS)
+    server = Server(models, bound, **{"limits": Limits(max_bytes=MAX_BYTES), **options})
     addresses: list[Addresses] = []
     ready = threading.Event()
 

@@ -287,6 +287,37 @@ def test_says_what_went_wrong(page: Any, tmp_path: Path) -> None:
     page.get_by_text("text.png is no image that this browser can read.").wait_for()
 
 
+def test_an_answer_that_comes_late_is_not_shown(page: Any) -> None:
+    """Of a model that is not the one shown any more."""
+    held: list[Any] = []
+    page.route("**/tiny_images:predict", held.append)
+    choose(page, "tiny_images")
+    with page.expect_request("**/tiny_images:predict"):
+        page.get_by_role("button", name="Sample").click()
+    page.get_by_text("working …").wait_for()
+    with page.expect_event("requestfailed"):  # it is dropped
+        choose(page, "tiny_features")
+    page.get_by_role("button", name="Sample").click()
+    page.locator("#samples tr").nth(15).wait_for()
+    assert page.locator("#samples canvas").count() == 0
+    assert len(held) == 1
+
+
+def test_pages_of_other_sites_cannot_use_the_server(browser: Any, running: Running) -> None:
+    """A page of another origin posts as text, which needs no leave of the server."""
+    page = browser.new_page()
+    page.route("http://evil.example/", lambda route: route.fulfill(body="<p>evil"))
+    page.goto("http://evil.example/")
+    with page.expect_response(running.predict_url("adder")) as answer:
+        page.evaluate(
+            """(url) => fetch(url, { method: "POST", mode: "no-cors", body: '{"inputs": [1]}' })
+                 .then(() => null, () => null)""",
+            running.predict_url("adder"),
+        )
+    assert answer.value.status == 403
+    page.close()
+
+
 def test_fits_a_narrow_screen(page: Any, shoot: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
     for name in ("tiny_images", "tiny_labels", "tone"):

@@ -25,6 +25,7 @@ WRONG_FOR_ALL = {
     "true": True,
     "text": "1",
     "empty-text": "",
+    "surrogate": "\ud800",
     "object": {"a": 1},
     "base64": {"b64": "AA=="},
     "empty-list": [],
@@ -152,6 +153,9 @@ def _texts(right: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
     yield "nul", b"\0"
     yield "deep-lists", b'{"inputs": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"
     yield "deep-objects", b'{"a":' * 20_000 + b"1" + b"}" * 20_000
+    yield "deep-after-text", b'{"a": "\\\\", "inputs": ' + b"[" * 40 + b"1" + b"]" * 40 + b"}"
+    yield "open-text", b'{"inputs": "' + b'\\"' * 90_000
+    yield "raw-surrogate", b'{"signature_name": "\xed\xa0\x80"}'
     yield "many-digits", b'{"inputs": ' + b"9" * 5000 + b"}"
     for kind, value in {
         "null": None,
@@ -165,6 +169,10 @@ def _texts(right: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
         "numeric-signature": {"signature_name": 1, "inputs": right},
         "null-signature": {"signature_name": None, "inputs": right},
         "list-signature": {"signature_name": ["log_prob"], "inputs": right},
+        "surrogate-signature": {"signature_name": "\ud800", "inputs": right},
+        "long-signature": {"signature_name": "a" * 50_000, "inputs": right},
+        "surrogate-input": {"inputs": {"\udfff": [1.0]}},
+        "long-input": {"inputs": {"a" * 50_000: [1.0]}},
         "unknown-signature": {"signature_name": "log_probs", "inputs": right},
         "initialisation": {"signature_name": "__saved_model_init_op", "inputs": right},
         "path-signature": {"signature_name": "../log_prob", "inputs": right},

@@ -48,7 +48,11 @@ def test_every_kind_is_refused(model: str, running: Running, session: requests.S
             message = response.json()["error"]
         except (ValueError, KeyError, TypeError):
             message = ""
-        if not (400 <= response.status_code < 500 and isinstance(message, str) and message):
+        if not (
+            400 <= response.status_code < 500
+            and isinstance(message, str)
+            and 0 < len(message) <= 500
+        ):
             wrong.append((request.kind, response.status_code, response.text[:200]))
     assert wrong == []
     assert_answers(running, session)
@@ -97,6 +101,33 @@ def test_other_versions_of_http_are_named(path: str, running: Running) -> None:
         answer = b"".join(iter(lambda: client.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 505")
     assert b"HTTP/2.3 is not spoken here; use HTTP/1.1." in answer
+
+
+@pytest.mark.parametrize(
+    ("body", "depth"),
+    [
+        (rb'{"inputs": [[1], [[2]]]}', 4),
+        (rb'{"[[[": "]{[\\"[[", "a": "\\\\", "b": [{}]}', 3),
+        (rb'["\\\\\"", "[[["]', 1),
+        ('["☃[[", {}]'.encode(), 2),
+        (b"[[[", 3),
+        (b'["[[[', 1),
+        (b'["[\\', 1),
+        (b"1", 0),
+    ],
+    ids=range(8),
+)
+def test_depth_is_that_of_brackets_outside_text(body: bytes, depth: int) -> None:
+    assert json_tensors._depth(body) == depth
+
+
+def test_a_text_that_is_no_unicode(servables: list[Servable]) -> None:
+    body = rb'{"signature_name": "strings", "inputs": ["\ud800"]}'
+    with pytest.raises(RequestError, match="has a lone surrogate"):
+        json_tensors.parse_request(body, servables[1].signature)
+    pair = rb'{"signature_name": "strings", "inputs": ["\ud83d\ude00"]}'
+    request = json_tensors.parse_request(pair, servables[1].signature)
+    assert request.inputs["text"].tolist() == ["😀".encode()]
 
 
 JSON = st.recursive(

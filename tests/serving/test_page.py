@@ -141,13 +141,93 @@ const { showRows, readImage, highestOf } = sandbox;
 
 def run_script(**told: Any) -> dict[str, Any]:
     """What page.js draws, plays and reads, in Node with a stand-in for the document."""
+    return run_node(_STUBS, json.dumps(told))
+
+
+def run_node(program: str, argument: str) -> Any:
+    """What the program prints, which is given page.js and the argument."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node is not installed")
     script = files("zoo.serving") / "web" / "page.js"
-    command = [node, "-e", _STUBS, str(script), json.dumps(told)]
+    command = [node, "-e", program, str(script), argument]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True)
     return json.loads(done.stdout)
+
+
+_RACE = """
+const vm = require("node:vm"), fs = require("node:fs");
+const elements = {}, asked = [];
+const node = () => ({ children: [], value: "1 2", valueAsNumber: 1, textContent: "",
+  append(...more) { this.children.push(...more); },
+  replaceChildren(...more) { this.children = more; this.textContent = ""; },
+  querySelectorAll: () => [], addEventListener(type, heard) { this[type] = heard; },
+  setAttribute() {}, classList: { add() {}, remove() {}, toggle() {} } });
+const element = (id) => (elements[id] ??= node());
+const models = ["first", "second"].map((name) => ({ name, versions: [1], card: "",
+  manifest: null, media: { kind: "features" }, signatures: {
+    sample: { inputs: { seed: {} }, outputs: { x: {} } },
+    serving_default: { inputs: { x: { shape: [null, 2] } }, outputs: { log_prob: {} } } } }));
+const fetch = async (url, { signal } = {}) => {
+  if (url === "/ui/models") return { json: async () => models };
+  return new Promise((resolve) => {
+    const text = (outputs) => async () => JSON.stringify({ outputs });
+    const answer = (outputs) => resolve({ ok: true, text: text(outputs) });
+    asked.push({ url, answer, signal });
+  });
+};
+const sandbox = { fetch, AbortController, performance, location: { hash: "" },
+  history: { replaceState() {} }, URL: { revokeObjectURL() {} },
+  document: { getElementById: element, createElement: node, querySelectorAll: () => [] } };
+vm.createContext(sandbox);
+vm.runInContext(fs.readFileSync(process.argv[1], "utf8"), sandbox);
+const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
+const texts = (node) => [node.textContent, ...node.children.flatMap(texts)].filter(Boolean);
+const id = process.argv[2];
+const [form, place, late, early] = { sample: ["sample-form", "samples", [[7]], [[8]]],
+  score: ["features-form", "scored", [7], [8]] }[id];
+const submit = async () => { element(form).submit({ preventDefault() {} }); await settle(); };
+const state = () => ({ title: element("title").textContent, shown: texts(element(place)),
+  status: element(`${id}-status`).textContent, busy: element(id).disabled ?? false });
+(async () => {
+  await settle();
+  const [first, second] = element("models").children.map((item) => item.children[0]);
+  const found = [];
+  first.click();
+  await submit();
+  found.push(state());
+  second.click();
+  asked[0].answer(late); // asked for by the first model, while the second one is shown
+  await settle();
+  found.push(state());
+  await submit();
+  await submit();
+  asked[2].answer(early); // the second of two answers to one form comes first
+  await settle();
+  found.push(state());
+  asked[1].answer(late);
+  await settle();
+  found.push(state(), asked.map(({ url, signal }) => [url, signal.aborted]));
+  console.log(JSON.stringify(found));
+})();
+"""
+
+
+@pytest.mark.parametrize("form", ["sample", "score"])
+def test_an_answer_is_shown_where_it_was_asked_for(form: str) -> None:
+    """Never under the title of a model that has been chosen since, nor after a later one."""
+    running, chosen, answered, late, asked = run_node(_RACE, form)
+    assert running == {"title": "first", "shown": [], "status": "working …", "busy": True}
+    assert chosen == {"title": "second", "shown": [], "status": "", "busy": False}
+    assert answered["title"] == "second"
+    assert [text.strip() for text in answered["shown"]][-1] == "8"
+    assert re.fullmatch(r"\d+\.\d\d s", answered["status"])
+    assert not answered["busy"]
+    assert late == answered
+    assert [url for url, _ in asked] == [
+        f"/v1/models/{name}:predict" for name in ("first", "second", "second")
+    ]
+    assert [aborted for _, aborted in asked[:2]] == [True, True]
 
 
 def described(kind: str, dtype: str, maximum: int | None) -> dict[str, Any]:

@@ -252,7 +252,8 @@ class TestLimits:
         host, port = running.addresses.rest.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=TIMEOUT) as client:
             client.sendall(
-                b"POST /v1/models/adder:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+                b"POST /v1/models/adder:predict HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Length: 100\r\n\r\n{"
             )
         assert answer(running.predict_url("adder"), {"inputs": [0.0]}) == {"outputs": [10.0]}
 

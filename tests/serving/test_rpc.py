@@ -173,6 +173,28 @@ class TestRefusals:
         request = predict_request("adder", x=tensor_proto(**fields))
         assert refused(stubs.prediction.Predict, request, grpc.StatusCode.INVALID_ARGUMENT)
 
+    @pytest.mark.parametrize("value", [-1, 256, 2**31 - 1])
+    def test_of_grey_levels_that_are_none(self, value: int, stubs: SimpleNamespace) -> None:
+        tensor = tf.make_tensor_proto(np.zeros([1, 4, 4, 1], np.uint8))
+        tensor.tensor_content = b""
+        tensor.int_val.extend([7] * 15 + [value])
+        request = predict_request("tiny_images", x=tensor)
+        text = refused(stubs.prediction.Predict, request, grpc.StatusCode.INVALID_ARGUMENT)
+        assert "out of bounds for uint8" in text
+
+    def test_of_one_value_for_more_elements_than_fit(self, stubs: SimpleNamespace) -> None:
+        tensor = tensor_proto(shape=[1, 2**40], tensor_content=b"")
+        tensor.float_val.append(1.0)
+        request = predict_request("probe", "uneven", x=tensor)
+        text = refused(stubs.prediction.Predict, request, grpc.StatusCode.INVALID_ARGUMENT)
+        assert text.startswith(f"Input 'x' is larger than {MAX_BYTES:,} bytes")
+
+    def test_messages_are_short(self, stubs: SimpleNamespace) -> None:
+        text = refused(
+            stubs.prediction.Predict, predict_request("é" * 9000), grpc.StatusCode.NOT_FOUND
+        )
+        assert len(text) == 500
+
     def test_of_a_shape_of_unknown_rank(self, stubs: SimpleNamespace) -> None:
         tensor = tensor_proto()
         tensor.tensor_shape.unknown_rank = True

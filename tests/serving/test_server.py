@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 import requests
+import tensorflow as tf
 import tiny_checkpoints
 import tiny_exports
 from live_server import Running, serve
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from typer.testing import CliRunner, Result
 
 from zoo import cli, exporting
 from zoo.errors import ServingError
 from zoo.serving import repository
 from zoo.serving.pool import Pool
+from zoo.serving.ports import bind
 from zoo.serving.rpc import create_server
-from zoo.serving.server import Addresses, Server
+from zoo.serving.servable import Servable
+from zoo.serving.server import Limits, Server
 
 TIMEOUT = 30
 
@@ -73,30 +81,70 @@ class TestServer:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             number = taken.getsockname()[1]
             ports = {"port": 0, "grpc_port": 0, option: number}
-            server = Server(repository_of(adder), **ports)
             flag = "--" + option.replace("_", "-")
-            with pytest.raises(ServingError, match=f"port {number}: .* with {flag}; 0 takes any"):
-                asyncio.run(server.serve(fail))
+            message = f"port {number}: .* with {flag}; 0 takes any"
+            with pytest.raises(ServingError, match=message), bind(**ports):
+                pass
 
     def test_ports_of_another_server(self, adder: Path) -> None:
-        models = repository_of(adder)
-
         async def second() -> None:
-            first = create_server(models, Pool(1), max_bytes=1000)
+            first = create_server(repository_of(adder), Pool(1), max_bytes=1000)
             port = first.add_insecure_port("127.0.0.1:0")
             await first.start()
             try:
-                await Server(models, port=0, grpc_port=port).serve(fail)
+                with bind(port=0, grpc_port=port):
+                    pytest.fail("it took a port that is taken")
             finally:
                 await first.stop(None)
 
         with pytest.raises(ServingError, match=r"port .* with --grpc-port"):
             asyncio.run(second())
 
-    def test_an_address_of_another_machine(self, adder: Path) -> None:
-        server = Server(repository_of(adder), host="192.0.2.1", port=0)  # reserved for texts
-        with pytest.raises(ServingError, match=r"Cannot listen on 192\.0\.2\.1"):
-            asyncio.run(server.serve(fail))
+    def test_an_address_of_another_machine(self) -> None:
+        message = r"Cannot listen on 192\.0\.2\.1"
+        with pytest.raises(ServingError, match=message), bind("192.0.2.1", 0, 0):  # for texts
+            pass
+
+    def test_ports_are_kept_while_models_load(self) -> None:
+        with bind(port=0, grpc_port=0) as ports:
+            for option, taken in (("port", ports.rest), ("grpc_port", ports.grpc)):
+                number = taken.getsockname()[1]
+                with pytest.raises(ServingError, match=f"port {number}: "):
+                    bind(**{"port": 0, "grpc_port": 0, option: number}).__enter__()
+
+    def test_requests_that_run_at_the_end_are_answered(
+        self, adder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        running, go_on = threading.Semaphore(0), threading.Event()
+        predict = Servable.predict
+
+        def slow(*args: Any) -> dict[str, np.ndarray]:
+            running.release()
+            assert go_on.wait(TIMEOUT)
+            return predict(*args)
+
+        monkeypatch.setattr(Servable, "predict", slow)
+        with bind(port=0, grpc_port=0) as ports, concurrent.futures.ThreadPoolExecutor(3) as pool:
+            server = Server(repository_of(adder), ports, limits=Limits(num_threads=2))
+            started = threading.Event()
+            addresses = ports.addresses
+            served = pool.submit(lambda: asyncio.run(server.serve(lambda _: started.set())))
+            assert started.wait(TIMEOUT)
+            url = addresses.rest + "/v1/models/adder:predict"
+            rest = pool.submit(requests.post, url, json={"inputs": [1.0]}, timeout=TIMEOUT)
+            rpc = pool.submit(predict_by_rpc, addresses.grpc, "adder")
+            assert running.acquire(timeout=TIMEOUT)
+            assert running.acquire(timeout=TIMEOUT)
+            server.stop()
+            time.sleep(3.0)
+            assert not rest.done()
+            assert not rpc.done()
+            with pytest.raises(requests.ConnectionError):
+                requests.get(addresses.rest, timeout=TIMEOUT)
+            go_on.set()
+            assert rest.result(TIMEOUT).json() == {"outputs": [2.0]}
+            assert rpc.result(TIMEOUT) == [2.0]
+            served.result(TIMEOUT)
 
     def test_ports_are_closed_at_the_end(self, adder: Path) -> None:
         with serve(adder) as addresses:
@@ -106,19 +154,28 @@ class TestServer:
                 socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT).close()
 
 
-def fail(addresses: Addresses) -> None:
-    pytest.fail(f"it listens on {addresses}")
+def predict_by_rpc(address: str, name: str) -> list[float]:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = name
+    request.inputs["x"].CopyFrom(tf.make_tensor_proto(np.ones(1, np.float32)))
+    with grpc.insecure_channel(address) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        return tf.make_ndarray(stub.Predict(request, timeout=TIMEOUT).outputs["y"]).tolist()
 
 
 class TestCommand:
-    def test_serves_what_is_exported_and_ends_with_a_signal(self, adder: Path) -> None:
+    @pytest.mark.parametrize("level", [None, "2"])
+    def test_serves_what_is_exported_and_ends_with_a_signal(
+        self, level: str | None, adder: Path
+    ) -> None:
+        env = {key: value for key, value in os.environ.items() if not key.startswith("TF_CPP")}
         arguments = ["serve", "--path", str(adder), "--port", "0", "--grpc-port", "0"]
         with subprocess.Popen(
             [sys.executable, "-c", COMMAND, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={key: value for key, value in os.environ.items() if not key.startswith("TF_CPP")},
+            env=env | ({"TF_CPP_MIN_LOG_LEVEL": level} if level else {}),
         ) as process:
             try:
                 rest = process.stdout.readline().removeprefix("REST and page: ").strip()
@@ -134,7 +191,9 @@ class TestCommand:
         assert response.json() == {"predictions": [3.0]}
         assert process.returncode == 128 + signal.SIGTERM, err
         assert out == "imported:\n"
-        assert err == ""
+        listening, loading = err.splitlines()[0], err.splitlines()[1:]
+        assert listening == f"zoo: {rest} and {rpc} answer when models are loaded"
+        assert loading == ["zoo: loading adder, version 1"]
 
     @pytest.fixture
     def run(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Result, dict[str, Path]]]:
@@ -150,7 +209,8 @@ class TestCommand:
         monkeypatch.setattr(asyncio, "run", no_server)
 
         def run(*arguments: object) -> tuple[Result, dict[str, Path]]:
-            return CliRunner().invoke(cli.app, ["serve", *map(str, arguments)]), served
+            free = ("--port", "0", "--grpc-port", "0")
+            return CliRunner().invoke(cli.app, ["serve", *free, *map(str, arguments)]), served
 
         return run
 
@@ -186,8 +246,9 @@ class TestCommand:
             (["../adder"], "A model's name has letters"),
             (["nice_mnits"], "Did you mean"),
             (["--path", "nowhere"], "nowhere holds no exported model"),
+            (["--allow-host", "a b"], "'a b' is no name of a host"),
         ],
-        ids=["path", "unknown", "empty"],
+        ids=["path", "unknown", "empty", "host"],
     )
     def test_refusals(self, arguments: list[str], message: str, run: Any) -> None:
         result, served = run(*arguments)
@@ -197,8 +258,8 @@ class TestCommand:
         assert served == {}
 
     def test_other_machines_may_come_only_on_purpose(self, run: Any, adder: Path) -> None:
-        assert run("--path", adder)[0].stderr == ""
-        assert run("--path", adder, "--host", "localhost")[0].stderr == ""
+        for host in ("127.0.0.1", "localhost"):
+            assert "no password" not in run("--path", adder, "--host", host)[0].stderr
         stderr = run("--path", adder, "--host", "0.0.0.0")[0].stderr
         assert stderr.startswith("zoo: whoever reaches 0.0.0.0 can use this server")
 

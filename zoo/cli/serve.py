@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import logging
+import os
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -16,11 +18,12 @@ import typer
 from zoo import registry
 from zoo.cli.app import EXIT_CODES, SIGNALLED, app, complain
 from zoo.errors import ServingError
-from zoo.media.console import import_tensorflow, waiting
+from zoo.media.console import import_tensorflow
+from zoo.serving import ports
 from zoo.store import pins
 
 if TYPE_CHECKING:
-    from zoo.serving.server import Addresses
+    from zoo.serving.ports import Addresses
 
 
 @app.command(epilog=EXIT_CODES)
@@ -45,34 +48,46 @@ def serve(
         float, typer.Option(min=0.001, max=2047.0, help="The largest request, in MiB.")
     ] = 32.0,
     max_rows: Annotated[int, typer.Option(min=1, help="The most rows in a request.")] = 1024,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A further name that requests may call the server by; may be given again."
+        ),
+    ] = None,
 ) -> None:
     """Serve exported models as TensorFlow Serving does, with a web page: for development and tests.
 
     REST (/v1/models/NAME:predict) and gRPC (PredictionService), a page at / to look at samples and
     to score images. No authentication and no encryption: deploy TensorFlow Serving itself.
+    Pages of other sites cannot use it.
 
     Example: zoo serve nice_mnist
     """
-    import_tensorflow()
-    modules = _import_serving()
-    with _orderly_end(), tempfile.TemporaryDirectory(prefix="zoo-serve-") as temporary:
-        folders = _folders(names, path, Path(temporary), modules)
-        with waiting("loading"):
-            repository = modules.repository.Repository(folders, max_rows=max_rows)
+    with (
+        _orderly_end(),
+        ports.bind(host, port, grpc_port, allow_hosts=allow_host or ()) as bound,
+        tempfile.TemporaryDirectory(prefix="zoo-serve-") as temporary,
+    ):
         if not _is_loopback(host):
             complain(f"whoever reaches {host} can use this server: it asks for no password")
-        server = modules.server.Server(
-            repository,
-            host=host,
-            port=port,
-            grpc_port=grpc_port,
-            limits=modules.server.Limits(max_bytes=int(max_megabytes * 2**20), max_rows=max_rows),
-        )
+        complain(f"{bound.addresses.rest} and {bound.addresses.grpc} answer when models are loaded")
+        modules = _import_serving()
+        folders = _folders(names, path, Path(temporary), modules)
+        repository = modules.repository.Repository(folders, max_rows=max_rows, say=complain)
+        limits = modules.server.Limits(max_bytes=int(max_megabytes * 2**20), max_rows=max_rows)
+        server = modules.server.Server(repository, bound, limits=limits)
         asyncio.run(server.serve(_announce))
 
 
 def _import_serving() -> Any:
-    """The package `zoo.serving` with the modules used here, or what to install."""
+    """The package `zoo.serving` with the modules used here, or what to install.
+
+    What TensorFlow, absl and gRPC tell of themselves at the start is not shown.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    import_tensorflow()
+    for name in ("absl", "tensorflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         import zoo.serving.repository
         import zoo.serving.server
@@ -106,11 +121,11 @@ def _folders(names: list[str] | None, path: Path, temporary: Path, modules: Any)
 def _export(name: str, folder: Path) -> Path:
     """Writes the registered model's SavedModel below `folder`; returns its folder of versions."""
     registry.get(name)
-    with waiting(f"exporting {name}"):
-        from zoo import exporting
+    complain(f"exporting {name}, which lies in no folder of exports")
+    from zoo import exporting
 
-        version = pins.pins().get(name, {}).get("version", 1)
-        return Path(exporting.export(name, str(folder), version=version)).parent
+    version = pins.pins().get(name, {}).get("version", 1)
+    return Path(exporting.export(name, str(folder), version=version)).parent
 
 
 def _is_loopback(host: str) -> bool:

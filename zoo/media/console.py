@@ -95,16 +95,17 @@ def import_tensorflow() -> None:
     """Imports TensorFlow without the lines that it writes to stderr whatever its log level is.
 
     They are held back, and shown if the import fails. `TF_CPP_MIN_LOG_LEVEL` is set to 3 where it
-    is not set; where it is, the user wants to see them and nothing is held.
+    is not set; where it is 0 or 1, the user wants to see them and nothing is held.
     """
     if "tensorflow" in sys.modules:
         return
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") in ("0", "1"):
         import tensorflow
     else:
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         with waiting("importing TensorFlow"), _held_stderr():
-            import tensorflow  # noqa: F401
+            import tensorflow
+
+            tensorflow.config.list_physical_devices()  # it tells of devices that it does not find
 
 
 @contextlib.contextmanager

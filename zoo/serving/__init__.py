@@ -8,7 +8,10 @@ SavedModels with TensorFlow alone, as a deployment does, and knows nothing of th
     servable     one of them: its signatures, checks of their inputs, inference
     json_tensors the JSON of REST requests and answers
     rest, page   HTTP: the REST interface, and the web page
+    gate, hosts  who may ask over HTTP: no page of another site
     rpc          gRPC
+    proto_tensors, warmup   the messages of gRPC, and those that an export is warmed up with
+    ports        bound before anything is loaded
     server       both on one event loop, inference in a pool of threads
 
 No authentication, no encryption, no batching across requests: deploy TensorFlow Serving itself.

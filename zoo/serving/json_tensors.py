@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,11 @@ _LEAVES: dict[str, tuple[frozenset[type], str]] = {
     "f": (frozenset({int, float}), "numbers"),
     "O": (frozenset({str, dict}), "strings"),
 }
+MAX_DEPTH = 32  # of lists and objects in each other
+# To the end where it is not closed, so that every quote is looked at once.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # +1 and -1, as int8
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 3
 _SHORT.maxstring = 60
@@ -101,14 +107,22 @@ def _parse_object(body: bytes) -> dict[str, Any]:
     if not body:
         raise invalid("JSON Parse error: The document is empty")
     try:
-        document = json.loads(body)
-    except RecursionError:
-        raise invalid("JSON Parse error: nested too deeply") from None
+        text = body.decode("utf-8-sig")
+        if _depth(body) > MAX_DEPTH:
+            raise invalid(f"JSON Parse error: nested too deeply, more than {MAX_DEPTH} levels")
+        document = json.loads(text)
     except ValueError as error:  # syntax, encoding, or an integer of thousands of digits
         raise invalid(f"JSON Parse error: {error}") from error
     if not isinstance(document, dict):
         raise invalid(f"JSON Value: {_shown(document)} Is not object")
     return document
+
+
+def _depth(body: bytes) -> int:
+    """How deeply brackets lie in each other, outside strings; before anything is parsed."""
+    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
+    steps = np.frombuffer(brackets.translate(_STEPS), np.int8)
+    return int(np.cumsum(steps, dtype=np.int32).max(initial=0))
 
 
 def _columns_of_rows(instances: Any, signature: Signature) -> dict[str, list[Any]]:
@@ -205,7 +219,10 @@ def _cast(label: str, nested: np.ndarray, target: np.dtype) -> np.ndarray:
 
 def _bytes(leaf: str | dict[str, Any]) -> bytes:
     if isinstance(leaf, str):
-        return leaf.encode()
+        try:
+            return leaf.encode()
+        except UnicodeEncodeError:
+            raise invalid(f"JSON Value: {_shown(leaf)} has a lone surrogate") from None
     try:
         return base64.b64decode(leaf["b64"], validate=True)
     except (KeyError, TypeError, ValueError, binascii.Error):

@@ -2,21 +2,22 @@
 
     <path>/<name>/<version>/saved_model.pb
 
-Every version is loaded when the server starts, and the highest one answers where a request names
-none (TensorFlow Serving's `model_version_policy {all {}}`). Requests look names up in a table:
-none of them reaches the file system.
+Every version is loaded when the server starts, its warm-up requests are run, and the highest one
+answers where a request names none (TensorFlow Serving's `model_version_policy {all {}}`). Requests
+look names up in a table: none of them reaches the file system.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import grpc
 
 from zoo.errors import ServingError
+from zoo.serving import warmup
 from zoo.serving.servable import Servable
 from zoo.serving.status import RequestError, invalid
 
@@ -65,11 +66,18 @@ class Repository:
 
     folders: name -> the folder that holds its version folders.
     max_rows: the most rows that a request may have.
+    say: told what is being done.
     Raises ServingError if there is no model, a name is malformed, a model has no version, or a
-    SavedModel cannot be loaded.
+    SavedModel cannot be loaded or refuses its own warm-up requests.
     """
 
-    def __init__(self, folders: Mapping[str, Path], *, max_rows: int) -> None:
+    def __init__(
+        self,
+        folders: Mapping[str, Path],
+        *,
+        max_rows: int,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         if not folders:
             raise ServingError("There is no model to serve: name one, or export one first.")
         self._models: dict[str, dict[int, Servable]] = {}
@@ -80,10 +88,12 @@ class Repository:
                     f"{folder} holds no SavedModel: expected {folder / '<version>'} with a "
                     f"saved_model.pb. `zoo export {name}` writes one."
                 )
-            self._models[check_name(name)] = {
-                version: Servable(name, version, path, max_rows=max_rows)
-                for version, path in versions.items()
-            }
+            self._models[check_name(name)] = {}
+            for version, path in versions.items():
+                say(f"loading {name}, version {version}")
+                servable = Servable(name, version, path, max_rows=max_rows)
+                warmup.replay(servable)
+                self._models[name][version] = servable
 
     def names(self) -> Iterable[str]:
         """The names of the models, in the order in which they were given."""

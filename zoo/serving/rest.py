@@ -9,6 +9,7 @@ Errors are {"error": MESSAGE} with the status that the server gives them.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -26,7 +27,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 from zoo.serving import json_tensors, responses
 from zoo.serving.pool import Pool
 from zoo.serving.repository import Repository
-from zoo.serving.status import RequestError, invalid
+from zoo.serving.status import FAILURE, RequestError, invalid, shortened
 
 __all__ = [
     "HTTP_STATUS",
@@ -55,6 +56,7 @@ HTTP_STATUS = {
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.DATA_LOSS: 500,
 }
+TOO_SLOW = 408
 TOO_LARGE = 413
 VERSION_NOT_SUPPORTED = 505
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -62,6 +64,7 @@ _MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(
 _INFERENCE = re.compile(_MODEL + r":(?P<method>classify|regress|predict)")
 _STATUS = re.compile(_MODEL + r"(?P<metadata>/metadata)?")
 _LARGEST_VERSION = 2**63 - 1
+BODY_SECONDS = 60.0  # for a request's body to arrive
 
 
 def routes(repository: Repository, pool: Pool, *, max_bytes: int) -> list[Route]:
@@ -69,10 +72,13 @@ def routes(repository: Repository, pool: Pool, *, max_bytes: int) -> list[Route]
 
     async def answer(request: Request) -> Response:
         try:
-            body = await _read_body(request, max_bytes)
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _read_body(request, max_bytes)
             if body is None:
                 return error_response(TOO_LARGE, f"The request is larger than {max_bytes:,} bytes.")
             return await pool.run(_answer, repository, request.method, request.scope["path"], body)
+        except TimeoutError:
+            return error_response(TOO_SLOW, f"The request took more than {BODY_SECONDS:g} s.")
         except ClientDisconnect:
             return error_response(HTTP_STATUS[grpc.StatusCode.CANCELLED], "The client has gone.")
         except RequestError as error:
@@ -99,7 +105,7 @@ class RefuseOtherVersions:
 
 def error_response(status: int, message: str) -> JSONResponse:
     """TensorFlow Serving's body of an error."""
-    return JSONResponse({"error": message}, status_code=status)
+    return JSONResponse({"error": shortened(message)}, status_code=status)
 
 
 async def handle_http_exception(request: Request, error: Exception) -> Response:
@@ -111,7 +117,7 @@ async def handle_http_exception(request: Request, error: Exception) -> Response:
 
 async def handle_failure(_: Request, error: Exception) -> Response:
     """An error that nobody foresaw; the framework logs it."""
-    return error_response(500, f"Internal error: {type(error).__name__}")
+    return error_response(500, FAILURE.format(type(error).__name__))
 
 
 async def _read_body(request: Request, max_bytes: int) -> bytes | None:

@@ -5,13 +5,12 @@ Predict, GetModelMetadata and GetModelStatus; the other methods answer UNIMPLEME
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc
-import numpy as np
-import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -21,13 +20,15 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from zoo.serving import responses
+from zoo.serving import proto_tensors, responses
 from zoo.serving.pool import Pool
 from zoo.serving.repository import Repository
-from zoo.serving.servable import Servable, check_names, check_shape
-from zoo.serving.status import RequestError, invalid
+from zoo.serving.servable import Servable
+from zoo.serving.status import FAILURE, RequestError, invalid
 
 __all__ = ["create_server"]
+
+_LOGGER = logging.getLogger(__name__)
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -42,7 +43,7 @@ def create_server(repository: Repository, pool: Pool, *, max_bytes: int) -> grpc
         ]
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        _PredictionService(repository, pool), server
+        _PredictionService(repository, pool, max_bytes), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(
         _ModelService(repository, pool), server
@@ -67,11 +68,20 @@ class _Service:
         except RequestError as error:
             await context.abort(error.code, str(error))
             raise  # never reached: abort raises
+        except Exception as error:  # that nobody foresaw
+            _LOGGER.exception("A request failed.")
+            text = FAILURE.format(type(error).__name__)
+            await context.abort(grpc.StatusCode.INTERNAL, text)
+            raise
 
 
 class _PredictionService(_Service, prediction_service_pb2_grpc.PredictionServiceServicer):
+    def __init__(self, repository: Repository, pool: Pool, max_bytes: int) -> None:
+        super().__init__(repository, pool)
+        self._predict = functools.partial(_predict, max_bytes=max_bytes)
+
     async def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802  # gRPC's name
-        return await self._answer(_predict, request, context)
+        return await self._answer(self._predict, request, context)
 
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._answer(_metadata, request, context)
@@ -83,23 +93,9 @@ class _ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
 
 
 def _predict(
-    repository: Repository, request: predict_pb2.PredictRequest
+    repository: Repository, request: predict_pb2.PredictRequest, *, max_bytes: int
 ) -> predict_pb2.PredictResponse:
-    servable = _find(repository, request)
-    signature = servable.signature(request.model_spec.signature_name)
-    check_names(signature, request.inputs)
-    inputs = {
-        name: _array(name, tensor, signature.inputs[name], max_rows=servable.max_rows)
-        for name, tensor in request.inputs.items()
-    }
-    outputs = servable.predict(signature, inputs, request.output_filter)
-    response = predict_pb2.PredictResponse()
-    response.model_spec.name = servable.name
-    response.model_spec.version.value = servable.version
-    response.model_spec.signature_name = signature.name
-    for name, array in outputs.items():
-        response.outputs[name].CopyFrom(tf.make_tensor_proto(array))
-    return response
+    return proto_tensors.predict(_find(repository, request), request, max_bytes=max_bytes)
 
 
 def _metadata(
@@ -136,26 +132,3 @@ def _model_spec(request: Any) -> model_pb2.ModelSpec:
 
 def _version(spec: model_pb2.ModelSpec) -> int | None:
     return spec.version.value if spec.HasField("version") else None
-
-
-def _array(
-    name: str, tensor: tensor_pb2.TensorProto, spec: tf.TensorSpec, *, max_rows: int
-) -> np.ndarray:
-    """The message's array; dtype and shape are checked before memory is asked for."""
-    if tensor.dtype != spec.dtype.as_datatype_enum:
-        raise invalid(f"Expects arg[{name}] to be {spec.dtype.name} but got {_name(tensor)}")
-    shape = [dim.size for dim in tensor.tensor_shape.dim]
-    if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0:
-        raise invalid(f"Input {name!r} has no complete shape")
-    check_shape(name, shape, spec, max_rows=max_rows)
-    try:
-        return tf.make_ndarray(tensor)
-    except (TypeError, ValueError) as error:
-        raise invalid(f"Input {name!r} is no valid TensorProto: {error}") from error
-
-
-def _name(tensor: tensor_pb2.TensorProto) -> str:
-    try:
-        return tf.as_dtype(tensor.dtype).name
-    except TypeError:
-        return f"dtype {tensor.dtype}"

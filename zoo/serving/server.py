@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import grpc
@@ -13,16 +17,17 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-from zoo.errors import ServingError
 from zoo.serving import page, rest, rpc
+from zoo.serving.connection import Connection
+from zoo.serving.gate import Gate
+from zoo.serving.hosts import Hosts
 from zoo.serving.pool import Pool
+from zoo.serving.ports import Addresses, Ports, in_url, refused
 from zoo.serving.repository import Repository
 
-__all__ = ["GRPC_PORT", "LOOPBACK", "REST_PORT", "Addresses", "Limits", "Server"]
+__all__ = ["Limits", "Server"]
 
-LOOPBACK = "127.0.0.1"
-REST_PORT, GRPC_PORT = 8501, 8500  # TensorFlow Serving's
-GRACE_SECONDS = 2.0  # for requests that run when the server is stopped
+GRACE_SECONDS = 30  # for requests that run when the server is stopped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,87 +42,119 @@ class Limits:
     num_threads: int = os.cpu_count() or 1
 
 
-@dataclass(frozen=True)
-class Addresses:
-    """Where a server listens: `rest` is a URL without a final slash, `grpc` a host:port."""
-
-    rest: str
-    grpc: str
-
-
 class Server:
-    """Serves a repository until it is stopped.
+    """Serves a repository until it is stopped, and answers the requests that it has by then.
 
-    host: the address to listen on; other machines reach any but the loopback's.
-    port, grpc_port: 0 for any free port.
+    ports: of `zoo.serving.ports.bind`; other machines reach any host but the loopback.
     """
 
     def __init__(
         self,
         repository: Repository,
+        ports: Ports,
         *,
-        host: str = LOOPBACK,
-        port: int = REST_PORT,
-        grpc_port: int = GRPC_PORT,
         limits: Limits | None = None,
     ) -> None:
         self._repository = repository
-        self._host = host
-        self._port = port
-        self._grpc_port = grpc_port
+        self._ports = ports
         self._limits = limits or Limits()
-        self._http: uvicorn.Server | None = None
+        self._http: _Http | None = None
 
     async def serve(self, started: Callable[[Addresses], None]) -> None:
         """Answers until `stop`, SIGINT or SIGTERM; calls `started` once both ports are open.
 
-        Raises ServingError if a port cannot be had. After a signal, the process's own handler of
-        it is called when everything has been closed.
+        Requests that run then have `GRACE_SECONDS` to end, or until a second signal. Raises
+        ServingError if gRPC cannot open its port. After a signal, the process's own handler of it
+        is called when everything has been closed.
         """
         pool = Pool(self._limits.num_threads)
-        listener = self._listen()
-        server = rpc.create_server(self._repository, pool, max_bytes=self._limits.max_bytes)
-        try:
-            grpc_port = self._add_port(server)
-            await server.start()
-            self._http = uvicorn.Server(
-                uvicorn.Config(
-                    create_app(self._repository, pool, max_bytes=self._limits.max_bytes),
-                    lifespan="off",
-                    log_level="warning",
-                    access_log=False,
-                    server_header=False,
-                    timeout_graceful_shutdown=round(GRACE_SECONDS),
-                )
-            )
-            host = _in_url(self._host)
-            started(Addresses(f"http://{host}:{listener.getsockname()[1]}", f"{host}:{grpc_port}"))
-            await self._http.serve(sockets=[listener])
-        finally:
-            listener.close()
-            await server.stop(GRACE_SECONDS)
-            pool.close()
+        max_bytes = self._limits.max_bytes
+        server = rpc.create_server(self._repository, pool, max_bytes=max_bytes)
+        config = uvicorn.Config(
+            create_app(self._repository, pool, self._ports.hosts, max_bytes=max_bytes),
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        self._http = _Http(config, server)
+        with _signals(self.stop):
+            try:
+                addresses = self._ports.addresses
+                self._open(server)
+                await server.start()
+                started(addresses)
+                await self._http.serve(sockets=[self._ports.rest])
+            finally:
+                await server.stop(None)
+                pool.close()
 
     def stop(self) -> None:
-        """Ends `serve`; from any thread."""
+        """Ends `serve`; from any thread. A second call waits for nothing any more."""
         if self._http is not None:
+            self._http.force_exit = self._http.should_exit
             self._http.should_exit = True
 
-    def _listen(self) -> socket.socket:
+    def _open(self, server: grpc.aio.Server) -> None:
+        host, port = self._ports.host, self._ports.grpc_port
+        self._ports.grpc.close()
         try:
-            family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-            return socket.create_server((self._host, self._port), family=family)
-        except OSError as error:
-            raise _refused(self._host, self._port, error, "--port") from error
-
-    def _add_port(self, server: grpc.aio.Server) -> int:
-        try:
-            return server.add_insecure_port(f"{_in_url(self._host)}:{self._grpc_port}")
+            server.add_insecure_port(f"{in_url(host)}:{port}")
         except RuntimeError as error:
-            raise _refused(self._host, self._grpc_port, error, "--grpc-port") from error
+            raise refused(host, port, error, "--grpc-port") from error
 
 
-def create_app(repository: Repository, pool: Pool, *, max_bytes: int) -> Starlette:
+class _Http(uvicorn.Server):
+    """The library's server: gRPC is stopped together with it, and signals are left to `Server`."""
+
+    def __init__(self, config: uvicorn.Config, rpc_server: grpc.aio.Server) -> None:
+        super().__init__(config)
+        self._rpc_server = rpc_server
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Captures none."""
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Takes no new request and waits for those that run."""
+        await asyncio.gather(super().shutdown(sockets=sockets), self._stop_rpc())
+
+    async def _stop_rpc(self) -> None:
+        stopping = asyncio.ensure_future(self._rpc_server.stop(GRACE_SECONDS))
+        while not stopping.done():
+            await asyncio.wait({stopping}, timeout=0.1)
+            if self.force_exit:
+                await self._rpc_server.stop(None)
+
+
+@contextlib.contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM call `stop` in the block; the first one is raised again after it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are not heard there
+        return
+    caught: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        caught.append(number)
+        stop()
+
+    previous = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+    if caught:
+        signal.raise_signal(caught[0])
+
+
+def create_app(repository: Repository, pool: Pool, hosts: Hosts, *, max_bytes: int) -> Starlette:
     """The HTTP side: REST and the page."""
     return Starlette(
         routes=[*rest.routes(repository, pool, max_bytes=max_bytes), *page.routes(repository)],
@@ -125,16 +162,5 @@ def create_app(repository: Repository, pool: Pool, *, max_bytes: int) -> Starlet
             HTTPException: rest.handle_http_exception,
             Exception: rest.handle_failure,
         },
-        middleware=[Middleware(rest.RefuseOtherVersions)],
-    )
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _refused(host: str, port: int, error: Exception, option: str) -> ServingError:
-    return ServingError(
-        f"Cannot listen on {host} port {port}: {error}. Choose another with {option}; 0 takes any "
-        "that is free."
+        middleware=[Middleware(rest.RefuseOtherVersions), Middleware(Gate, hosts=hosts)],
     )

@@ -8,21 +8,30 @@ from collections.abc import Iterator
 import grpc
 import tensorflow as tf
 
-__all__ = ["RequestError", "invalid", "tensorflow_errors"]
+__all__ = ["FAILURE", "RequestError", "invalid", "shortened", "tensorflow_errors"]
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-_SHOWN_CHARACTERS = 1000  # of TensorFlow's messages, which may quote a whole graph
+FAILURE = "Internal error: {}"  # of a kind that nobody foresaw
+_SHOWN_CHARACTERS = 500  # of a message, which may quote a request or a whole graph
 
 
 class RequestError(Exception):
     """A request that is answered with an error. The server itself is fine.
 
     code: of gRPC; `zoo.serving.rest.HTTP_STATUS` has its number in HTTP.
+    message: shown `shortened`.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message)
+        super().__init__(shortened(message))
         self.code = code
+
+
+def shortened(message: str) -> str:
+    """The message without lone surrogates, which UTF-8 has not, and not longer than one reads."""
+    if len(message) > _SHOWN_CHARACTERS:
+        message = message[: _SHOWN_CHARACTERS - 1] + "…"
+    return message.encode(errors="backslashreplace").decode()
 
 
 def invalid(message: str) -> RequestError:
@@ -38,4 +47,4 @@ def tensorflow_errors() -> Iterator[None]:
     except tf.errors.OpError as error:
         # Python puts lines before the runtime's own message, which is what a server sends.
         message = error.message.rpartition("<stack traces unavailable>\n")[2]
-        raise RequestError(_CODES[error.error_code], message[:_SHOWN_CHARACTERS]) from error
+        raise RequestError(_CODES[error.error_code], message) from error

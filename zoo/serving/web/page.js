@@ -10,17 +10,20 @@ function make(tag, properties = {}, ...children) {
 }
 
 let shown = null; // the model that the page shows
+const pending = new Map(); // place of a status -> what runs for it: {controller, button}
 
 // --- the server
 
 /** The outputs of a signature, name -> list of rows, from columns of inputs. */
-async function predict(model, signature, inputs) {
+async function predict(model, signature, inputs, signal) {
   const response = await fetch(`/v1/models/${model.name}:predict`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ signature_name: signature, inputs }),
+    signal,
   });
   const text = await response.text();
+  signal.throwIfAborted();
   let answer;
   try {
     answer = JSON.parse(text);
@@ -32,21 +35,37 @@ async function predict(model, signature, inputs) {
   return names.length === 1 ? { [names[0]]: answer.outputs } : answer.outputs;
 }
 
-/** Runs `work` with the button disabled; says how long it took, or what went wrong. */
+/** Ends what runs for a status: its answer is shown nowhere. */
+function abandon(status) {
+  const running = pending.get(status);
+  pending.delete(status);
+  if (running?.button) running.button.disabled = false;
+  running?.controller.abort();
+}
+
+/**
+ * Runs `work(signal)` with the button disabled; says how long it took, or what went wrong. Work that
+ * already runs for the same status is dropped; so is this one where another view is shown.
+ */
 async function attempt(button, status, work) {
+  abandon(status);
+  const controller = new AbortController();
+  const { signal } = controller;
+  pending.set(status, { controller, button });
   status.classList.remove("wrong");
   status.textContent = "working …";
   if (button) button.disabled = true;
   const start = performance.now();
   try {
-    await work();
+    await work(signal);
+    signal.throwIfAborted();
     status.textContent = `${((performance.now() - start) / 1000).toFixed(2)} s`;
   } catch (error) {
+    if (signal.aborted) return;
     status.classList.add("wrong");
     status.textContent = error.message;
-  } finally {
-    if (button) button.disabled = false;
   }
+  abandon(status);
 }
 
 // --- pictures, sounds, numbers
@@ -132,19 +151,18 @@ const SAMPLED = {
   context: () => element("sample-context").valueAsNumber,
 };
 
-async function sample() {
-  const model = shown;
+async function sample(model, signal) {
   const count = element("rows").valueAsNumber;
-  const outputs = await predict(model, "sample", columns(model, "sample", count, SAMPLED));
+  const inputs = columns(model, "sample", count, SAMPLED);
+  const outputs = await predict(model, "sample", inputs, signal);
   showRows(element("samples"), outputs.x ?? Object.values(outputs)[0], model);
 }
 
 /** Scores one row of data and shows every output of the default signature. */
-async function score(row, ...picture) {
-  const model = shown;
+async function score(model, signal, row, ...picture) {
   const values = { x: () => row, context: () => element("score-context").valueAsNumber };
-  const outputs = await predict(
-    model, "serving_default", columns(model, "serving_default", 1, values));
+  const inputs = columns(model, "serving_default", 1, values);
+  const outputs = await predict(model, "serving_default", inputs, signal);
   const described = toldOf(model, "serving_default").outputs ?? {};
   const list = make("dl");
   for (const [name, [value]] of Object.entries(outputs)) {
@@ -180,19 +198,22 @@ async function readImage(file, [height, width, channels], highest) {
 }
 
 function scoreFile(file) {
+  const model = shown;
   if (!file) return;
-  attempt(null, element("score-status"), async () => {
-    const highest = highestOf(shown, "serving_default", "inputs");
-    const image = await readImage(file, eventShape(shown), highest);
-    await score(image, drawImage(image, highest));
+  attempt(null, element("score-status"), async (signal) => {
+    const highest = highestOf(model, "serving_default", "inputs");
+    const image = await readImage(file, eventShape(model), highest);
+    signal.throwIfAborted();
+    await score(model, signal, image, drawImage(image, highest));
   });
 }
 
 function scoreFeatures() {
-  return attempt(element("score"), element("score-status"), async () => {
+  const model = shown;
+  return attempt(element("score"), element("score-status"), async (signal) => {
     const row = element("features").value.split(/[\s,;]+/).filter(Boolean).map(Number);
     if (row.some(Number.isNaN)) throw new Error("Only numbers, with commas or spaces between.");
-    await score(row);
+    await score(model, signal, row);
   });
 }
 
@@ -232,6 +253,7 @@ function signatureTable(model) {
 }
 
 function show(model) {
+  for (const status of [...pending.keys()]) abandon(status);
   shown = model;
   const kind = model.media.kind;
   const shape = eventShape(model);
@@ -265,7 +287,8 @@ function show(model) {
 function listen() {
   element("sample-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    attempt(element("sample"), element("sample-status"), sample);
+    const model = shown;
+    attempt(element("sample"), element("sample-status"), (signal) => sample(model, signal));
   });
   element("features-form").addEventListener("submit", (event) => {
     event.preventDefault();
