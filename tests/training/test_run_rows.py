@@ -20,6 +20,7 @@ from zoo.core.recipe import variant
 from zoo.data import sources
 from zoo.data.row_checks import warn_of_columns
 from zoo.errors import DataError, NonFiniteLossError, TrainingError
+from zoo.training.claim import alone
 from zoo.training.run import Run
 
 TABLE = variant(tiny_runs.RECIPES["maf"], max_epochs=1, validate_every=0, jit_compile=False)
@@ -105,6 +106,10 @@ def test_what_is_overwritten_is_said_to_be(tmp_path: Path) -> None:
     assert (tmp_path / "notes.txt").read_text() == (tmp_path / ".notes.tmp").read_text() == "mine"
     with pytest.raises(TrainingError, match="holds a run already"):
         training.train(SHORT, tmp_path, max_seconds=0.0)
+    state = (tmp_path / "state.npz").read_bytes()
+    with alone(tmp_path), pytest.raises(TrainingError, match="Another training is writing to"):
+        training.train(SHORT, tmp_path, overwrite=True)
+    assert (tmp_path / "state.npz").read_bytes() == state
     result = training.train(SHORT, tmp_path, max_seconds=0.0, overwrite=True)
     assert result.step == 1
 

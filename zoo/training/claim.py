@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+
+import filelock
 
 from zoo.errors import TrainingError
 from zoo.store.files import unfinished
@@ -12,7 +16,7 @@ from zoo.store.weights import WEIGHTS_FILE
 from zoo.training.records import HISTORY_FILE, RUN_FILE
 from zoo.training.state import PREVIOUS_FILE, STATE_FILE
 
-__all__ = ["WRITTEN", "claim"]
+__all__ = ["WRITTEN", "alone", "claim"]
 
 _STATES = (STATE_FILE, PREVIOUS_FILE)
 _RECORDS = (*_STATES, RUN_FILE, HISTORY_FILE)
@@ -25,17 +29,35 @@ _BEGUN = {".lock", "logs", "stages", RECIPE_FILE}
 _STALE = (*_RECORDS, SUMS_FILE, "metrics.json")
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Holds the folder's lock. Raises TrainingError where another training does."""
+    try:
+        lock = filelock.FileLock(folder / ".lock")
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise TrainingError(
+            f"Another training is writing to {folder}; give it another --out."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def claim(folder: Path, *, overwrite: bool) -> None:
     """Makes sure that a fresh run may write to the folder; leaves one of a run as it is.
 
     overwrite: removes the records, metrics and hashes of what is there, and nothing else.
-    Raises TrainingError for a folder with anything that no run has begun there.
+    Raises TrainingError for a folder with anything that no run has begun there, and for one that
+    another training writes to.
     """
     if not folder.is_dir():
         return
     if overwrite:
-        for name in _STALE:
-            (folder / name).unlink(missing_ok=True)
+        with alone(folder):
+            for name in _STALE:
+                (folder / name).unlink(missing_ok=True)
         return
     if any((folder / name).exists() for name in _STATES):
         return  # a run's own: `Run` says what to do about it

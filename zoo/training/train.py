@@ -10,13 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from zoo.core.recipe import Recipe, stages
 from zoo.errors import MissingCheckpointError, TrainingError
 from zoo.ops.precision import float32_products
 from zoo.store.files import unfinished
-from zoo.training.claim import WRITTEN, claim
+from zoo.training.claim import WRITTEN, alone, claim
 from zoo.training.records import ENDED, TrainingResult, ended_by
 from zoo.training.run import Run
 from zoo.training.state import STATE_FILE
@@ -143,19 +141,14 @@ def _train(
     """One run. options: of `Run`."""
     folder.mkdir(parents=True, exist_ok=True)
     writes = strategy is None or strategy.extended.should_checkpoint  # else the chief does
-    try:
-        with filelock.FileLock(folder / ".lock", timeout=0) if writes else contextlib.nullcontext():
-            for left in unfinished(folder, WRITTEN) if writes else ():
-                left.unlink(missing_ok=True)
-            with float32_products(exact=recipe.training.conditioner_dtype != "tensorfloat32"):
-                if strategy is None:
-                    return Run(recipe, folder, name, **options).loop(max_seconds, progress)
-                from zoo.training.replicas import ReplicatedRun
+    with alone(folder) if writes else contextlib.nullcontext():
+        for left in unfinished(folder, WRITTEN) if writes else ():
+            left.unlink(missing_ok=True)
+        with float32_products(exact=recipe.training.conditioner_dtype != "tensorfloat32"):
+            if strategy is None:
+                return Run(recipe, folder, name, **options).loop(max_seconds, progress)
+            from zoo.training.replicas import ReplicatedRun
 
-                return ReplicatedRun(strategy, recipe, folder, name, **options).loop(
-                    max_seconds, progress
-                )
-    except filelock.Timeout as error:
-        raise TrainingError(
-            f"Another training is writing to {folder}; give it another --out."
-        ) from error
+            return ReplicatedRun(strategy, recipe, folder, name, **options).loop(
+                max_seconds, progress
+            )
