@@ -16,6 +16,7 @@
     ├── ServingError (ValueError)           a model or a port that cannot be served
     ├── PublishError (ValueError)           a checkpoint or an address that cannot be published to
     ├── MissingExtraError (ImportError)     an optional library that is not installed
+    ├── BackendError (ImportError)          Keras on another backend than TensorFlow
     └── TrainingError (RuntimeError)
         └── NonFiniteLossError (ArithmeticError)   NaN or infinity, with the step and the culprit
 
@@ -89,6 +90,10 @@ class PublishError(ZooError, ValueError):
 
 class MissingExtraError(ZooError, ImportError):
     """An optional library is not installed; the message says how to."""
+
+
+class BackendError(ZooError, ImportError):
+    """Keras runs on another backend than TensorFlow; the message says how to mend it."""
 
 
 class TrainingError(ZooError, RuntimeError):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import registry
+from zoo.core.backend import require_tensorflow
 from zoo.errors import InvalidInputError, MissingCheckpointError
 from zoo.registry.listing import ModelInfo
 from zoo.store import addresses, locate, pins, remotes
@@ -157,6 +158,7 @@ def load(
         UnknownModelError: No such name; close ones are named.
         InvalidInputError: An address of an unknown kind or without sha256, a malformed sha256, or
             one that does not apply; the path of a file; a name that is no text.
+        BackendError: Keras is to run on another backend than TensorFlow.
         MissingCheckpointError: The model has no published weights, or its files are nowhere.
         MissingExtraError: The library for this kind of address is not installed.
         IntegrityError: A file is not the pinned one.
@@ -166,6 +168,7 @@ def load(
     """
     if not isinstance(name, str | os.PathLike):
         raise InvalidInputError(f"name is a name, a path or an address; got {name!r}.")
+    require_tensorflow()
     folder = _located(name, weights=weights, revision=revision, sha256=sha256)
     with contextlib.nullcontext() if weights is False else blank_weights():
         model = _built(str(name), folder)

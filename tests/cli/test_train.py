@@ -66,6 +66,15 @@ class TestTrain:
         assert "time limit after step 1 " in text
         assert Path("elsewhere/state.npz").is_file()
 
+    def test_a_folder_of_something_else_wants_overwrite(self, data) -> None:
+        Path("notes").mkdir()
+        Path("notes/a.txt").write_text("mine")
+        options = ("train", "tiny_recipe", "--out", "notes", "--max-seconds", 0)
+        assert "holds something that is no run, a.txt" in refused(1, *options)
+        assert "time limit after step 1 " in run_ok(*options, "--overwrite")
+        assert Path("notes/a.txt").read_text() == "mine"
+        assert "leave out --overwrite" in refused(2, *options, "--overwrite", "--resume")
+
     def test_from_the_weights_of_another_run(self, data) -> None:
         run_ok("train", "tiny_recipe", "--set", "max_epochs=1", "--out", "first")
         starts = []

@@ -168,7 +168,7 @@ def test_what_fit_refuses() -> None:
     model.compile()
     for elements, message in (
         ((ROWS, np.array([0, 1])), "Drop the second element"),
-        ((ROWS, None, np.ones(2)), "sample weights"),
+        ((ROWS, None, np.ones(1)), "one sample weight a row"),
         (({"image": ROWS},), r"dictionary with \['image'\]"),
         ((IMAGES,), r"Expected x of shape \[batch, 3\]"),
     ):

@@ -87,7 +87,7 @@ def test_a_damaged_state_gives_way_to_the_one_before(
 
 
 def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
-    litter = tmp_path / ".state.npz.abc.tmp"
+    litter = tmp_path / ".state.npz.ab_c0123.tmp"
     litter.write_bytes(b"half of a state")
     training.train(SHORT, tmp_path, max_seconds=0.0)
     assert not litter.exists()

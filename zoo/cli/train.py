@@ -61,6 +61,10 @@ def train(
     resume: Resume = False,
     out: Out = None,
     start: Start = "",
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Train into a folder that holds something else already."),
+    ] = False,
     max_seconds: Annotated[
         float | None, typer.Option(min=0.0, help="Save the state and stop after this time.")
     ] = None,
@@ -93,6 +97,8 @@ def train(
     """
     if resume and start:
         raise InvalidInputError("A resumed run goes on from its own weights: leave out --from.")
+    if resume and overwrite:
+        raise InvalidInputError("A resumed run goes on in its own folder: leave out --overwrite.")
     folder = out or Path("runs") / name
     recipe = recipes.override(recipe_of(name, folder if resume else None), assignments or [])
     import_tensorflow()
@@ -115,6 +121,7 @@ def train(
             initial_weights=weights_file(start),
             max_seconds=math.inf if max_seconds is None else max_seconds,
             progress=progress,
+            overwrite=overwrite,
             **({} if devices is None else {"strategy": devices}),
         )
     print_result(result)

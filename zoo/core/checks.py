@@ -18,17 +18,21 @@ from zoo.errors import InvalidInputError
 
 __all__ = [
     "EVALUATION_SEED",
+    "WEIGHTS_ALONE",
     "as_tensor",
     "checked_context",
     "checked_data",
     "checked_latents",
     "checked_sampling",
+    "checked_weights",
     "seed_tensor",
     "unpacked",
     "with_range",
 ]
 
 EVALUATION_SEED = (0, 0)
+WEIGHTS_ALONE = "sample weights"
+"""Key of a mapping in the place of labels that are none: Keras drops weights without labels."""
 MAX_TEMPERATURE = 1e6  # beyond it latents of any flow leave float32
 
 
@@ -108,13 +112,11 @@ def checked_sampling(num_samples: Any, temperature: Any) -> None:
         )
 
 
-def unpacked(data: Any, *, conditional: bool) -> tuple[Any, Any]:
-    """(x, context or None) of what Keras' `fit` passes to a step."""
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    if sample_weight is not None:
-        raise InvalidInputError(
-            "Elements must be x, or (x, context); sample weights are not supported."
-        )
+def unpacked(data: Any, *, conditional: bool) -> tuple[Any, Any, Any]:
+    """(x, context or None, sample weights or None) of what Keras' `fit` passes to a step."""
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+    if isinstance(y, Mapping) and set(y) == {WEIGHTS_ALONE}:
+        weights, y = y[WEIGHTS_ALONE], None
     if isinstance(x, Mapping):
         raise InvalidInputError(
             "Elements must be x, or (x, context); got a dictionary with "
@@ -123,9 +125,40 @@ def unpacked(data: Any, *, conditional: bool) -> tuple[Any, Any]:
     if y is not None and not conditional:
         raise InvalidInputError(
             "This model is unconditional, and the dataset yields pairs. "
-            "Drop the second element: dataset.map(lambda x, y: x)."
+            "Drop the second element: dataset.map(lambda x, y: x), or for weights "
+            "dataset.map(lambda x, y, w: (x, None, w))."
         )
-    return x, y
+    return x, y, weights
+
+
+def checked_weights(weights: Any, rows: Any, dtype: Any) -> Any:
+    """Sample weights [batch] of the dtype; None where there are none.
+
+    rows: of the batch, or None. Raises InvalidInputError for other shapes, negative weights, and
+    such as are not finite.
+    """
+    if weights is None:
+        return None
+    weights = as_tensor(weights, "sample_weight", dtype)
+    if weights.shape.rank == 2 and weights.shape[1] == 1:
+        weights = weights[:, 0]
+    fits = weights.shape.rank == 1 and (
+        None in (rows, weights.shape[0]) or weights.shape[0] == rows
+    )
+    if not fits:
+        raise InvalidInputError(
+            f"Expected one sample weight a row, [{'batch' if rows is None else rows}]; got "
+            f"{_shape_text(weights)}."
+        )
+    message = "Sample weights must be finite and at least 0."
+    if not _is_eager(weights):
+        fine = tf.reduce_all(tf.math.is_finite(weights) & (weights >= 0.0))
+        return _asserting(weights, fine, message)
+    values = weights.numpy()
+    wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0.0)))
+    if wrong.size:
+        raise InvalidInputError(f"{message} Row {wrong[0]} has {values[wrong[0]]}.")
+    return weights
 
 
 def as_tensor(value: Any, name: str, dtype: Any) -> Any:

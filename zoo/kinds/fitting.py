@@ -9,8 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from zoo.core.checks import EVALUATION_SEED, unpacked
+from zoo.core.checks import EVALUATION_SEED, checked_weights, unpacked
 from zoo.errors import InvalidInputError
+from zoo.kinds.weighting import named, with_weights
 from zoo.objectives import NegativeLogLikelihood, Objective
 from zoo.objectives.gradient import gradients_of, guarded, nats_of
 from zoo.ops.units import bits_per_dim_from_nats
@@ -111,6 +112,32 @@ class Fitting(keras.Model):
         self._objective = objective
         super().compile(optimizer=optimizer, **kwargs)
 
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras' fit of x, or x and labels y; sample_weight and class_weight count rows.
+
+        A row of weight k counts as that row given k times: each step's loss is
+        sum(w nats) / sum(w) over its global batch, and the history's over the epoch.
+        class_weight: of a label, {label: weight}, 1 for the others.
+        Raises InvalidInputError for weights that are not one a row, finite and >= 0, and for class
+        weights where there are no labels.
+        """
+        return super().fit(**self._honoured(keras.Model.fit, args, kwargs))
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras' evaluate; with sample_weight the mean is sum(w nats) / sum(w) over all rows."""
+        return super().evaluate(**self._honoured(keras.Model.evaluate, args, kwargs))
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras' train_on_batch; weights as in `fit`."""
+        return super().train_on_batch(**self._honoured(keras.Model.train_on_batch, args, kwargs))
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Keras' test_on_batch; weights as in `evaluate`."""
+        return super().test_on_batch(**self._honoured(keras.Model.test_on_batch, args, kwargs))
+
+    def _honoured(self, method: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+        return with_weights(named(method, args, kwargs), labels=self.config.context_size)
+
     def default_objective(self) -> Objective:
         """What the model minimises where nothing else is asked for: -log p."""
         return NegativeLogLikelihood()
@@ -138,12 +165,14 @@ class Fitting(keras.Model):
         return [self._loss_tracker_nats]
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One step of the objective on x, or (x, context), as a recipe's run takes it.
+        """One step of the objective on x, (x, context) or (x, context or None, weights).
+
+        As a recipe's run takes it; the loss is sum(w nats) / sum(w) over the global batch.
 
         The noise is named by (0, step), step the optimizer's; a step that is not finite shows in
         the history and leaves the weights as they are.
         """
-        x, context = self._rows(data)
+        x, context, weights = self._batch(data)
         step = tf.cast(self.optimizer.iterations, tf.int32)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         gradients, loss, nats = gradients_of(
@@ -154,13 +183,14 @@ class Fitting(keras.Model):
             context,
             tf.stack([tf.constant(0), step]),
             step=step,
+            weights=weights,
             scaled=lambda loss: self.optimizer.scale_loss(loss / replicas),
         )
         # A loss that is scaled has to overflow at times; its optimizer passes over such steps.
         if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             gradients, _ = guarded(gradients, loss)
         self.optimizer.apply(gradients, self.trainable_variables)
-        self._loss_tracker_nats.update_state(nats)
+        self._track(nats, weights)
         return self._results()
 
     def _next_noise_seed(self) -> Any:
@@ -169,16 +199,26 @@ class Fitting(keras.Model):
         return tf.cast(tf.bitwise.bitwise_and(seed, 0x7FFFFFFF), tf.int32)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """The mean of the objective in nats."""
-        x, context = self._rows(data)
+        """The mean of the objective in nats, of weighted rows sum(w nats) / sum(w)."""
+        x, context, weights = self._batch(data)
         seed = tf.constant(EVALUATION_SEED, tf.int32)
-        self._loss_tracker_nats.update_state(nats_of(self.objective, self, x, context, seed))
+        self._track(nats_of(self.objective, self, x, context, seed), weights)
         return self._results()
+
+    def _track(self, nats: Any, weights: Any) -> None:
+        if weights is not None:  # a row that does not count may be anything
+            nats = tf.where(weights > 0.0, nats, tf.zeros_like(nats))
+        self._loss_tracker_nats.update_state(nats, weights)
 
     def _results(self) -> dict[str, Any]:
         loss = self._loss_tracker_nats.result()
         return {"loss": loss, "bits_per_dim": bits_per_dim_from_nats(-loss, self.config.event_size)}
 
-    def _rows(self, data: Any) -> tuple[Any, Any]:
-        x, context = unpacked(data, conditional=bool(self.config.context_size))
+    def _batch(self, data: Any) -> tuple[Any, Any, Any]:
+        """(x, context, weights or None) of an element, checked."""
+        x, given, weights = unpacked(data, conditional=bool(self.config.context_size))
+        x, context = self._rows(x, given)
+        return x, context, checked_weights(weights, x.shape[0], self.compute_dtype)
+
+    def _rows(self, x: Any, context: Any) -> tuple[Any, Any]:
         return self.checked_data(x), self.checked_context(context, rows=None)

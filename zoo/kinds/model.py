@@ -180,7 +180,11 @@ class ZooModel(Fitting):
     # Calls.
 
     def call(self, x: Any, context: Any = None, training: bool = False) -> Any:  # noqa: FBT001, FBT002 (Keras)
-        """`score(x, context)`; in training with new noise at every call."""
+        """`score(x, context)`; in training with new noise at every call.
+
+        A model that is frozen (`trainable = False`) is as in evaluation.
+        """
+        training = training and bool(self.trainable_variables)
         x = self.checked_data(x)
         context = self.checked_context(context, rows=x.shape[0])
         seed = tf.constant(checks.EVALUATION_SEED, tf.int32)

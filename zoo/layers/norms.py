@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from zoo.core.lazy import bijectors
-from zoo.ops.replicas import replica_mean
+from zoo.ops.row_weights import batch_moments
 
 __all__ = ["AffineParameters", "Fit", "RunningMoments", "norm_layer"]
 
@@ -111,7 +111,8 @@ class RunningMoments(keras.layers.Layer):
     """log_gamma, beta (trainable) and running mean and variance of a batch norm bijector.
 
     Moments are those of the last axis; all other axes are averaged. Under `tf.distribute` the
-    moments of the global batch are used (synchronised batch norm).
+    moments of the global batch are used (synchronised batch norm), of weighted rows by their
+    weights. A layer whose weights are frozen keeps its running moments, and runs with them.
     """
 
     def __init__(
@@ -134,6 +135,11 @@ class RunningMoments(keras.layers.Layer):
         )
         self.built = True
 
+    @property
+    def frozen(self) -> bool:
+        """Whether no weight is trained: the layer is then as it is in evaluation."""
+        return not self.log_gamma.trainable and not self.beta.trainable
+
     def running_moments(self, *_: Any) -> tuple[Any, Any]:
         """(mean, variance) of the training set, as far as it has been seen."""
         return tf.convert_to_tensor(self.mean), tf.convert_to_tensor(self.variance)
@@ -143,7 +149,7 @@ class RunningMoments(keras.layers.Layer):
 
         Not where the variance overflows: one row of such a size would stay in them for ever.
         """
-        mean, variance = self._moments(x)
+        mean, variance = batch_moments(x)
         finite = tf.math.is_finite(mean) & tf.math.is_finite(variance)
         for variable, value in ((self.mean, mean), (self.variance, variance)):
             moved = self.decay * variable + (1.0 - self.decay) * tf.stop_gradient(value)
@@ -152,24 +158,16 @@ class RunningMoments(keras.layers.Layer):
 
     def initialize(self, x: Any) -> None:
         """Sets the running moments to those of the rows x."""
-        mean, variance = self._moments(x)
+        mean, variance = batch_moments(x)
         self.mean.assign(mean)
         self.variance.assign(variance)
-
-    def _moments(self, x: Any) -> tuple[Any, Any]:
-        axes = list(range(x.shape.rank - 1))
-        mean, variance = tf.nn.moments(x, axes)
-        whole = replica_mean(mean)
-        if whole is not mean:
-            variance = replica_mean(variance + tf.square(mean)) - tf.square(whole)
-        return whole, variance
 
     def bijector(
         self, event_shape: tuple[int, ...], *, training: bool = False, fit: Fit = "nothing"
     ) -> bijectors.OnePassBijector:
         """The batch norm of events [*event_shape]: batch moments in training, else running ones.
 
-        `fit` sets the running ones from the data first.
+        `fit` sets the running ones from the data first; of a frozen layer "all" alone does.
         """
 
         def initializing_moments(x: Any) -> tuple[Any, Any]:
@@ -177,10 +175,10 @@ class RunningMoments(keras.layers.Layer):
             return self.running_moments()
 
         moments: Callable[[Any], tuple[Any, Any]]
-        if fit != "nothing":
+        if fit == "all" or (fit == "moments" and not self.frozen):
             moments = initializing_moments
         else:
-            moments = self.batch_moments if training else self.running_moments
+            moments = self.batch_moments if training and not self.frozen else self.running_moments
         return bijectors.BatchNorm(
             moments,
             log_gamma=tf.convert_to_tensor(self.log_gamma),

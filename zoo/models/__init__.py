@@ -9,6 +9,7 @@ import operator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from zoo.core.backend import require_tensorflow
 from zoo.errors import ConfigError, UnknownModelError
 
 if TYPE_CHECKING:
@@ -42,13 +43,18 @@ FAMILIES = {
 
 
 def model_class(family: str) -> type[ZooModel]:
-    """The family's class. Raises UnknownModelError, with close matches, for no family."""
+    """The family's class.
+
+    Raises UnknownModelError, with close matches, for no family, and BackendError where Keras is to
+    run on another backend than TensorFlow.
+    """
     if not isinstance(family, str) or family not in FAMILIES:
         close = difflib.get_close_matches(str(family), FAMILIES, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise UnknownModelError(
             f"No family named {family!r}.{hint} Families: {', '.join(FAMILIES)}."
         )
+    require_tensorflow()
     module, _, name = FAMILIES[family].partition(":")
     return getattr(importlib.import_module(module), name)
 

@@ -311,6 +311,7 @@ class ResidualMADE(MADE):
         """[..., D] -> [..., D * num_parameters]: see the class."""
         activation = activations.activation(self.activation)
         h = dense(0, x)
+        training = training and bool(self.trainable_variables)  # else frozen
         for block in range(self.num_blocks):
             residual = activation(dense(1 + 2 * block, activation(h)))
             if self.dropout_layers:

@@ -64,6 +64,7 @@ class MLP(keras.layers.Layer):
 
     def call(self, x: Any, training: bool = False) -> Any:  # noqa: FBT001, FBT002 (Keras' own signature)
         """[..., in] -> [..., output_size]."""
+        training = training and bool(self.trainable_variables)  # else frozen
         for i, layer in enumerate(self.hidden):
             x = layer(x)
             if self.dropout_layers:
@@ -142,6 +143,7 @@ class ResidualMLP(keras.layers.Layer):
         """[..., in] -> [..., output_size], in the dtype of x."""
         activation = activations.activation(self.activation)
         h = self.stem(tf.cast(x, self.compute_dtype))
+        training = training and bool(self.trainable_variables)  # else frozen
         for i, (first, second) in enumerate(self.blocks):
             residual = activation(first(activation(h)))
             if self.dropout_layers:

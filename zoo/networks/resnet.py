@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from zoo.networks import activations
+from zoo.networks.batch_norm import BatchNormalization
 
 __all__ = ["ConvResNet", "WeightNormConv2D"]
 
@@ -105,7 +106,7 @@ class ConvResNet(keras.layers.Layer):
         several = tf.distribute.get_strategy().num_replicas_in_sync > 1
         self.norms = [
             tuple(
-                keras.layers.BatchNormalization(
+                BatchNormalization(
                     momentum=0.9,
                     epsilon=1e-4,
                     synchronized=several,

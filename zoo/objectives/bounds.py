@@ -9,7 +9,7 @@ import tensorflow as tf
 from zoo.core import objective as settings_of
 from zoo.errors import ConfigError
 from zoo.objectives.base import Objective
-from zoo.ops.replicas import replica_mean
+from zoo.ops.row_weights import batch_mean
 
 __all__ = ["NegativeELBO", "annealed"]
 
@@ -63,6 +63,6 @@ class NegativeELBO(Objective):
             return -(beta * (likelihood + prior) + entropy)
         divergence = -(prior + entropy)
         if free_bits := model.config.free_bits:
-            spent = replica_mean(tf.reduce_mean(divergence)) > free_bits
+            spent = batch_mean(divergence) > free_bits
             divergence = tf.where(spent, divergence, free_bits)
         return annealed(settings.annealing_steps, step) * divergence - likelihood

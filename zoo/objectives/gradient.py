@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from zoo.ops.row_weights import rows_weighted, weighted_mean
+
 __all__ = ["gradients_of", "guarded", "nats_of"]
 
 
@@ -39,16 +41,19 @@ def gradients_of(
     *,
     step: Any,
     l2: float = 0.0,
+    weights: Any = None,
     scaled: Callable[[Any], Any] = tf.identity,
 ) -> tuple[list[Any], Any, Any]:
     """(gradients, loss, nats [batch]) of a batch.
 
     loss: the mean of nats plus l2 times the sum of squares of `model.regularized_weights`.
+    weights: [batch], of the rows: the mean is then sum(w nats) / sum(w), over the global batch, and
+        so are the means inside the model. A row of weight k counts as that row given k times.
     scaled: what the gradients are of, in place of the loss itself.
     """
-    with tf.GradientTape() as tape:
+    with tf.GradientTape() as tape, rows_weighted(weights):
         nats = nats_of(objective, model, x, context, seed, step=step, training=True)
-        loss = tf.reduce_mean(nats)
+        loss = weighted_mean(nats, weights)
         if l2:
             squares = [
                 tf.reduce_sum(tf.square(tf.convert_to_tensor(w))) for w in model.regularized_weights

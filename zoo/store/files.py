@@ -9,14 +9,22 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import FormatError, MissingCheckpointError
 
-__all__ = ["apply_umask", "read_json", "replacing", "write_json_atomic", "write_text_atomic"]
+__all__ = [
+    "apply_umask",
+    "read_json",
+    "replacing",
+    "unfinished",
+    "write_json_atomic",
+    "write_text_atomic",
+]
 
 
 def apply_umask(path: Path) -> None:
@@ -46,6 +54,13 @@ def replacing(path: Path) -> Iterator[Path]:
             os.close(folder)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unfinished(folder: Path, names: Iterable[str]) -> list[Path]:
+    """The temporary files that killed writers of these files left in the folder, and no others."""
+    written = "|".join(re.escape(name) for name in names)
+    ours = re.compile(rf"\.({written})\.[a-z0-9_]{{8}}\.tmp")  # as `replacing` makes them
+    return [path for path in folder.glob(".*.tmp") if ours.fullmatch(path.name) and path.is_file()]
 
 
 def write_text_atomic(path: str | os.PathLike[str], text: str) -> Path:

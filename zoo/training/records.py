@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 RUN_FILE = "run.json"
+HISTORY_FILE = "history.csv"
 ENDED = ("finished", "early stopping")
 """How a run ends that its recipe has nothing more to say to."""
 
@@ -58,7 +59,7 @@ def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
     table = csv.DictWriter(text, HISTORY_FIELDS, lineterminator="\n")
     table.writeheader()
     table.writerows(history)
-    write_text_atomic(folder / "history.csv", text.getvalue())
+    write_text_atomic(folder / HISTORY_FILE, text.getvalue())
 
 
 def result_of(

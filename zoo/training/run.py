@@ -18,6 +18,7 @@ from zoo import loading
 from zoo.core.recipe import Recipe
 from zoo.core.recipe_json import to_dict
 from zoo.data import pipeline, sources
+from zoo.data.row_checks import check_finite, warn_of_columns
 from zoo.errors import (
     DataError,
     MissingCheckpointError,
@@ -32,7 +33,7 @@ from zoo.store.folder import RECIPE_FILE, save_checkpoint
 from zoo.store.weights import load_weights
 from zoo.training.build import build_model, build_objective
 from zoo.training.culprit import report
-from zoo.training.records import TrainingResult, write_history, write_record
+from zoo.training.records import ENDED, TrainingResult, write_history, write_record
 from zoo.training.showcase import Showcase
 from zoo.training.signals import StopRequests
 from zoo.training.start import assign_shared, lineage, origin
@@ -62,7 +63,11 @@ class Run:
         initial_weights: str | os.PathLike[str] = "",
         before: Path | None = None,
     ) -> None:
-        """before: the folder of the finished run that this one goes on from."""
+        """before: the folder of the finished run that this one goes on from.
+
+        Raises DataError for rows that are too few or not finite; warns of columns of a table that
+        are constant or equal.
+        """
         self.recipe, self.folder, self.name, self.before = recipe, folder, name, before
         state = folder / STATE_FILE
         if resume and not state.exists():
@@ -84,8 +89,13 @@ class Run:
         if not self.steps_per_epoch or not self.validation_rows.rows:
             raise DataError(
                 f"Expected at least one batch of {recipe.training.batch_size} rows to train on and "
-                f"one row to validate; got {self.train_rows.rows} and {self.validation_rows.rows}."
+                f"one row to validate; got {self.train_rows.rows} and {self.validation_rows.rows}. "
+                "Lower batch_size, or give more rows."
             )
+        check_finite(self.train_rows, recipe.dataset.name, "train")
+        check_finite(self.validation_rows, recipe.dataset.name, "validation")
+        if not resume and self.writes:
+            warn_of_columns(self.train_rows.x, recipe.dataset.name)
         self.total_steps = self.steps_per_epoch * recipe.training.max_epochs
         keras.utils.set_random_seed(recipe.training.seed)
         with self._scope():
@@ -259,7 +269,20 @@ class Run:
                     reason = ending
                     break
         self._save()
+        if reason in ENDED and self._never_finite():
+            with self.step.averaged_weights():
+                self._publish()
+            self._record("no finite validation")
+            raise NonFiniteLossError(
+                f"None of {len(self.history)} validations was finite, though every training step "
+                f"was: no weights are the best. The last ones are kept in {self.folder}. Look at "
+                "the validation rows (`zoo score`), lower optimizer.learning_rate, or standardise."
+            )
         return self._record(reason)
+
+    def _never_finite(self) -> bool:
+        """Whether the run was validated, and never by a finite number."""
+        return bool(self.history) and not math.isfinite(self.counters["best_validation_nats"])
 
     def _record(self, reason: str) -> TrainingResult:
         return write_record(

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from zoo.core.recipe import Recipe, stages
 from zoo.errors import MissingCheckpointError, TrainingError
 from zoo.ops.precision import float32_products
+from zoo.store.files import unfinished
+from zoo.training.claim import WRITTEN, alone, claim
 from zoo.training.records import ENDED, TrainingResult, ended_by
 from zoo.training.run import Run
 from zoo.training.state import STATE_FILE
@@ -34,6 +34,7 @@ def train(
     initial_weights: str | os.PathLike[str] = "",
     progress: Progress | None = None,
     strategy: Any = None,
+    overwrite: bool = False,
 ) -> TrainingResult:
     """Trains the recipe; the best weights so far are in `out_dir` at every moment.
 
@@ -56,9 +57,13 @@ def train(
         one strategy resumes under any other. Of several workers the chief alone writes; all read
         `out_dir`, which they share.
 
-    Raises DataError (no data), TrainingError (a folder in use, or with a state and no `resume`; a
-    worker that is lost), MissingCheckpointError (`resume` without a state), NonFiniteLossError,
-    ConfigError (a batch that the replicas do not divide).
+    overwrite: starts in a folder that holds other things, a checkpoint or another run, whose
+        records and hashes are removed; any other file stays, unless the run writes one of its name.
+
+    Raises DataError (no data, or rows that are not finite), TrainingError (a folder in use, or with
+    a state and no `resume`, or with something else and no `overwrite`; a worker that is lost),
+    MissingCheckpointError (`resume` without a state), NonFiniteLossError (a step, or every
+    validation; the last weights are kept), ConfigError (a batch that the replicas do not divide).
     """
     folder, started = Path(out_dir), time.monotonic()
     name = name or folder.name
@@ -68,6 +73,10 @@ def train(
         raise MissingCheckpointError(
             f"Nothing to resume: {folder / STATE_FILE} does not exist. Leave out --resume."
         )
+    writes = strategy is None or strategy.extended.should_checkpoint  # else the chief does
+    if writes and not resume:
+        for part in folders:
+            claim(part, overwrite=overwrite)
     previous: Path | None = None
     for number, (stage, part) in enumerate(zip(before, folders, strict=False), 1):
         if ended_by(part) not in ENDED:
@@ -132,21 +141,14 @@ def _train(
     """One run. options: of `Run`."""
     folder.mkdir(parents=True, exist_ok=True)
     writes = strategy is None or strategy.extended.should_checkpoint  # else the chief does
-    try:
-        with filelock.FileLock(folder / ".lock", timeout=0) if writes else contextlib.nullcontext():
-            for unfinished in (
-                folder.glob(".*.tmp") if writes else ()
-            ):  # of writers that were killed
-                unfinished.unlink(missing_ok=True)
-            with float32_products(exact=recipe.training.conditioner_dtype != "tensorfloat32"):
-                if strategy is None:
-                    return Run(recipe, folder, name, **options).loop(max_seconds, progress)
-                from zoo.training.replicas import ReplicatedRun
+    with alone(folder) if writes else contextlib.nullcontext():
+        for left in unfinished(folder, WRITTEN) if writes else ():
+            left.unlink(missing_ok=True)
+        with float32_products(exact=recipe.training.conditioner_dtype != "tensorfloat32"):
+            if strategy is None:
+                return Run(recipe, folder, name, **options).loop(max_seconds, progress)
+            from zoo.training.replicas import ReplicatedRun
 
-                return ReplicatedRun(strategy, recipe, folder, name, **options).loop(
-                    max_seconds, progress
-                )
-    except filelock.Timeout as error:
-        raise TrainingError(
-            f"Another training is writing to {folder}; give it another --out."
-        ) from error
+            return ReplicatedRun(strategy, recipe, folder, name, **options).loop(
+                max_seconds, progress
+            )

@@ -1,1 +1,5 @@
 """Models of 16-bit audio."""
+
+from zoo.core.backend import require_tensorflow
+
+require_tensorflow()

@@ -140,12 +140,11 @@ class LabelledClips(ZooModel):
             )
         return tf.cast(durations, tf.int32)
 
-    def _rows(self, data: Any) -> tuple[Any, Any]:
+    def _rows(self, x: Any, given: Any) -> tuple[Any, Any]:
         """Labels alone are those of the clips that `fit` and `evaluate` get, of their own lengths.
 
         As in `zoo train`; typical ones are for what is yet to be said.
         """
-        x, given = checks.unpacked(data, conditional=bool(self.config.context_size))
         x, context = self.checked_data(x), self.checked_context(given, rows=None)
         if not self.config.num_durations:
             return x, context

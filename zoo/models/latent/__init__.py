@@ -1,1 +1,5 @@
 """Variational autoencoders."""
+
+from zoo.core.backend import require_tensorflow
+
+require_tensorflow()
