@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from zoo.core.checks import EVALUATION_SEED, unpacked
+from zoo.core.checks import EVALUATION_SEED, checked_arrays, unpacked
 from zoo.errors import InvalidInputError
 from zoo.objectives import NegativeLogLikelihood, Objective
 from zoo.objectives.gradient import gradients_of, guarded, nats_of
@@ -28,6 +28,7 @@ class Fitting(keras.Model):
     """
 
     config: Any
+    data: Any
 
     def _create_training_state(self) -> None:
         self._objective: Objective | None = None
@@ -136,6 +137,23 @@ class Fitting(keras.Model):
     def metrics(self) -> list[Any]:
         """The loss in nats; Keras resets it every epoch."""
         return [self._loss_tracker_nats]
+
+    # Keras' adapters drop masks and cast without a word.
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Keras' fit; raises InvalidInputError for masked arrays, warns of digits lost."""
+        checked_arrays(self.data.dtype, x, y, *args, *kwargs.values())
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Keras' evaluate; raises and warns as `fit` does."""
+        checked_arrays(self.data.dtype, x, y, *args, *kwargs.values())
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Keras' predict; raises and warns as `fit` does."""
+        checked_arrays(self.data.dtype, x)
+        return super().predict(x, *args, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of the objective on x, or (x, context), as a recipe's run takes it.
