@@ -232,6 +232,14 @@ def test_integers_that_lose_digits_are_told(model: Any, dtype: str, form: Any) -
         model.log_prob(x)
 
 
+def test_tensors_of_float64_have_gradients(model: Any) -> None:
+    x = tf.constant(ROWS, tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        total = tf.reduce_sum(model.log_prob(x))
+    assert tape.gradient(total, x).dtype == tf.float64
+
+
 def test_integers_that_lose_digits_are_told_in_fit(model: Any) -> None:
     model.compile("adam")
     with pytest.warns(UserWarning, match="x lose digits in float32: 16777217 in row 0, column 1"):

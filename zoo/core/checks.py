@@ -152,7 +152,7 @@ def as_tensor(value: Any, name: str, dtype: Any) -> Any:
         if not (value.dtype.is_integer or value.dtype.is_floating or value.dtype.is_bool):
             raise InvalidInputError(f"Expected numbers in {name}; got dtype {value.dtype.name}.")
         if _is_eager(value) and value.dtype.name in ("float64", "int32", "int64", "uint64"):
-            return tf.convert_to_tensor(as_array(value.numpy(), name, dtype))
+            as_array(value.numpy(), name, dtype)  # refuses and warns; the cast has a gradient
         return tf.cast(value, dtype)
     except (ValueError, TypeError) as error:
         if isinstance(error, InvalidInputError):
