@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 import zoo
 from zoo.errors import InvalidInputError
@@ -104,6 +106,92 @@ class TestFiles:
         path.write_bytes(path.read_bytes()[:400])
         with pytest.raises(InvalidInputError, match="cannot be read as an image"):
             pictures.read_image(path, (32, 32, 3))
+
+    @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_images_are_turned_as_they_say(
+        self, tmp_path: Path, suffix: str, orientation: int
+    ) -> None:
+        seen = np.repeat(
+            np.repeat(np.arange(0, 240, 40, dtype=np.uint8).reshape(2, 3), 16, 0), 16, 1
+        )
+        # The EXIF standard: what row 0 and column 0 of the stored pixels show.
+        stored = {
+            1: seen,
+            2: seen[:, ::-1],
+            3: seen[::-1, ::-1],
+            4: seen[::-1],
+            5: seen.T,
+            6: np.rot90(seen),
+            7: seen[::-1, ::-1].T,
+            8: np.rot90(seen, -1),
+        }[orientation]
+        path, exif = tmp_path / f"image.{suffix}", Image.Exif()
+        exif[0x0112] = orientation
+        picture = Image.fromarray(np.ascontiguousarray(np.stack([stored] * 3, -1)))
+        options = {"lossless": True} if suffix == "webp" else {}
+        picture.save(path, exif=exif, **options)
+        found = pictures.read_image(path, (32, 48, 3))[0].astype(int)
+        assert np.abs(found - seen[..., np.newaxis]).max() <= (4 if suffix == "jpg" else 0)
+
+    @pytest.mark.parametrize("suffix", ["gif", "png", "tif", "webp"])
+    def test_further_frames_are_not_dropped(self, tmp_path: Path, suffix: str) -> None:
+        path = tmp_path / f"image.{suffix}"
+        frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue", "green")]
+        frames[0].save(path, save_all=True, append_images=frames[1:])
+        with pytest.raises(InvalidInputError, match=r"holds 3 pictures; expected one.*\[0\]"):
+            pictures.read_image(path, (4, 4, 3))
+
+    def test_sizes_of_an_icon_are_not_dropped(self, tmp_path: Path) -> None:
+        Image.new("RGB", (32, 32)).save(tmp_path / "image.ico", sizes=[(16, 16), (32, 32)])
+        with pytest.raises(InvalidInputError, match=r"holds 2 pictures|pixels of kind"):
+            pictures.read_image(tmp_path / "image.ico", (32, 32, 3))
+
+    @pytest.mark.parametrize(("mode", "clear"), [("P", 0), ("L", 7), ("RGB", (7, 7, 7))])
+    def test_transparency_is_not_dropped(self, tmp_path: Path, mode: str, clear: object) -> None:
+        path = tmp_path / "image.png"
+        pixels = np.full([4, 4, 3] if mode == "RGB" else [4, 4], 7, np.uint8)
+        picture = Image.fromarray(pixels)
+        if mode == "P":
+            picture = picture.convert("RGB").quantize(2)
+        picture.save(path, transparency=clear)
+        shape = (4, 4, 1) if mode == "L" else (4, 4, 3)
+        with pytest.raises(InvalidInputError, match=r"transparent in places.*-alpha remove"):
+            pictures.read_image(path, shape)
+        if mode != "P":  # a colour that no pixel has
+            picture.save(path, transparency=9 if mode == "L" else (9, 9, 9))
+            assert (pictures.read_image(path, shape) == 7).all()
+
+    @pytest.mark.parametrize("suffix", ["png", "ppm"])
+    def test_16_bits_a_channel_are_refused(self, tmp_path: Path, suffix: str) -> None:
+        rows = b"".join(b"\0" + bytes(range(12)) for _ in range(2))
+        header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
+        chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+        png = b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in chunks
+        )
+        path = tmp_path / f"image.{suffix}"
+        path.write_bytes(
+            b"\x89PNG\r\n\x1a\n" + png if suffix == "png" else b"P6 2 2 65535\n" + bytes(24)
+        )
+        with pytest.raises(InvalidInputError, match=r"16 bits a channel; expected 8.*-depth 8"):
+            pictures.read_image(path, (2, 2, 3))
+
+    def test_other_colours_than_those_of_srgb_are_refused(self, tmp_path: Path) -> None:
+        path, picture = tmp_path / "image.png", Image.new("RGB", (4, 4), (1, 2, 3))
+        srgb, lab = (
+            ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes()
+            for name in ("sRGB", "XYZ")
+        )
+        picture.save(path, icc_profile=srgb)
+        assert (pictures.read_image(path, (4, 4, 3)) == [1, 2, 3]).all()
+        picture.save(path, icc_profile=lab)
+        with pytest.raises(InvalidInputError, match=r"expected sRGB.*-strip"):
+            pictures.read_image(path, (4, 4, 3))
+        picture.save(path, icc_profile=b"no profile")
+        with pytest.raises(InvalidInputError, match="a profile that cannot be read"):
+            pictures.read_image(path, (4, 4, 3))
 
 
 class TestInterpolation:

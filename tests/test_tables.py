@@ -23,6 +23,7 @@ import zoo
 from zoo import cli, registry
 from zoo.core.config import Preprocessing
 from zoo.core.recipe import variant
+from zoo.core.space import Space
 from zoo.errors import InvalidInputError
 from zoo.media.tables import read_csv, write_csv
 from zoo.tasks.anomalies import p_values
@@ -236,6 +237,10 @@ def _config(size: int, context_size: int = 0) -> SimpleNamespace:
     )
 
 
+def _features(size: int) -> Space:
+    return Space(shape=(size,), dtype="float32", meaning="features")
+
+
 def _gaussian(mean: np.ndarray, covariance: np.ndarray, calls: list | None = None):
     """A model whose conditional densities are known: a correlated Gaussian."""
     distribution = tfd.MultivariateNormalTriL(
@@ -248,6 +253,8 @@ def _gaussian(mean: np.ndarray, covariance: np.ndarray, calls: list | None = Non
     return SimpleNamespace(
         name="gaussian",
         config=_config(len(mean)),
+        data=_features(len(mean)),
+        context=None,
         log_prob=lambda x, context=None: distribution.log_prob(x),
         sample=sample,
     )
@@ -305,6 +312,8 @@ def test_repeated_rows_are_drawn_from_every_mode() -> None:
     model = SimpleNamespace(
         name="modes",
         config=_config(2),
+        data=_features(2),
+        context=None,
         log_prob=lambda x, context=None: density.log_prob(x),
         sample=lambda count, seed=None, context=None: density.sample(count, seed=seed),
     )
@@ -326,6 +335,8 @@ def test_a_trajectory_that_diverges_is_refused() -> None:
     model = SimpleNamespace(
         name="quartic",
         config=_config(2),
+        data=_features(2),
+        context=None,
         log_prob=log_prob,
         sample=lambda count, seed=None, context=None: tf.random.stateless_normal([count, 2], seed),
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
+import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +18,8 @@ from zoo.errors import CheckpointError, TrainingError, ZooError
 from zoo.media.console import import_tensorflow, waiting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from zoo.kinds.model import ZooModel
 
 __all__ = [
@@ -29,6 +33,7 @@ __all__ = [
     "RegistryName",
     "app",
     "complain",
+    "complaining",
     "loaded",
     "main",
     "print_json",
@@ -149,6 +154,20 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextlib.contextmanager
+def complaining() -> Iterator[None]:
+    """Says each warning of what is done inside once, as a line on stderr."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        finally:
+            for message in dict.fromkeys(
+                str(w.message) for w in told if issubclass(w.category, UserWarning)
+            ):
+                complain(message)
 
 
 def complain(message: str) -> None:

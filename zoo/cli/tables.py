@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo.cli.app import EXIT_CODES, AsJson, Context, Name, app, complain, loaded, print_json
+from zoo.cli.app import (
+    EXIT_CODES,
+    AsJson,
+    Context,
+    Name,
+    app,
+    complain,
+    complaining,
+    loaded,
+    print_json,
+)
 from zoo.cli.use import read_rows, scores_of
 from zoo.errors import CheckpointError, DataError, InvalidInputError
 from zoo.media.console import columns, waiting
@@ -46,8 +56,9 @@ def anomalies(
     from zoo.tasks.anomalies import p_values
 
     model = loaded(name)
-    rows, labels = read_rows(file, model.data, context)
-    normal, normal_labels = _reference(name, reference, model, context)
+    with complaining():
+        rows, labels = read_rows(file, model.data, context)
+        normal, normal_labels = _reference(name, reference, model, context)
     nats = scores_of(model, rows, labels, label=str(file))
     p = p_values(nats, scores_of(model, normal, normal_labels, label="reference"))
     least = 1.0 / (1 + len(normal))
@@ -139,8 +150,6 @@ def impute(
     Each row's missing values are one draw from their joint conditional density. Observed cells are
     written as they were read.
     """
-    import warnings
-
     import numpy as np
 
     from zoo.media.tables import is_missing, numbers_of, read_cells, write_csv
@@ -151,14 +160,11 @@ def impute(
             raise InvalidInputError(f"Expected a .csv file; got {str(path)!r}.")
     model = loaded(name)
     cells, header = read_cells(file, model.config.event_size)
-    rows = numbers_of(cells, header, file, allow_missing=True)
-    labels = None if context is None else np.full(len(rows), context)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always", UserWarning)
+    with complaining():
+        rows = numbers_of(cells, header, file, allow_missing=True)
+        labels = None if context is None else np.full(len(rows), context)
         with waiting(f"drawing {int(np.isnan(rows).sum())} values from {name}"):
             filled = imputed(model, rows, context=labels, num_steps=steps, seed=seed)
-    for warning in told:
-        complain(str(warning.message))
     drawn = filled.astype(str).tolist()
     whole = [
         [new if is_missing(old) else old for old, new in zip(*pair, strict=True)]

@@ -14,6 +14,7 @@ from zoo.cli.app import (
     Context,
     Name,
     app,
+    complaining,
     loaded,
     print_json,
 )
@@ -176,7 +177,8 @@ def score(
             err=True,
         )
     for path in files:
-        rows, labels = read_rows(path, model.data, context)
+        with complaining():
+            rows, labels = read_rows(path, model.data, context)
         nats = scores_of(
             model,
             rows,
@@ -212,11 +214,16 @@ def _read_clip(path: Path, space: Space) -> np.ndarray:
 def read_rows(path: Path, space: Space, context: int | None = None) -> tuple[Any, Any]:
     """The rows of a file, [n, …], and their labels: the file's own, or `context` for all, or None.
 
-    Raises InvalidInputError for files that cannot be read, and labels in both places.
+    Warns of features that lose digits in the model's dtype. Raises InvalidInputError for files that
+    cannot be read, and labels in both places.
     """
     import numpy as np
 
+    from zoo.core.checks import as_array
+
     rows, labels = _stored_rows(path, space)
+    if "float" in space.dtype and rows.dtype.kind in "fiu":
+        rows = as_array(rows, str(path), space.dtype)  # warns by the rows of the file
     if context is None:
         return rows, labels
     if labels is not None:
@@ -247,13 +254,16 @@ def _stored_rows(path: Path, space: Space) -> tuple[Any, Any]:
     if suffix in AUDIO_SUFFIXES:
         return _read_clip(path, space), None
     if suffix == ".csv":
-        return _of_table(read_csv(path, space.size)[0], path, space), None
+        # Integers of a table may have more digits than float32 holds.
+        dtype = "float64" if space.is_integer else space.dtype
+        return _of_table(read_csv(path, space.size, dtype=dtype)[0], path, space), None
     if suffix not in (".npy", ".npz"):
         from zoo.media import pictures
 
         pixels = pictures.read_image(path, event_shape)
-        if space.levels == 2 and set(np.unique(pixels)) <= {0, 255}:
-            pixels = pixels // 255  # black and white
+        step = 255 // (space.levels - 1) if 2 <= space.levels < 256 else 1
+        if not (pixels % step).any():
+            pixels = pixels // step  # as `zoo sample` writes them: black and white, say
         return pixels, None
     labels = None
     try:
@@ -265,6 +275,12 @@ def _stored_rows(path: Path, space: Space) -> tuple[Any, Any]:
                 if not key:
                     raise InvalidInputError(
                         f"{path} needs its rows under the key x; it has {', '.join(keys)}."
+                    )
+                if others := sorted(set(keys) - {key, "context"}):
+                    raise InvalidInputError(
+                        f"{path} holds {', '.join(others)} beside {key}, of which nothing would be "
+                        "used: keep the rows under x and, where the model has them, the labels "
+                        "under context, with nothing else."
                     )
                 labels = content["context"] if "context" in keys else None
                 content = content[key]

@@ -15,16 +15,21 @@ import tensorflow as tf
 
 from zoo.core.space import Space
 from zoo.errors import InvalidInputError
+from zoo.ops import rounding
 
 __all__ = [
     "EVALUATION_SEED",
     "WEIGHTS_ALONE",
+    "as_array",
     "as_tensor",
+    "checked_arrays",
     "checked_context",
     "checked_data",
     "checked_latents",
     "checked_sampling",
     "checked_weights",
+    "mask_of",
+    "refuse_mask",
     "seed_tensor",
     "unpacked",
     "with_range",
@@ -164,21 +169,102 @@ def checked_weights(weights: Any, rows: Any, dtype: Any) -> Any:
 def as_tensor(value: Any, name: str, dtype: Any) -> Any:
     """A tensor of the value.
 
-    NumPy arrays and lists of floats are cast to `dtype`, if one is given.
+    NumPy arrays and lists of numbers are cast to `dtype`, if one is given (`as_array`). Raises
+    InvalidInputError for what is no dense array of numbers.
     """
     try:
         if not tf.is_tensor(value):
-            value = np.asarray(value)
-            if dtype is not None and value.dtype.kind in "fiub":
-                value = value.astype(dtype)
-            elif dtype is not None and value.dtype.kind not in "fiub":
-                raise InvalidInputError(f"Expected numbers in {name}; got dtype {value.dtype}.")
-            return tf.convert_to_tensor(value)
-        return tf.cast(value, dtype) if dtype is not None and value.dtype != dtype else value
+            return tf.convert_to_tensor(as_array(value, name, dtype))
+        if isinstance(value, tf.SparseTensor | tf.RaggedTensor):
+            raise InvalidInputError(
+                f"Expected a dense array in {name}; got {type(value).__name__}. "
+                "tf.sparse.to_dense(x) or x.to_tensor() makes one."
+            )
+        if dtype is None or value.dtype == dtype:
+            return value
+        if not (value.dtype.is_integer or value.dtype.is_floating or value.dtype.is_bool):
+            raise InvalidInputError(f"Expected numbers in {name}; got dtype {value.dtype.name}.")
+        if _is_eager(value) and value.dtype.name in ("float64", "int32", "int64", "uint64"):
+            as_array(value.numpy(), name, dtype)  # refuses and warns; the cast has a gradient
+        return tf.cast(value, dtype)
     except (ValueError, TypeError) as error:
         if isinstance(error, InvalidInputError):
             raise
         raise InvalidInputError(f"{name} is not an array of numbers: {error}") from error
+
+
+def as_array(value: Any, name: str, dtype: Any) -> np.ndarray:
+    """A NumPy array of the value in this machine's byte order, cast to `dtype`, if one is given.
+
+    Warns of numbers that lose digits before the point in it (`zoo.ops.rounding`). Raises
+    InvalidInputError for masks, for what is no number where a dtype is given, and for numbers that
+    the dtype does not reach.
+    """
+    refuse_mask(value, name)
+    array = np.asarray(value)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if dtype is None:
+        return array
+    if array.dtype.kind not in "fiub":
+        raise InvalidInputError(
+            f"Expected numbers in {name}; got dtype {array.dtype}.{_advice(array)}"
+        )
+    target = np.dtype(tf.as_dtype(dtype).as_numpy_dtype)
+    if array.dtype == target:
+        return array
+    if target.kind == "f" and array.dtype.itemsize > 2 and array.dtype.kind != "b":
+        if (found := rounding.beyond(array, target)) is not None:
+            raise InvalidInputError(
+                f"{name} holds {array[found]} in {rounding.place(found)}, beyond {target.name}."
+            )
+        rounding.warn_of_rounding(array, target, name)
+    return array.astype(target)
+
+
+def checked_arrays(dtype: str, *values: Any) -> None:
+    """What Keras' `fit` is given, x first: arrays, tuples of them, and anything else.
+
+    Raises InvalidInputError for masked arrays; warns of features that lose digits in a float dtype.
+    """
+    for index, value in enumerate(values):
+        for part in value if isinstance(value, tuple) else (value,):
+            name = "x" if index == 0 else "an argument"
+            refuse_mask(part, name)
+            if isinstance(part, np.ndarray) and part.ndim > 1 and "float" in dtype:
+                rounding.warn_of_rounding(part, np.dtype(tf.as_dtype(dtype).as_numpy_dtype), name)
+
+
+def _advice(array: np.ndarray) -> str:
+    """How an array of another kind becomes one of numbers, where it can."""
+    if array.dtype.names:
+        return " numpy.lib.recfunctions.structured_to_unstructured(x) makes rows of its fields."
+    if array.dtype.kind == "O" and array.ndim:
+        return " If all of them are numbers: x.astype('float64')."
+    return ""
+
+
+def mask_of(value: Any) -> np.ndarray | None:
+    """Where a masked array, or a list of them, is masked; None where nothing is."""
+    listed = isinstance(value, list | tuple) and any(
+        isinstance(part, np.ma.MaskedArray) for part in value
+    )
+    if not listed and not isinstance(value, np.ma.MaskedArray):
+        return None
+    mask = np.ma.getmaskarray(np.ma.asarray(value))
+    return mask if mask.any() else None
+
+
+def refuse_mask(value: Any, name: str) -> None:
+    """Raises InvalidInputError for a masked array in which something is masked."""
+    mask = mask_of(value)
+    if mask is not None:
+        where = rounding.place(np.argwhere(mask)[0]) if mask.ndim else "one number"
+        raise InvalidInputError(
+            f"{name} is masked ({mask.sum():,} values, {where} the first), and masked values have "
+            "no density: fill them (x.filled(value)), leave their rows out "
+            "(np.ma.compress_rows(x)), or draw them (zoo.tasks.imputation.impute)."
+        )
 
 
 def is_real(value: Any) -> bool:

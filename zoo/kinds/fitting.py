@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from zoo.core.checks import EVALUATION_SEED, checked_weights, unpacked
+from zoo.core.checks import EVALUATION_SEED, checked_arrays, checked_weights, unpacked
 from zoo.errors import InvalidInputError
 from zoo.kinds.weighting import named, with_weights
 from zoo.objectives import NegativeLogLikelihood, Objective
@@ -29,6 +29,7 @@ class Fitting(keras.Model):
     """
 
     config: Any
+    data: Any
 
     def _create_training_state(self) -> None:
         self._objective: Objective | None = None
@@ -118,8 +119,8 @@ class Fitting(keras.Model):
         A row of weight k counts as that row given k times: each step's loss is
         sum(w nats) / sum(w) over its global batch, and the history's over the epoch.
         class_weight: of a label, {label: weight}, 1 for the others.
-        Raises InvalidInputError for weights that are not one a row, finite and >= 0, and for class
-        weights where there are no labels.
+        Raises InvalidInputError for weights that are not one a row, finite and >= 0, for class
+        weights where there are no labels, and for masked arrays; warns of digits that x loses.
         """
         return super().fit(**self._honoured(keras.Model.fit, args, kwargs))
 
@@ -136,7 +137,11 @@ class Fitting(keras.Model):
         return super().test_on_batch(**self._honoured(keras.Model.test_on_batch, args, kwargs))
 
     def _honoured(self, method: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-        return with_weights(named(method, args, kwargs), labels=self.config.context_size)
+        arguments = named(method, args, kwargs)
+        # Keras' adapters drop masks and cast without a word.
+        others = (value for name, value in arguments.items() if name != "x")
+        checked_arrays(self.data.dtype, arguments.get("x"), *others)
+        return with_weights(arguments, labels=self.config.context_size)
 
     def default_objective(self) -> Objective:
         """What the model minimises where nothing else is asked for: -log p."""
@@ -163,6 +168,11 @@ class Fitting(keras.Model):
     def metrics(self) -> list[Any]:
         """The loss in nats; Keras resets it every epoch."""
         return [self._loss_tracker_nats]
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Keras' predict; raises InvalidInputError for masked arrays, warns of digits lost."""
+        checked_arrays(self.data.dtype, x)
+        return super().predict(x, *args, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of the objective on x, (x, context) or (x, context or None, weights).

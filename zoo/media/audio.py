@@ -1,7 +1,8 @@
 """WAV and FLAC files in and out, by the soundfile library: mono, 16-bit, at the model's rate.
 
-Nothing is converted silently: a file of another rate or with several channels is refused, with the
-command that makes one that fits.
+A file of another rate or with several channels is refused, with the command that makes one that
+fits. Samples keep the file's full scale: of 24 and 32 bits, and of floats in [-1, 1], they are
+rounded to 16 bits; of 8 bits, mu-law and the like they are what these stand for.
 """
 
 from __future__ import annotations
@@ -23,18 +24,20 @@ CLIPPED_SHARE = 0.01  # of samples at full scale, above which a recording counts
 
 
 def read_audio(path: Path, sample_rate: int) -> np.ndarray:
-    """The file's samples, int16 [T].
+    """The file's samples, int16 [T]: round(32768 x), where the file's full scale is x = 1.
 
-    Raises InvalidInputError for a file that is absent or no audio, of another rate, with several
-    channels, without samples, silent throughout, or clipped.
+    Raises InvalidInputError for a file that is absent, no audio or cut short, of another rate, with
+    several channels, without samples, silent throughout, or clipped, and for floats that are not
+    finite or beyond [-1, 1].
     """
     import numpy as np
     import soundfile
 
     try:
-        samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+        samples, rate = soundfile.read(path, dtype="float64", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise InvalidInputError(f"{path} cannot be read as audio: {error}") from error
+    _refuse_truncated(path)
     convert = f"`ffmpeg -i {path.name} -ac 1 -ar {sample_rate} -sample_fmt s16 out.wav`"
     if rate != sample_rate:
         raise InvalidInputError(
@@ -45,7 +48,7 @@ def read_audio(path: Path, sample_rate: int) -> np.ndarray:
         raise InvalidInputError(
             f"Expected one channel in {path}; it has {samples.shape[1]}. Convert it: {convert}."
         )
-    samples = samples[:, 0]
+    samples = _rounded(samples[:, 0], path)
     if not samples.any():
         raise InvalidInputError(f"{path} is silent: all of its {len(samples)} samples are zero.")
     clipped = float(np.mean(np.abs(samples.astype(np.int32)) >= 2**15 - 1))
@@ -54,7 +57,47 @@ def read_audio(path: Path, sample_rate: int) -> np.ndarray:
             f"{path} is clipped: {clipped:.0%} of its samples are at full scale. Record it at a "
             "lower level."
         )
-    return np.asarray(samples)
+    return samples
+
+
+def _refuse_truncated(path: Path) -> None:
+    """Raises InvalidInputError for a WAV whose samples are fewer than its header says.
+
+    A header written before the samples, to a pipe, says nothing: its size is about 2^31 or 2^32.
+    """
+    with path.open("rb") as stream:
+        end = stream.seek(0, 2)
+        stream.seek(0)
+        start = stream.read(12)
+        if (start[:4], start[8:]) != (b"RIFF", b"WAVE"):
+            return
+        while len(header := stream.read(8)) == 8:
+            size = int.from_bytes(header[4:], "little")
+            if header[:4] == b"data":
+                absent = size - (end - stream.tell())
+                if absent > 0 and size < 2**31 - 2**16:
+                    raise InvalidInputError(
+                        f"{path} is cut short: {absent:,} of its {size:,} bytes of sound are "
+                        "absent."
+                    )
+                return
+            stream.seek(size + size % 2, 1)
+
+
+def _rounded(samples: np.ndarray, path: Path) -> np.ndarray:
+    """Samples of full scale 1 as int16."""
+    import numpy as np
+
+    if not np.isfinite(samples).all():
+        first = int(np.flatnonzero(~np.isfinite(samples))[0])
+        raise InvalidInputError(f"{path} holds NaN or infinity, in sample {first:,} the first.")
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak > 1.0:  # floats alone
+        raise InvalidInputError(
+            f"{path} holds floats up to {peak:g}; full scale is 1. If they are to be as loud as "
+            f"they can: `sox {path.name} -b 16 -e signed-integer out.wav gain -n -1`."
+        )
+    return np.asarray(np.clip(np.rint(samples * 2.0**15), -(2**15), 2**15 - 1), np.int16)
 
 
 def write_audio(path: Path, clips: Sequence[np.ndarray] | np.ndarray, sample_rate: int) -> None:

@@ -7,12 +7,14 @@ models take and return them.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms, ImageOps
 
 from zoo.errors import InvalidInputError
 
@@ -83,8 +85,9 @@ def save_png(path: str | Path, picture: np.ndarray, *, scale: int = 1) -> Path:
 def read_image(path: str | Path, event_shape: Sequence[int]) -> np.ndarray:
     """One image file as a row of a model: uint8 [1, *event_shape].
 
-    Nothing is resized and no colour is thrown away: the file must have the model's size and kind.
-    Raises InvalidInputError where it has not, or is no image.
+    It is turned as its orientation (EXIF) says. Nothing is resized and nothing thrown away: the
+    file must have the model's size and kind, one frame, 8 bits, the colours of sRGB, and no pixel
+    that is transparent. Raises InvalidInputError where it has not, or is no image.
     """
     path = Path(path)
     if len(event_shape) != 3:
@@ -94,12 +97,10 @@ def read_image(path: str | Path, event_shape: Sequence[int]) -> np.ndarray:
         )
     height, width, channels = event_shape
     try:
-        with Image.open(path) as image:
+        with Image.open(path) as stored:
+            _refuse_more_than_a_picture(stored, path)
+            image = ImageOps.exif_transpose(stored)
             grey = image.mode in ("1", "L")
-            if not grey and image.mode not in ("RGB", "P"):
-                raise InvalidInputError(
-                    f"{path} has pixels of kind {image.mode!r}; expected 8 bits of grey or RGB."
-                )
             if image.size != (width, height) or grey != (channels == 1):
                 raise InvalidInputError(
                     f"{path} is {'grey' if grey else 'in colour'}, {image.width} x {image.height}; "
@@ -109,12 +110,64 @@ def read_image(path: str | Path, event_shape: Sequence[int]) -> np.ndarray:
             pixels = np.asarray(image.convert("L" if grey else "RGB"), np.uint8)
     except FileNotFoundError as error:
         raise InvalidInputError(f"No file {path}.") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (
+        OSError, EOFError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError
+    ) as error:  # fmt: skip
         if isinstance(error, InvalidInputError):
             raise
         # The others are what Pillow raises.
         raise InvalidInputError(f"{path} cannot be read as an image ({error}).") from error
     return pixels.reshape([1, height, width, channels])
+
+
+def _refuse_more_than_a_picture(image: Image.Image, path: Path) -> None:
+    """Raises InvalidInputError for what a row of 8-bit pixels cannot hold of a file."""
+    if image.mode not in ("1", "L", "RGB", "P"):
+        raise InvalidInputError(
+            f"{path} has pixels of kind {image.mode!r}; expected 8 bits of grey or RGB."
+        )
+    tiles: Any = getattr(image, "tile", ())  # how the file's format stores pixels
+    bits = [str(argument) for tile in tiles for argument in np.ravel(tile[3])]
+    if any(";16" in text or text == "65535" for text in bits):
+        raise InvalidInputError(
+            f"{path} has 16 bits a channel; expected 8. Convert it: `magick {path.name} -depth 8 "
+            "out.png`."
+        )
+    frames = getattr(image, "n_frames", 1)
+    sizes = len(image.info.get("sizes", ())) if image.format in ("ICO", "ICNS") else 1
+    if max(frames, sizes) > 1:
+        raise InvalidInputError(
+            f"{path} holds {max(frames, sizes)} pictures; expected one. Take one of them, the "
+            f"first: `magick '{path.name}[0]' out.png`."
+        )
+    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+        raise InvalidInputError(
+            f"{path} is transparent in places; expected 8 bits of grey or RGB alone. Lay it on a "
+            f"colour: `magick {path.name} -background white -alpha remove -alpha off out.png`."
+        )
+    colours = _colours(image)
+    if colours:
+        raise InvalidInputError(
+            f"{path} has the colours of {colours!r}; expected sRGB. Convert it first, or remove "
+            f"the profile to take its numbers as they are: `magick {path.name} -strip out.png`."
+        )
+
+
+def _colours(image: Image.Image) -> str:
+    """The name of the file's colour space, where that is not known to be sRGB's or a grey's."""
+    profile = image.info.get("icc_profile")
+    if profile:
+        try:
+            opened = ImageCms.ImageCmsProfile(BytesIO(profile))
+            name = ImageCms.getProfileDescription(opened).strip()
+        except (ImageCms.PyCMSError, OSError):
+            name = "a profile that cannot be read"
+        grey = image.mode in ("1", "L") and "linear" not in name.lower()
+        return "" if grey or "srgb" in name.lower() else name
+    gamma = image.info.get("gamma", 1 / 2.2)
+    if "srgb" not in image.info and abs(gamma - 1 / 2.2) > 0.02:
+        return f"gamma {gamma:g}"
+    return ""
 
 
 def spherical(start: np.ndarray, end: np.ndarray, fraction: float) -> np.ndarray:

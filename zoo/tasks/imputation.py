@@ -42,8 +42,8 @@ def impute(
     Observed values come back as they are. For several draws a row, repeat the rows.
 
     Warns of rows whose chains stand still after the adaptation: their values are a sample's.
-    Raises InvalidInputError for models of images or audio, rows of another shape, infinities,
-    labels that are not one a row, and num_steps < 10.
+    Raises InvalidInputError for models of images or audio, rows of another shape, values that are
+    no numbers, infinities, labels that are not one a row, and num_steps < 10.
     """
     space = model.data
     if len(space.shape) != 1 or space.is_integer:
@@ -52,7 +52,7 @@ def impute(
         )
     if not isinstance(num_steps, int) or num_steps < 10:
         raise InvalidInputError(f"num_steps must be an integer of at least 10; got {num_steps!r}.")
-    rows = np.array(x, np.float32)
+    rows = _with_gaps(x)
     if rows.ndim != 2 or rows.shape[1] != space.size or len(rows) == 0:
         raise InvalidInputError(
             f"Expected x of shape [batch, {space.size}]; got {list(rows.shape)}."
@@ -76,6 +76,26 @@ def impute(
     result = rows.copy()
     result[incomplete] = np.where(np.isnan(rows[incomplete]), filled, rows[incomplete])
     return result
+
+
+def _with_gaps(x: Any) -> np.ndarray:
+    """A copy of x as float32, NaN where a value is missing."""
+    try:
+        mask = checks.mask_of(x)
+        rows = np.asarray(np.ma.getdata(x) if isinstance(x, np.ma.MaskedArray) else x)
+        if rows.dtype.kind == "O":
+            if any(isinstance(value, str | bytes) for value in rows.flat):
+                raise InvalidInputError("Expected numbers in x; got texts among them.")
+            rows = rows.astype(np.float64)  # None becomes NaN
+        if mask is not None and rows.dtype.kind in "fiub":
+            rows = np.where(mask, np.nan, rows.astype(np.float64))
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InvalidInputError):
+            raise
+        raise InvalidInputError(
+            f"x is not an array of numbers: {error}. Mark missing values as NaN."
+        ) from error
+    return np.array(checks.as_array(rows, "x", np.float32))
 
 
 def _drawn(

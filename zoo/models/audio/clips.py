@@ -107,7 +107,7 @@ def checked_clips(x: Any, space: Space, *, row_bytes: float) -> Any:
     """
     size = space.size
     if not tf.is_tensor(x):
-        x = np.asarray(x)
+        x = checks.as_array(x, "x", None)
         if x.dtype.kind not in "fiu":
             raise InvalidInputError(f"Expected 16-bit samples; got dtype {x.dtype}.")
     expected = f"[batch, {size}]"
