@@ -260,10 +260,13 @@ def test_seconds_that_become_one_are_told_and_large_numbers_are_not(model: Any) 
 # What arrays in files hold besides.
 
 
-def test_an_archive_with_more_arrays_is_refused(tmp_path: Path) -> None:
+def test_further_arrays_of_an_archive_are_told_and_masks_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     np.savez(path, x=ROWS, mask=ROWS > 1)
-    with pytest.raises(InvalidInputError, match=r"x\.npz holds mask beside x"):
+    with pytest.raises(InvalidInputError, match=r"x\.npz holds mask beside x: a mask"):
+        read_rows(path, FEATURES)
+    np.savez(path, x=ROWS, y=ROWS)
+    with pytest.warns(UserWarning, match=r"x\.npz holds y beside x, of which nothing is used"):
         read_rows(path, FEATURES)
     np.savez(path, rows=ROWS, y=ROWS)
     with pytest.raises(InvalidInputError, match="needs its rows under the key x"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -276,12 +277,7 @@ def _stored_rows(path: Path, space: Space) -> tuple[Any, Any]:
                     raise InvalidInputError(
                         f"{path} needs its rows under the key x; it has {', '.join(keys)}."
                     )
-                if others := sorted(set(keys) - {key, "context"}):
-                    raise InvalidInputError(
-                        f"{path} holds {', '.join(others)} beside {key}, of which nothing would be "
-                        "used: keep the rows under x and, where the model has them, the labels "
-                        "under context, with nothing else."
-                    )
+                _tell_of_others(path, key, sorted(set(keys) - {key, "context"}))
                 labels = content["context"] if "context" in keys else None
                 content = content[key]
         if not isinstance(content, np.ndarray):  # another file in the archive: its bytes
@@ -298,6 +294,17 @@ def _stored_rows(path: Path, space: Space) -> tuple[Any, Any]:
     if content.shape == tuple(event_shape):
         content = content[np.newaxis]
     return content, labels
+
+
+def _tell_of_others(path: Path, key: str, others: list[str]) -> None:
+    """Warns of arrays that are not used; raises InvalidInputError for a mask among them."""
+    text = f"{path} holds {', '.join(others)} beside {key}"
+    if any("mask" in other.lower() for other in others):
+        raise InvalidInputError(
+            f"{text}: a mask would be ignored. Leave out the rows in which something is masked."
+        )
+    if others:
+        warnings.warn(f"{text}, of which nothing is used.", stacklevel=2)
 
 
 def scores_of(
