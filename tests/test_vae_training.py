@@ -12,11 +12,22 @@ import tensorflow as tf
 import tiny_runs
 
 from zoo import evaluation, loading, models, registry, training
-from zoo.core.recipe import SGD, Binarise, Distillation, NegativeELBO, Optimizer, Recipe, variant
+from zoo.core.recipe import (
+    SGD,
+    Binarise,
+    Distillation,
+    NegativeELBO,
+    Optimizer,
+    Recipe,
+    ReverseKL,
+    Target,
+    variant,
+)
 from zoo.data import sources
 from zoo.errors import ConfigError, TrainingError
 from zoo.ops.noise import binarized
-from zoo.training.run import Run, build_model
+from zoo.training.build import build_model, build_objective
+from zoo.training.run import Run
 from zoo.training.step import TrainingStep
 
 CONFIG = {
@@ -30,6 +41,7 @@ RECIPE = Recipe(
     family="vae",
     config=CONFIG,
     data=tiny_runs.RECIPES["nice"].dataset,
+    objective=NegativeELBO(),
     training=SGD(
         optimizer=Optimizer(learning_rate=5e-3, algorithm="adamax"),
         batch_size=16,
@@ -114,27 +126,34 @@ def test_a_start_that_fits_nothing_is_refused(
 
 
 def test_warm_up_and_binarisation_of_a_model_without_them_are_refused(tmp_path: Path) -> None:
-    for changes in ({"annealing_steps": 5}, {"dynamic_binarization": True}):
-        recipe = dataclasses.replace(tiny_runs.RECIPES["nice"], **changes)
+    for what, changes in {
+        "warm-up": {"objective": NegativeELBO(annealing_steps=5)},
+        "binarisation": {"augment": (Binarise(),)},
+    }.items():
+        recipe = variant(tiny_runs.RECIPES["nice"], **changes)
         with pytest.raises(ConfigError, match="nice"):
-            training.train(recipe, tmp_path / next(iter(changes)), name="nice")
+            training.train(recipe, tmp_path / what, name="nice")
 
 
 @pytest.mark.parametrize(
-    "changes", [{"energy": "u1"}, {"distillation": Distillation(teacher="wavenet_digits")}]
+    "changes",
+    [
+        {"data": Target(energy="u1", draws=RECIPE.dataset), "objective": ReverseKL()},
+        {"objective": Distillation(teacher="wavenet_digits")},
+    ],
 )
 def test_a_vae_has_no_energy_and_no_teacher(changes: dict[str, Any]) -> None:
     recipe = variant(RECIPE, **changes, augment=())
-    with pytest.raises(ConfigError, match="or taught; tiny is a VAE"):
-        build_model(recipe, "tiny")
+    with pytest.raises(ConfigError, match=r"The objective \w+ needs .*tiny"):
+        build_objective(recipe, build_model(recipe, "tiny"))
 
 
 def test_joint_annealing_has_no_divergence_to_be_bounded() -> None:
-    annealed = variant(RECIPE, objective=NegativeELBO(annealing="joint", annealing_steps=5))
-    build_model(annealed, "tiny")
+    annealed = variant(RECIPE, annealing="joint", annealing_steps=5)
+    build_objective(annealed, build_model(annealed, "tiny"))
     recipe = dataclasses.replace(annealed, config={**RECIPE.config, "free_bits": 0.5})
     with pytest.raises(ConfigError, match="Leave out one"):
-        build_model(recipe, "tiny")
+        build_objective(recipe, build_model(recipe, "tiny"))
 
 
 def test_figures_of_a_vae(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ COMMANDS = (
     "anomalies",
     "impute",
     "train",
+    "step",
     "evaluate",
     "plot",
     "export",

@@ -30,7 +30,7 @@ class TestTrain:
         assert "weights, history and state in runs/tiny_recipe" in result.stdout
         assert "tiny_recipe: step 1 of 4, nats" in result.stderr
         recipe = json.loads(Path("runs/tiny_recipe/recipe.json").read_text())
-        assert recipe["max_epochs"] == 1
+        assert recipe["training"]["max_epochs"] == 1
         np.save("a.npy", images)
         assert "mean" in run_ok("score", "runs/tiny_recipe", "a.npy")
         assert "--resume" in refused(1, "train", "tiny_recipe")
@@ -39,8 +39,8 @@ class TestTrain:
             text = run_ok("train", "tiny_recipe", "--resume", *more)
             assert "finished after step 8 (epoch 2)" in text
         recipe = json.loads(Path("runs/tiny_recipe/recipe.json").read_text())
-        assert recipe["max_epochs"] == 2
-        assert recipe["optimizer"]["learning_rate"] == 0.002
+        assert recipe["training"]["max_epochs"] == 2
+        assert recipe["training"]["optimizer"]["learning_rate"] == 0.002
         record = Path("runs/tiny_recipe/run.json")
         record.write_text(json.dumps({**json.loads(record.read_text()), "name": "another"}))
         text = refused(1, "train", "tiny_recipe", "--resume")

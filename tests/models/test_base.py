@@ -123,6 +123,7 @@ _VAE = {"hidden_units": (8,), "latent_size": 2, "features": 8}
 _FLOW_VAE = {**_VAE, "num_flows": 2}
 _SPLINE = {"num_units": 8, "num_layers": 2, "num_blocks": 1}
 SIZES: dict[str, dict[str, Any]] = {
+    "idf": {"num_parts": 2, "num_flows": 2, "hidden_units": (8,)},
     "planar": {"num_layers": 4},
     "radial": {"num_layers": 4},
     "sylvester": {"num_layers": 2, "num_vectors": 2},
@@ -144,6 +145,7 @@ def test_fit_evaluate_save_and_fit_again(family: str, rng: np.random.Generator, 
     sizes = SIZES.get(family, {"hidden_units": (8,)})
     model = models.create(family, event_shape=(3,), context_size=context_size, **sizes)
     x = (rng.normal(size=(256, 3)) * [0.3, 1.0, 4.0] + 2.0).astype("float32")
+    x = np.clip(np.rint(10.0 * x), 0, 255).astype("uint8") if model.measure == "mass" else x
     labels = (x[:, 0] > 2.0).astype("int32")
     elements = (x, labels) if context_size else x
     data = tf.data.Dataset.from_tensor_slices(elements).batch(64)

@@ -208,18 +208,18 @@ def test_a_fresh_student_begins_with_its_teachers_conditioner() -> None:
     loss, base = distillation("closed-form")
     fresh = models.create("parallel_wavenet", base=base, **TINY)
     others = [w.numpy() for w in fresh.networks[0].weights]
-    assert loss.initialize(fresh)
+    loss.start(fresh)
     frames = [model.conditioner(tf.constant(LABELS)).numpy() for model in (fresh, loss.teacher)]
     np.testing.assert_allclose(*frames, rtol=1e-5)
     for before, weight in zip(others, fresh.networks[0].weights, strict=True):
         np.testing.assert_array_equal(before, weight.numpy())
     narrower = models.create("parallel_wavenet", base=base, **TINY | {"context_channels": 3})
     tables = [w.numpy() for w in narrower.conditioner.weights]
-    assert not loss.initialize(narrower)
+    loss.start(narrower)
     for before, weight in zip(tables, narrower.conditioner.weights, strict=True):
         np.testing.assert_array_equal(before, weight.numpy())
     unconditional = TINY | {"context_size": 0, "context_factors": (), "position_frames": 0}
-    assert not loss.initialize(models.create("parallel_wavenet", base=base, **unconditional))
+    loss.start(models.create("parallel_wavenet", base=base, **unconditional))  # nothing to take
 
 
 @pytest.mark.parametrize("case", SETTINGS)

@@ -108,7 +108,7 @@ def test_weights_come_back_with_the_log_prob_that_the_runner_saw(
     load_weights(model, tmp_path / WEIGHTS_FILE)
     rows = sources.load_arrays(TINY[family].dataset, "validation")
     x = tf.constant(rows.x)
-    if TINY[family].dynamic_binarization:
+    if TINY[family].training.binarises:
         x = binarized(x, tf.constant([0, 0]))
     context = None if rows.context is None else tf.constant(rows.context)
     seed = tf.constant([0, 0])

@@ -203,18 +203,15 @@ def test_a_row_of_weight_zero_may_be_out_of_range(model: Any) -> None:
     assert found == pytest.approx(-np.mean(model.log_prob(x[[0, 2, 3]])), rel=1e-5)
 
 
-def test_replicas_divide_by_the_weights_of_the_global_batch(rng: np.random.Generator) -> None:
+def test_replicas_divide_by_the_weights_of_the_global_batch(
+    rng: np.random.Generator, two_replicas: tf.distribute.MirroredStrategy
+) -> None:
     """Two parts of a processor step as one device does, though the parts weigh otherwise."""
-    if len(tf.config.list_logical_devices("CPU")) < 2:
-        pytest.skip("the processor was not divided before TensorFlow started")
     x = rng.normal(size=(8, 3)).astype(np.float32)
     weights = np.array([5, 1, 0, 0, 1, 0, 0, 1], np.float32)
     moves = []
     config = {**TINY["maf"], "context_size": 0}
-    for strategy in (
-        tf.distribute.get_strategy(),
-        tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
-    ):
+    for strategy in (tf.distribute.get_strategy(), two_replicas):
         keras.utils.set_random_seed(3)
         with strategy.scope():
             model = build("maf", config)
