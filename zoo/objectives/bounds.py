@@ -59,10 +59,11 @@ class NegativeELBO(Objective):
             return -(likelihood + prior + entropy)
         settings = self.settings
         if settings.annealing == "joint":
-            beta = annealed(settings.annealing_steps, step, start=0.01)
+            beta = tf.cast(annealed(settings.annealing_steps, step, start=0.01), entropy.dtype)
             return -(beta * (likelihood + prior) + entropy)
         divergence = -(prior + entropy)
         if free_bits := model.config.free_bits:
             spent = batch_mean(divergence) > free_bits
             divergence = tf.where(spent, divergence, free_bits)
-        return annealed(settings.annealing_steps, step) * divergence - likelihood
+        beta = tf.cast(annealed(settings.annealing_steps, step), entropy.dtype)
+        return beta * divergence - likelihood
