@@ -198,6 +198,7 @@ def test_a_library_that_fails_leaves_its_error(
     assert peers.run(Path(sys.executable), job, timeout=0.5) == {"error": "not done after 0.5 s"}
 
 
+@pytest.mark.slow
 def test_a_job_of_our_own_runs_in_a_process(
     peers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:

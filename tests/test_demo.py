@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import tiny_checkpoints
 from PIL import Image
-from test_cards import README, load_tool
 
 import zoo
 from zoo.data import samples
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def load_tool(name: str) -> ModuleType:
+    """A script of tools/ as a module."""
+    specification = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module  # where dataclasses look their module up
+    specification.loader.exec_module(module)
+    return module
+
 
 demo = load_tool("demo")
 

@@ -27,6 +27,7 @@ def tool() -> Iterator[ModuleType]:
     sys.path.remove(str(TOOL.parent))
 
 
+@pytest.mark.slow
 def test_blocks_and_whole_passes_find_the_same(
     tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,7 +139,11 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("family", FLOWS)
+OFTEN = ("nice", "realnvp", "maf", "nsf", "planar", "idf", "vae")  # one of each way to learn
+FITTED = [f if f in OFTEN else pytest.param(f, marks=pytest.mark.slow) for f in FLOWS]
+
+
+@pytest.mark.parametrize("family", FITTED)
 def test_fit_evaluate_save_and_fit_again(family: str, rng: np.random.Generator, tmp_path) -> None:
     context_size = 2 if family in ("maf", "made") else 0
     sizes = SIZES.get(family, {"hidden_units": (8,)})

@@ -101,8 +101,7 @@ def test_steps_match_numpy(changes: dict[str, Any]) -> None:
             "normalization": "activation_norm",
         },
         data=tiny_runs.RECIPES["maf"].dataset,
-        **changes,
-        training=SGD(batch_size=32, max_epochs=1),
+        training=SGD(batch_size=32, max_epochs=1, **changes),
     )
     keras.utils.set_random_seed(1)
     model = build(recipe.family, recipe.config)
