@@ -93,4 +93,5 @@ class ReverseKL(Objective):
         """
         y, log_det = bijectors.forward_and_log_det(model.chain(), z, 1)
         log_q = model.base_distribution().log_prob(z) - log_det
-        return log_q + tf.cast(beta, z.dtype) * self.energy(y) + tf.constant(self.log_normaliser, z.dtype)
+        beta, log_z = tf.cast(beta, z.dtype), tf.constant(self.log_normaliser, z.dtype)
+        return log_q + beta * self.energy(y) + log_z
