@@ -39,6 +39,7 @@ SCORES = ["log_prob", "bits_per_dim", "encode"]
         ("image", np.zeros((2, 3, 2, 1), "uint8"), r"got \[2, 3, 2, 1\]"),
         ("image", IMAGES[:0], "empty batch"),
         ("image", IMAGES / 255.0, r"0\.\.255 as integers \(uint8\).*got float64.*np\.round\(255"),
+        ("image", IMAGES + 7.0, r"got float64.*whole numbers: x\.astype\('uint8'\)"),
         ("image", IMAGES.astype("float32"), "got float32"),
         ("image", IMAGES.astype(bool), "got bool"),
         ("image", IMAGES.astype("int32") - 1, r"must be in 0\.\.255; got -1\.\.-1"),

@@ -99,8 +99,27 @@ def fit_generator(model: Any, x: Any, context: Any) -> Any:
     return model.fit(batches, steps_per_epoch=1, shuffle=False, verbose=0).history["loss"]
 
 
+class Batches(keras.utils.PyDataset):
+    """One batch."""
+
+    def __init__(self, *batch: Any) -> None:
+        super().__init__()
+        self.batch = batch
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Any:
+        return self.batch
+
+
+def fit_batches(model: Any, x: Any, context: Any) -> Any:
+    batches = Batches(x, context, WEIGHTS.astype(np.float32))
+    return model.fit(batches, shuffle=False, verbose=0).history["loss"]
+
+
 @pytest.mark.parametrize("case", ["maf", "nsf"])
-@pytest.mark.parametrize("fit", [fit_arrays, fit_dataset, fit_generator])
+@pytest.mark.parametrize("fit", [fit_arrays, fit_dataset, fit_generator, fit_batches])
 def test_every_entry_of_fit_weighs(case: str, fit: Any) -> None:
     expected, found = moved(case, repeated), moved(case, fit)
     assert_close(found, expected)
@@ -194,6 +213,12 @@ def test_other_arguments_are_honoured_or_refused(model: Any, conditional: Any) -
         conditional.fit(elements, class_weight={0: 2.0})
     with pytest.raises(TypeError, match="one of them twice"):
         model.fit(x, x=x)
+
+
+def test_masks_of_batches_are_refused(model: Any, rng: np.random.Generator) -> None:
+    x = np.ma.masked_greater(rng.normal(size=(8, 3)).astype(np.float32), 0.0)
+    with pytest.raises(InvalidInputError, match="Batch 0 is masked"):
+        model.fit(Batches(x, None, np.ones(8, np.float32)), verbose=0)
 
 
 def test_a_row_of_weight_zero_may_be_out_of_range(model: Any) -> None:

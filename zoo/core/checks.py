@@ -54,10 +54,9 @@ def checked_data(x: Any, space: Space) -> Any:
         )
     if levels:
         if not x.dtype.is_integer:
-            scale = f" For floats in [0, 1]: np.round({levels - 1} * x).astype('uint8')."
             raise InvalidInputError(
                 f"This model takes grey levels 0..{levels - 1} as integers (uint8), as the "
-                f"dataset stores them; got {x.dtype.name}.{scale if levels > 2 else ''}"
+                f"dataset stores them; got {x.dtype.name}.{_advice_of_levels(x, levels)}"
             )
         if x.dtype != tf.uint8 or levels < 256:
             x = with_range(x, levels, "Grey levels")
@@ -233,6 +232,15 @@ def checked_arrays(dtype: str, *values: Any) -> None:
             refuse_mask(part, name)
             if isinstance(part, np.ndarray) and part.ndim > 1 and "float" in dtype:
                 rounding.warn_of_rounding(part, np.dtype(tf.as_dtype(dtype).as_numpy_dtype), name)
+
+
+def _advice_of_levels(x: Any, levels: int) -> str:
+    """How floats become grey levels, where it can be told of their values."""
+    values = x.numpy() if _is_eager(x) and x.dtype.is_floating else np.float32(0.5)
+    whole = bool((values == np.rint(values)).all())
+    if whole and (levels == 2 or values.max() > 1):
+        return " Their values are whole numbers: x.astype('uint8')."
+    return f" For floats in [0, 1]: np.round({levels - 1} * x).astype('uint8')." * (levels > 2)
 
 
 def _advice(array: np.ndarray) -> str:

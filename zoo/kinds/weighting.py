@@ -10,10 +10,11 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.core.checks import WEIGHTS_ALONE, checked_weights
+from zoo.core.checks import WEIGHTS_ALONE, checked_weights, refuse_mask
 from zoo.errors import InvalidInputError
 
 __all__ = ["named", "with_weights"]
@@ -64,7 +65,9 @@ def with_weights(arguments: dict[str, Any], *, labels: int) -> dict[str, Any]:
 
 
 def _without_none(elements: Any) -> Any:
-    """A dataset of (x, None, weights) in a form that strategies distribute; others as they are."""
+    """A dataset of (x, None, weights) in a form that Keras takes; others as they are."""
+    if isinstance(elements, keras.utils.PyDataset):
+        return _Elements(elements)
     if not isinstance(elements, tf.data.Dataset):
         return elements
     found = elements.element_spec
@@ -73,6 +76,40 @@ def _without_none(elements: Any) -> Any:
     ):
         return elements
     return elements.map(lambda x, _, weights: (x, {WEIGHTS_ALONE: weights}))
+
+
+class _Elements(keras.utils.PyDataset):
+    """The elements of a PyDataset, (x, None, weights) in a form that Keras takes, masks refused."""
+
+    def __init__(self, elements: keras.utils.PyDataset) -> None:
+        super().__init__(
+            workers=elements.workers,
+            use_multiprocessing=elements.use_multiprocessing,
+            max_queue_size=elements.max_queue_size,
+        )
+        self.elements = elements
+
+    @property
+    def num_batches(self) -> int | None:
+        """Of the elements."""
+        batches: int | None = self.elements.num_batches
+        return batches
+
+    def __getitem__(self, index: int) -> Any:
+        element = self.elements[index]
+        for part in element if isinstance(element, tuple) else (element,):
+            refuse_mask(part, f"Batch {index}")
+        if isinstance(element, tuple) and len(element) == 3 and element[1] is None:
+            return element[0], {WEIGHTS_ALONE: element[2]}
+        return element
+
+    def on_epoch_begin(self) -> None:
+        """Of the elements."""
+        self.elements.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        """Of the elements."""
+        self.elements.on_epoch_end()
 
 
 def _is_array(x: Any) -> bool:
