@@ -16,7 +16,8 @@ import benchmark_peers
 from zoo import registry
 from zoo.core.recipe import stages
 from zoo.media.console import figure
-from zoo.publishing.checkpoint import Checkpoint, read_optional
+from zoo.publishing.checkpoint import Checkpoint
+from zoo.store.files import read_optional
 
 PEERS_FILE = Path("benchmarks") / "peers_cpu.json"
 INVERSION_FILE = Path("benchmarks") / "inversion_cpu.json"

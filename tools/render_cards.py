@@ -26,13 +26,9 @@ from zoo.errors import ZooError
 from zoo.media.console import figure
 from zoo.publishing.card import CARD_FILE, render_card
 from zoo.publishing.card_results import metric_label
-from zoo.publishing.checkpoint import (
-    METRICS_FILE,
-    Checkpoint,
-    read_checkpoints,
-    read_optional,
-)
-from zoo.store.files import write_json_atomic, write_text_atomic
+from zoo.publishing.checkpoint import Checkpoint, read_checkpoints
+from zoo.store.files import read_optional, write_json_atomic, write_text_atomic
+from zoo.store.folder import METRICS_FILE
 from zoo.store.hashes import SUMS_FILE, sha256_of
 from zoo.store.weights import WEIGHTS_FILE
 

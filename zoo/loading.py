@@ -20,7 +20,7 @@ from zoo.registry.listing import ModelInfo
 from zoo.store import addresses, locate, pins, remotes
 from zoo.store.blank import blank_weights
 from zoo.store.files import read_json
-from zoo.store.folder import CONFIG_FILE, check_config, read_config
+from zoo.store.folder import CONFIG_FILE, METRICS_FILE, check_config, read_config
 from zoo.store.hashes import verify_files
 from zoo.store.weights import WEIGHTS_FILE, load_weights
 
@@ -79,14 +79,14 @@ def info(name: str) -> ModelInfo:
     event_shape = entry.recipe.config.get("event_shape", ())
     folder = local_folder(name)
     if pin and folder:
-        small = ("metrics.json", "card.md", CONFIG_FILE)
+        small = (METRICS_FILE, "card.md", CONFIG_FILE)
         present = {file: pin["files"][file] for file in small if file in pin["files"]}
         verify_files(folder, present)
         config = read_config(folder)
         parameters = config.get("num_parameters")
         event_shape = config["config"].get("event_shape", event_shape)
-        if "metrics.json" in present:
-            metrics = read_json(folder / "metrics.json")
+        if METRICS_FILE in present:
+            metrics = read_json(folder / METRICS_FILE)
         if "card.md" in present:
             card = (folder / "card.md").read_text(encoding="utf-8")
     return ModelInfo(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -21,9 +21,6 @@ from zoo.cli.app import (
 from zoo.errors import CheckpointError
 from zoo.media.console import columns, figure
 from zoo.store import pins
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command("list", epilog=EXIT_CODES)

@@ -28,7 +28,7 @@ from zoo.media.console import (
     progress_bar,
 )
 from zoo.store.files import read_json
-from zoo.store.folder import RECIPE_FILE
+from zoo.store.folder import RECIPE_FILE, RUN_FILE
 from zoo.store.hashes import verify_sha256sums
 from zoo.store.weights import WEIGHTS_FILE
 
@@ -134,7 +134,7 @@ def train(
 def recipe_of(name: str, resumed: Path | None) -> recipes.Recipe:
     """The recipe of the name; of a run of it that has ended and is resumed, the run's own."""
     recipe = registry.get(name).recipe
-    record = resumed and resumed / "run.json"
+    record = resumed and resumed / RUN_FILE
     if not record or not record.exists():
         return recipe  # which a state of another one refuses
     if read_json(record).get("name") != name:

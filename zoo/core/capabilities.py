@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 from zoo.core.space import Space
 from zoo.ops.units import bits_per_dim_from_nats
 
-__all__ = ["Bijective", "Encodes", "Infers", "Samples", "Scores", "Steps"]
+__all__ = ["Bijective", "Encodes", "Infers", "Samples", "Scores", "Steps", "capabilities_of"]
 
 
 class Scores(ABC):
@@ -145,12 +145,7 @@ class Infers(ABC):
 
 
 class Steps(ABC):
-    """A row is made piece by piece, each given those before.
-
-    order: which way the pieces go.
-    """
-
-    order: ClassVar[Literal["forward"]] = "forward"
+    """A row is made piece by piece, each given those before."""
 
     @abstractmethod
     def stepwise_log_prob(self, x: Any, context: Any = None) -> Any:
@@ -182,3 +177,12 @@ class Steps(ABC):
         self, state: Mapping[str, Any], seeds: Any, temperature: Any, context: Any, *, count: int
     ) -> dict[str, Any]:
         """{"x": the next `count` pieces [batch, count]} and the state after them, in any graph."""
+
+
+CAPABILITIES = (Scores, Samples, Encodes, Bijective, Infers, Steps)
+
+
+def capabilities_of(model: Any) -> frozenset[str]:
+    """The names of the capabilities of a model, or of a class of models."""
+    kind = model if isinstance(model, type) else type(model)
+    return frozenset(found.__name__ for found in CAPABILITIES if issubclass(kind, found))

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from zoo.core.checked import check_words
 from zoo.core.space import Medium, Space
 from zoo.errors import ConfigError
 
@@ -47,14 +48,7 @@ class Preprocessing:
             raise ConfigError(f"num_levels must be 0 or in [2, 256]; got {self.num_levels}.")
         if not 0.0 < self.alpha < 0.5:
             raise ConfigError(f"alpha must be in (0, 0.5); got {self.alpha}.")
-        if self.transform not in ("none", "unit", "symmetric", "logit"):
-            raise ConfigError(
-                f"transform must be none, unit, symmetric or logit; got {self.transform!r}."
-            )
-        if self.whitening not in ("none", "standardise", "zca", "separable"):
-            raise ConfigError(
-                f"whitening must be none, standardise, zca or separable; got {self.whitening!r}."
-            )
+        check_words(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ nats, and what that class asks of a model.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -31,16 +30,6 @@ class Objective:
     def __post_init__(self) -> None:
         """Raises ConfigError for settings that cannot be run."""
         check_words(self)
-
-    def describe(self) -> str:
-        """The objective in words, with the settings that are not its defaults."""
-        changed = [
-            f"{field.name} {getattr(self, field.name)}"
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != field.default
-        ]
-        summary = (type(self).__doc__ or "").partition(".")[0].partition(":")[0]
-        return summary + (f" ({', '.join(changed)})" if changed else "")
 
 
 @dataclass(frozen=True, kw_only=True)

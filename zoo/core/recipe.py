@@ -115,7 +115,7 @@ def variant(recipe: Recipe, **changes: Any) -> Recipe:
     parts: dict[str, dict[str, Any]] = {}
     own: dict[str, Any] = {}
     for name, value in changes.items():
-        part = _part_of(recipe, name)
+        part = _part_of(_values(recipe), name)
         parts.setdefault(part, {})[name] = value
         if not part:
             own[name] = value
@@ -126,24 +126,24 @@ def variant(recipe: Recipe, **changes: Any) -> Recipe:
     return dataclasses.replace(recipe, **own)
 
 
-def _part_of(recipe: Recipe, name: str) -> str:
-    """The part that has a field of this name; "" for the recipe's own."""
-    if name in _names(recipe):
+def _part_of(values: Mapping[str, Any], name: str) -> str:
+    """The part that has a field of this name; "" for the recipe's own.   values: of its fields."""
+    if name in values:
         return ""
-    for part in _PARTS:
-        if name in _names(getattr(recipe, part)):
+    inner = {part: _names(values[part]) for part in _PARTS}
+    for part, names in inner.items():
+        if name in names:
             return part
-    raise ConfigError(
-        f"No field {name!r} in a recipe: {name!r} is none of {', '.join(_all_names(recipe))}."
-    )
+    known = ", ".join([*values, *(name for names in inner.values() for name in names)])
+    raise ConfigError(f"No field {name!r} in a recipe: {name!r} is none of {known}.")
+
+
+def _values(recipe: Recipe) -> dict[str, Any]:
+    return {name: getattr(recipe, name) for name in _names(recipe)}
 
 
 def _names(value: Any) -> list[str]:
     return [f.name for f in dataclasses.fields(value)]
-
-
-def _all_names(recipe: Recipe) -> list[str]:
-    return [*_names(recipe), *(n for part in _PARTS for n in _names(getattr(recipe, part)))]
 
 
 def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
@@ -152,9 +152,11 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     `optimizer.learning_rate=3e-4`, `max_epochs=5`, `config.num_couplings=6`, `augment=["Flips"]`: a
     path may leave out the part, `training`, `objective` or `data`, and `dataset` is another word
     for `data`. Values are JSON where they parse as JSON, else text; one of several kinds is its
-    name, or an object with "kind" and its fields. Raises ConfigError for a path that does not
+    name, or an object with "kind" and its fields. What goes together is looked at once, at the end:
+    another kind of data may need another objective. Raises ConfigError for a path that does not
     exist, or a value of another type.
     """
+    values = _values(recipe)
     for assignment in assignments:
         path, separator, text = assignment.partition("=")
         if not separator:
@@ -165,10 +167,13 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
             value = text
         head, *rest = path.strip().split(".")
         head = "data" if head == "dataset" else head
-        if part := _part_of(recipe, head):
+        if part := _part_of(values, head):
             head, rest = part, [head, *rest]
-        recipe = _assign(recipe, [head, *rest], value, path)
-    return recipe
+        if rest:
+            values[head] = _assign(values[head], rest, value, path)
+        else:
+            values[head] = _checked(Recipe, head, value, path)
+    return recipe if values == _values(recipe) else Recipe(**values)
 
 
 def _assign(node: Any, keys: list[str], value: Any, path: str) -> Any:
@@ -207,9 +212,27 @@ def of_kind(base: type, value: Any, path: str) -> Any:
         raise ConfigError(f"{path} is no {fields['kind']}: {error}.") from error
 
 
+def _of_checked_kind(base: type, value: Any, path: str) -> Any:
+    """`of_kind` of JSON: fields have their declared types."""
+    cls = KINDS[base].get(value.get("kind", "")) if isinstance(value, Mapping) else None
+    return of_kind(base, value, path) if cls is None else _built(cls, value, path)
+
+
+def _built(cls: type, fields: Mapping[str, Any], path: str) -> Any:
+    """A value of a dataclass from an object of JSON, with or without its "kind"."""
+    names = {field.name for field in dataclasses.fields(cls)}
+    given = {name: value for name, value in fields.items() if name != "kind"}
+    if unknown := given.keys() - names:
+        raise ConfigError(f"{path} has no {min(unknown)!r}: one of {', '.join(sorted(names))}.")
+    try:
+        return cls(**{k: _checked(cls, k, v, f"{path}.{k}") for k, v in given.items()})
+    except TypeError as error:
+        raise ConfigError(f"{path} is no {cls.__name__}: {error}.") from error
+
+
 def _checked(owner: type, name: str, value: Any, path: str) -> Any:
     """`value` if it has the type that `owner` declares for `name`, an int widened to float."""
-    hint = typing.get_type_hints(owner)[name]
+    hint: Any = typing.get_type_hints(owner)[name]
     origin = typing.get_origin(hint)
     if origin is Literal:
         if value in typing.get_args(hint):
@@ -218,9 +241,13 @@ def _checked(owner: type, name: str, value: Any, path: str) -> Any:
     if hint == tuple[Augmentation, ...]:
         if not isinstance(value, list):
             raise ConfigError(f"{path} must be of type list; got {value!r}.")
-        return tuple(of_kind(Augmentation, item, path) for item in value)
-    if hint in KINDS:
-        return of_kind(hint, value, path)
+        return tuple(_of_checked_kind(Augmentation, item, path) for item in value)
+    members = typing.get_args(hint) if origin is types.UnionType else (hint,)
+    for base in KINDS:  # a field of one of several kinds declares their base, or all of them
+        if all(isinstance(kind, type) and issubclass(kind, base) for kind in members):
+            return _of_checked_kind(base, value, path)
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return _built(typing.cast(type, hint), value, path)
     kind = origin if origin not in (None, types.UnionType) else hint
     if kind is tuple:
         kind = list  # in JSON

@@ -8,7 +8,7 @@ from typing import Literal
 
 __all__ = ["Medium", "Space"]
 
-Medium = Literal["features", "image", "audio", "points", "tokens"]
+Medium = Literal["features", "image", "audio"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,8 @@ def density_metrics(task: Task, names: Collection[str]) -> Measured:
 
 def _protocol(model: Any, seed: int) -> str:
     if model.measure == "mass":
-        return "exact probability of the stored values"
+        how = "exact" if model.precision == "exact" else f"{model.precision} of the"
+        return f"{how} probability of the stored values"
     if model.data.is_integer:
         return f"uniform dequantisation, one draw a row, seed {seed}"
     return "exact density of the stored features"

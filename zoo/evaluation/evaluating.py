@@ -18,6 +18,7 @@ from typing import Any
 
 from zoo import loading, registry
 from zoo.core import metric, recipe_json
+from zoo.core.capabilities import capabilities_of
 from zoo.core.recipe import Recipe
 from zoo.data import sources
 from zoo.errors import CheckpointError, ConfigError, InvalidInputError
@@ -26,8 +27,8 @@ from zoo.evaluation.statistics import rounded
 from zoo.evaluation.task import Measured, Task
 from zoo.ops.precision import float32_products
 from zoo.store import pins
-from zoo.store.files import read_json, write_json_atomic
-from zoo.store.folder import RECIPE_FILE, software_versions
+from zoo.store.files import read_json, read_optional, write_json_atomic
+from zoo.store.folder import RECIPE_FILE, RUN_FILE, software_versions
 
 __all__ = [
     "Subject",
@@ -38,7 +39,6 @@ __all__ = [
     "subject_of",
 ]
 
-RUN_FILE = "run.json"
 SLOW_ROWS = 100  # certified where a direction takes D network passes
 
 BATCH_NUMBERS = 2**17
@@ -65,7 +65,7 @@ class Subject:
     @property
     def capabilities(self) -> frozenset[str]:
         """What the model can do, and what its recipe brings."""
-        return needs.capabilities_of(self.model) | needs.things_of(self.recipe)
+        return capabilities_of(self.model) | needs.things_of(self.recipe)
 
     def chosen_metrics(self) -> tuple[str, ...]:
         """The metrics asked for, or the customary ones.
@@ -141,7 +141,7 @@ def subject_of(name: str | os.PathLike[str], *, model: Any = None) -> Subject:
     if loading.is_folder(name):
         folder = Path(name).expanduser()
         loaded = loading.load(folder) if model is None else model
-        run = _run(folder)
+        run = read_optional(folder / RUN_FILE)
         entry = registry.ENTRIES.get(run.get("name", folder.resolve().name))
         return Subject(
             name=folder.resolve().name,
@@ -155,8 +155,10 @@ def subject_of(name: str | os.PathLike[str], *, model: Any = None) -> Subject:
     name = str(name)
     entry = registry.get(name)
     published = model is None
+    record: dict[str, Any] = {}
     if published:
         model = loading.load(name)
+        record = read_optional((loading.local_folder(name) or Path()) / RUN_FILE)
     return Subject(
         name=name,
         version=pins.pins().get(name, {}).get("version", 1) if published else 0,
@@ -164,7 +166,7 @@ def subject_of(name: str | os.PathLike[str], *, model: Any = None) -> Subject:
         recipe=entry.recipe,
         metrics=entry.metrics,
         paper=paper_of(entry),
-        train_hours=_run(loading.resolve(name)).get("train_hours") if published else None,
+        train_hours=record.get("train_hours"),
         recorded=published,
     )
 
@@ -248,9 +250,3 @@ def paper_of(entry: registry.Entry) -> dict[str, Any] | None:
     if entry.paper_value is None:
         return None
     return {"metric": entry.paper_metric, "value": entry.paper_value, "source": entry.paper_source}
-
-
-def _run(folder: Path) -> dict[str, Any]:
-    """run.json, which the training wrote beside the weights; {} without."""
-    path = folder / RUN_FILE
-    return read_json(path) if path.exists() else {}

@@ -82,7 +82,7 @@ def export(
 def _copy_card(name: str | os.PathLike[str], folder: Path) -> None:
     """The checkpoint's card, where it has one."""
     registered = isinstance(name, str) and name in registry.ENTRIES
-    card = (loading.resolve(str(name)) if registered else Path(name)) / CARD_FILE
+    card = ((loading.local_folder(str(name)) or Path()) if registered else Path(name)) / CARD_FILE
     if card.is_file():
         shutil.copyfile(card, folder / CARD_FILE)
 

@@ -16,6 +16,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from zoo.store.files import write_text_atomic
+
 __all__ = ["STATIC_FILES", "exported", "models_config", "write"]
 
 MODELS_CONFIG = "models.config"
@@ -31,9 +33,8 @@ _HEADER = """\
 def write(path: str | os.PathLike[str]) -> None:
     """Writes the files into the base folder of some exports."""
     folder = Path(path)
-    config, unfinished = folder / MODELS_CONFIG, folder / f".{MODELS_CONFIG}.{os.getpid()}"
-    unfinished.write_text(models_config(exported(folder)), encoding="utf-8")
-    os.replace(unfinished, config)  # a running server never reads half of it
+    # A running server never reads half of it.
+    write_text_atomic(folder / MODELS_CONFIG, models_config(exported(folder)))
     for name in STATIC_FILES:
         if not (folder / name).exists():
             shutil.copyfile(_sources() / name, folder / name)

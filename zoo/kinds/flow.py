@@ -81,7 +81,7 @@ class Flow(ZooModel, Scores, Samples, Bijective):
             chain.append(self.whitening.bijector(shape))
         return chain
 
-    # The live TFP objects.
+    # TFP objects of the current weights.
 
     def bijector(self, context: Any = None) -> tfb.Chain:
         """latent [D] -> dequantised data [*event_shape].

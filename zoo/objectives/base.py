@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from zoo.core import objective as settings_of
+from zoo.core.capabilities import capabilities_of
 from zoo.core.data import Data
 from zoo.errors import ConfigError
 
-__all__ = ["Objective", "capabilities_of", "check_needs", "objective_of"]
+__all__ = ["Objective", "check_needs", "objective_of"]
 
 
 class Objective(abc.ABC):
@@ -65,11 +66,6 @@ def objective_of(
     module, _, name = settings.implementation.partition(":")
     cls: type[Objective] = getattr(importlib.import_module(module), name)
     return cls.of(settings, model, data=data, load=load)
-
-
-def capabilities_of(model: Any) -> set[str]:
-    """The names of what the model inherits, its capabilities (`zoo.core.capabilities`) included."""
-    return {cls.__name__ for cls in type(model).__mro__}
 
 
 def check_needs(what: str, needs: Iterable[str], model: Any) -> None:

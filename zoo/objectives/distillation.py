@@ -21,10 +21,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from zoo.core.capabilities import capabilities_of
 from zoo.core.objective import Distillation
 from zoo.errors import ConfigError
 from zoo.objectives import perceptual
-from zoo.objectives.base import Objective, capabilities_of
+from zoo.objectives.base import Objective
 from zoo.ops import audio_losses
 from zoo.ops.noise import replica_seed
 
@@ -46,7 +47,7 @@ class DistillationLoss(Objective):
         if settings.contrastive and teacher.config.context_size < 2:
             raise ConfigError(
                 f"The contrastive term needs a teacher of several labels; {teacher.name} has "
-                f"{teacher.config.context_size}. Set distillation.contrastive to 0."
+                f"{teacher.config.context_size}. Set contrastive to 0."
             )
         self.settings = settings
         self.teacher = teacher

@@ -40,7 +40,9 @@ def rounded(values: np.ndarray, dtype: Any) -> np.ndarray:
     """
     limit = 2.0 ** (np.finfo(dtype).nmant + 1)
     nothing = np.zeros([0, values.ndim], int)
-    if values.dtype.kind not in "fiu" or not values.size or not values.ndim:
+    if values.dtype.kind not in "fiu" or np.can_cast(values.dtype, dtype):
+        return nothing
+    if not values.size or not values.ndim:
         return nothing
     if not (np.fmax.reduce(values, None) > limit or np.fmin.reduce(values, None) < -limit):
         return nothing

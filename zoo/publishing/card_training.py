@@ -18,6 +18,7 @@ from zoo.store.weights import WEIGHTS_FILE
 __all__ = ["by_hand", "checksums", "training"]
 
 WATTS_A_CORE = 15.0  # an assumption: a share of a server processor under load
+_OF_KINDS = ("data", "objective", "training")  # of a recipe: one of several kinds each
 NO_SETTINGS = ("family", "notes", "paper", "format", "after")  # of a recipe: told elsewhere
 ELSEWHERE = ("config", "dataset", "data.", "after.")  # prefixes of the same
 
@@ -143,8 +144,13 @@ def _changes(registered: Mapping[str, Any], used: Mapping[str, Any]) -> list[tup
     """The assignments that turn the registry's recipe into the one that was used, for `--set`."""
     before = dict(_flat(registered))
     told = {*NO_SETTINGS, *(["start"] if registered.get("after") else [])}  # the chain's own start
-    return [
-        (path, json.dumps(value, separators=(",", ":")))
+    whole = {
+        part: used[part] for part in _OF_KINDS if used[part]["kind"] != registered[part]["kind"]
+    }
+    apart = tuple(f"{part}." for part in ("after", *whole))
+    changes = [
+        (path, value)
         for path, value in _flat(used)
-        if before.get(path, ...) != value and path not in told and not path.startswith("after.")
+        if before.get(path, ...) != value and path not in told and not path.startswith(apart)
     ]
+    return [(p, json.dumps(v, separators=(",", ":"))) for p, v in (*whole.items(), *changes)]

@@ -11,27 +11,23 @@ from typing import Any
 
 from zoo import registry
 from zoo.core import recipe_json
+from zoo.core.capabilities import capabilities_of
 from zoo.core.recipe import Rows
 from zoo.evaluation import needs
 from zoo.models import model_class
-from zoo.store.files import read_json
-from zoo.store.folder import RECIPE_FILE, read_config
+from zoo.store.files import read_json, read_optional
+from zoo.store.folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_config
 
 __all__ = [
     "BASELINES_FILE",
-    "METRICS_FILE",
-    "RUN_FILE",
     "SAMPLES_FILE",
     "SOUND_FILE",
     "Checkpoint",
     "entry_of_run",
     "read_checkpoint",
     "read_checkpoints",
-    "read_optional",
 ]
 
-METRICS_FILE = "metrics.json"
-RUN_FILE = "run.json"
 SAMPLES_FILE = "samples.png"
 SOUND_FILE = "samples.wav"
 BASELINES_FILE = "baselines.json"
@@ -93,7 +89,7 @@ class Checkpoint:
         """
         kind = model_class(self.config["family"])
         space = kind.config_class.from_dict(self.values).data_space()
-        found = needs.capabilities_of(kind) | needs.things_of(self.entry.recipe)
+        found = capabilities_of(kind) | needs.things_of(self.entry.recipe)
         facts = {
             space.medium: True,
             "conditional": self.values.get("context_size"),
@@ -171,8 +167,3 @@ def entry_of_run(name: str, run: Path, *, licence: str) -> registry.Entry:
         description=trained.description if same else f"{trained.title}, by a changed recipe.",
         weights_licence=licence,
     )
-
-
-def read_optional(path: Path) -> dict[str, Any]:
-    """A JSON file's object; {} where there is no file."""
-    return read_json(path) if path.is_file() else {}

@@ -25,7 +25,7 @@ from zoo import loading
 from zoo.errors import CheckpointError, InvalidInputError, PublishError, ZooError
 from zoo.store import pins, remotes
 from zoo.store.files import replacing, write_json_atomic
-from zoo.store.folder import CONFIG_FILE, RECIPE_FILE, read_config
+from zoo.store.folder import CONFIG_FILE, METRICS_FILE, RECIPE_FILE, RUN_FILE, read_config
 from zoo.store.hashes import (
     SUMS_FILE,
     read_sha256sums,
@@ -49,8 +49,8 @@ _OF_A_RUN = (
     "card.md",
     "golden.npz",
     "history.csv",
-    "metrics.json",
-    "run.json",
+    METRICS_FILE,
+    RUN_FILE,
     "samples.csv",
     "samples.png",
 )

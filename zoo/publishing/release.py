@@ -33,8 +33,6 @@ from zoo.publishing import pin
 from zoo.publishing.card import CARD_FILE, render_card
 from zoo.publishing.checkpoint import (
     BASELINES_FILE,
-    METRICS_FILE,
-    RUN_FILE,
     entry_of_run,
     read_audio_rates,
     read_checkpoint,
@@ -42,9 +40,10 @@ from zoo.publishing.checkpoint import (
 from zoo.publishing.copies import MANIFEST_FILE
 from zoo.publishing.samples import write_samples
 from zoo.store.files import apply_umask, read_json, write_json_atomic, write_text_atomic
-from zoo.store.folder import RECIPE_FILE, read_config, save_checkpoint
+from zoo.store.folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_config, save_checkpoint
 from zoo.store.hashes import SUMS_FILE, read_sha256sums, verify_sha256sums, write_sha256sums
 from zoo.store.weights import WEIGHTS_FILE, load_weights
+from zoo.training.records import ENDED
 
 __all__ = ["STAGES", "Release", "release_name", "release_run"]
 
@@ -146,7 +145,7 @@ def release_name(
 def check_finished(run: Path) -> None:
     """Raises PublishError for a run that ended before its recipe did, which nobody could repeat."""
     reason = read_json(run / RUN_FILE).get("reason", "")
-    if reason not in ("finished", "early stopping"):
+    if reason not in ENDED:
         raise PublishError(
             f"{run} ended by {reason or 'nothing that run.json names'}, and its recipe goes on: "
             "resume it, or give it fewer epochs."

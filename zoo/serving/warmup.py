@@ -13,7 +13,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from zoo.errors import ServingError
 from zoo.serving import proto_tensors
 from zoo.serving.servable import Servable
-from zoo.serving.status import RequestError
+from zoo.serving.status import RequestError, shortened
 
 __all__ = ["WARMUP_FILE", "replay"]
 
@@ -40,9 +40,8 @@ def replay(servable: Servable) -> int:
                 proto_tensors.predict(servable, request, max_bytes=MAX_BYTES)
                 count += 1
     except (RequestError, DecodeError, tf.errors.OpError) as error:
-        text = str(error)[:500]
         raise ServingError(
-            f"A warm-up request of {path} fails: {text}. Export the model again."
+            f"A warm-up request of {path} fails: {shortened(str(error))}. Export the model again."
         ) from error
     return count
 

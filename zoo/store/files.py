@@ -20,6 +20,7 @@ from zoo.errors import FormatError, MissingCheckpointError
 __all__ = [
     "apply_umask",
     "read_json",
+    "read_optional",
     "replacing",
     "unfinished",
     "write_json_atomic",
@@ -97,3 +98,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         ) from error
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
         raise FormatError(f"{path} is not JSON ({error}). Restore the file.") from error
+
+
+def read_optional(path: Path) -> dict[str, Any]:
+    """A JSON file's object; {} where there is no file."""
+    return read_json(path) if path.is_file() else {}

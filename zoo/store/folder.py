@@ -22,7 +22,9 @@ from zoo.version import __version__
 
 __all__ = [
     "CONFIG_FILE",
+    "METRICS_FILE",
     "RECIPE_FILE",
+    "RUN_FILE",
     "check_config",
     "read_config",
     "save_checkpoint",
@@ -31,6 +33,8 @@ __all__ = [
 
 CONFIG_FILE = "config.json"
 RECIPE_FILE = "recipe.json"
+RUN_FILE = "run.json"
+METRICS_FILE = "metrics.json"
 
 _SOFTWARE = ("tensorflow", "keras", "tensorflow-probability", "numpy", "h5py")
 

@@ -10,10 +10,10 @@ import filelock
 
 from zoo.errors import TrainingError
 from zoo.store.files import unfinished
-from zoo.store.folder import CONFIG_FILE, RECIPE_FILE
+from zoo.store.folder import CONFIG_FILE, METRICS_FILE, RECIPE_FILE, RUN_FILE
 from zoo.store.hashes import SUMS_FILE
 from zoo.store.weights import WEIGHTS_FILE
-from zoo.training.records import HISTORY_FILE, RUN_FILE
+from zoo.training.records import HISTORY_FILE
 from zoo.training.state import PREVIOUS_FILE, STATE_FILE
 
 __all__ = ["WRITTEN", "alone", "claim"]
@@ -26,7 +26,7 @@ WRITTEN = (*_RECORDS, CONFIG_FILE, RECIPE_FILE, WEIGHTS_FILE)
 # What a run leaves that was killed before it had saved a state, or while an earlier stage ran.
 _BEGUN = {".lock", "logs", "stages", RECIPE_FILE}
 # What is no longer true of a folder whose weights are overwritten.
-_STALE = (*_RECORDS, SUMS_FILE, "metrics.json")
+_STALE = (*_RECORDS, SUMS_FILE, METRICS_FILE)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.store.files import read_json, write_json_atomic, write_text_atomic
-from zoo.store.folder import software_versions
+from zoo.store.folder import RUN_FILE, software_versions
 
 __all__ = [
     "ENDED",
@@ -23,7 +23,6 @@ __all__ = [
     "write_record",
 ]
 
-RUN_FILE = "run.json"
 HISTORY_FILE = "history.csv"
 ENDED = ("finished", "early stopping")
 """How a run ends that its recipe has nothing more to say to."""
@@ -42,7 +41,7 @@ HISTORY_FIELDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
-    """How a run ended: `reason` is "finished", "early stopping", "time limit" or "signal"."""
+    """How a run ended: `reason` is one of ENDED, "time limit", or "signal SIGTERM" and the like."""
 
     folder: Path
     step: int

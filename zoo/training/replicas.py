@@ -28,6 +28,7 @@ import tensorflow as tf
 from zoo.core.recipe import Recipe
 from zoo.errors import ConfigError, TrainingError
 from zoo.layers.norms import RunningMoments
+from zoo.objectives import Objective
 from zoo.ops.noise import replica_seed
 from zoo.training import devices
 from zoo.training.records import TrainingResult, result_of
@@ -110,10 +111,16 @@ class ReplicatedStep(TrainingStep):
     }
 
     def __init__(
-        self, model: Any, recipe: Recipe, total_steps: int, *, compiled_whole: bool = False
+        self,
+        model: Any,
+        recipe: Recipe,
+        total_steps: int,
+        objective: Objective | None = None,
+        *,
+        compiled_whole: bool = False,
     ) -> None:
         """compiled_whole: XLA compiles all that the replica does (TPU)."""
-        super().__init__(model, recipe, total_steps)
+        super().__init__(model, recipe, total_steps, objective)
         self._gradients_of = self._gradients
         if compiled_whole:
             self._compiled_update = self._update
@@ -214,7 +221,9 @@ class ReplicatedRun(Run):
 
     def _create_step(self) -> Any:
         whole = isinstance(self.strategy, tf.distribute.TPUStrategy)
-        return ReplicatedStep(self.model, self.recipe, self.total_steps, compiled_whole=whole)
+        return ReplicatedStep(
+            self.model, self.recipe, self.total_steps, self.objective, compiled_whole=whole
+        )
 
     def _compile(self) -> None:
         def step(*arguments: Any) -> Any:

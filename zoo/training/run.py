@@ -100,7 +100,7 @@ class Run:
         keras.utils.set_random_seed(recipe.training.seed)
         with self._scope():
             self.model = build_model(recipe, name)
-        self.objective = build_objective(recipe, self.model)
+            self.objective = build_objective(recipe, self.model)
         if not resume:
             self._initialize(initial_weights)
         with self._scope():
@@ -117,7 +117,7 @@ class Run:
             "nats_count": 0,
             "hardware": [],
             "started_from": None if resume else origin(initial_weights, recipe.start),
-            "lineage": lineage(before, initial_weights),
+            "lineage": [] if resume else lineage(before, initial_weights),
         }
         self.history: list[dict[str, Any]] = []
         if resume:
@@ -166,9 +166,7 @@ class Run:
             return
         self.model.adapt_whitening(self.train_rows.x)
         if self.recipe.training.initialization_rows:
-            rows = self.train_rows.take(
-                self.recipe.training.initialization_rows or self.train_rows.rows
-            )
+            rows = self.train_rows.take(self.recipe.training.initialization_rows)
             self.model.initialize(rows.x, rows.context, "all")
         if before := self.before or self.recipe.start:
             assign_shared(self.model, loading.load(before))

@@ -11,10 +11,9 @@ from zoo import loading
 from zoo.core.recipe_json import digest, from_dict
 from zoo.errors import TrainingError
 from zoo.store.files import read_json
-from zoo.store.folder import RECIPE_FILE
+from zoo.store.folder import RECIPE_FILE, RUN_FILE
 from zoo.store.hashes import sha256_of
 from zoo.store.weights import WEIGHTS_FILE
-from zoo.training.records import RUN_FILE
 
 __all__ = ["assign_shared", "lineage", "origin"]
 

@@ -103,11 +103,6 @@ class MAFConfig(MADEConfig):
         super().__post_init__()
         if self.num_layers < 1:
             raise ConfigError(f"num_layers must be at least 1; got {self.num_layers}.")
-        if self.normalization not in ("batch_norm", "activation_norm", "none"):
-            raise ConfigError(
-                "normalization must be batch_norm, activation_norm or none; "
-                f"got {self.normalization!r}."
-            )
 
 
 class _Autoregressive(Flow):

@@ -55,8 +55,6 @@ class NICEConfig(ModelConfig):
                 "Expected dropout in [0, 1) and a positive, finite log_scale_factor; got "
                 f"{self.dropout} and {self.log_scale_factor}."
             )
-        if self.base not in ("logistic", "normal"):
-            raise ConfigError(f"base must be 'logistic' or 'normal'; got {self.base!r}.")
         if self.context_size:
             raise ConfigError("NICE has no conditional form: context_size must be 0.")
 

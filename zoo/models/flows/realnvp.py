@@ -80,11 +80,6 @@ class RealNVPConfig(ModelConfig):
             )
         if self.context_size:
             raise ConfigError("RealNVP has no conditional form: context_size must be 0.")
-        if self.normalization not in ("activation_norm", "batch_norm"):
-            raise ConfigError(
-                "normalization must be 'activation_norm' or 'batch_norm'; "
-                f"got {self.normalization!r}."
-            )
         if self.event_size < 2:
             raise ConfigError("RealNVP needs at least 2 dimensions to couple.")
         needed = ("num_scales", "num_final", "filters") if self.is_image else ("num_couplings",)

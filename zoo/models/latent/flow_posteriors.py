@@ -154,10 +154,6 @@ class SylvesterVAEConfig(FlowVAEConfig):
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that cannot be built."""
         super().__post_init__()
-        if self.kind not in ("orthogonal", "householder", "triangular"):
-            raise ConfigError(
-                f"kind must be orthogonal, householder or triangular; got {self.kind!r}."
-            )
         if self.num_vectors < 1 or (
             self.kind == "orthogonal" and self.num_vectors > self.latent_size
         ):

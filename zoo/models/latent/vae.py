@@ -73,10 +73,6 @@ class VAEConfig(ModelConfig):
                 "Expected num_blocks and finite free_bits of 0 or more; got "
                 f"{self.num_blocks} and {self.free_bits}."
             )
-        if self.network not in ("dense", "gated_conv", "patch_conv"):
-            raise ConfigError(
-                f"network must be dense, gated_conv or patch_conv; got {self.network!r}."
-            )
         if self.network != "dense" and (
             len(self.event_shape) != 3 or self.event_shape[0] % 4 or self.event_shape[1] % 4
         ):
