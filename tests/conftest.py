@@ -31,6 +31,15 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
+@pytest.fixture(scope="session")
+def master(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """The folder of the tiny checkpoints, published, and their pins; tests work on copies."""
+    import tiny_checkpoints
+
+    root = tmp_path_factory.mktemp("master")
+    return root, tiny_checkpoints.publish(root)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """The tests' source of numbers: the same ones in every run, whatever runs before."""

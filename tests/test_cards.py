@@ -32,12 +32,6 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="session")
-def master(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    root = tmp_path_factory.mktemp("master")
-    return root, tiny_checkpoints.publish(root)
-
-
 @pytest.fixture
 def project(master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project folder with the tiny checkpoints, their pins and the README, rendered."""

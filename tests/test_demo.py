@@ -32,12 +32,6 @@ def load_tool(name: str) -> ModuleType:
 demo = load_tool("demo")
 
 
-@pytest.fixture(scope="session")
-def master(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    root = tmp_path_factory.mktemp("master")
-    return root, tiny_checkpoints.publish(root)
-
-
 @pytest.fixture
 def published(master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng) -> Path:
     """The tiny checkpoints, and rows of their shape in place of the packaged ones."""

@@ -17,6 +17,7 @@ import tiny_runs
 
 from zoo import evaluation, models, registry
 from zoo.core import metric as table
+from zoo.core.capabilities import capabilities_of
 from zoo.data import sources
 from zoo.errors import ConfigError, DataError, InvalidInputError, UnknownModelError
 from zoo.evaluation import evaluating, needs, statistics
@@ -266,7 +267,7 @@ def test_published_weights_bring_version_and_training_hours(
 ) -> None:
     write_json_atomic(tmp_path / "run.json", {"train_hours": 1.25})
     monkeypatch.setattr(evaluating.loading, "load", lambda name: {"tiny": tiny_nice}[name])
-    monkeypatch.setattr(evaluating.loading, "resolve", lambda name: tmp_path)
+    monkeypatch.setattr(evaluating.loading, "local_folder", lambda name: tmp_path)
     monkeypatch.setattr("zoo.store.pins.pins", lambda: {"tiny": {"version": 3, "files": {}}})
     result = evaluation.evaluate("tiny", limit=2)
     assert (result["version"], result["train_hours"]) == (3, 1.25)
@@ -299,7 +300,7 @@ def test_an_unknown_split_is_refused() -> None:
 @pytest.mark.parametrize("name", list(registry.ENTRIES))
 def test_every_entry_asks_for_metrics_that_its_model_and_recipe_have(name: str) -> None:
     entry = registry.get(name)
-    have = needs.capabilities_of(models.model_class(entry.family)) | needs.things_of(entry.recipe)
+    have = capabilities_of(models.model_class(entry.family)) | needs.things_of(entry.recipe)
     assert table.unmet(entry.metrics, have) == {}
     assert table.customary(have)
 

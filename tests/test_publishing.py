@@ -37,12 +37,6 @@ NAME = "tiny_features"
 X = np.linspace(-2.0, 2.0, 15, dtype=np.float32).reshape(3, 5)
 
 
-@pytest.fixture(scope="session")
-def master(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    root = tmp_path_factory.mktemp("master")
-    return root, tiny_checkpoints.publish(root)
-
-
 @pytest.fixture(autouse=True)
 def source(master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The checkpoint of NAME under `$ZOO_CHECKPOINTS`."""
@@ -291,7 +285,7 @@ class TestPlace:
             return replacing(path)
 
         monkeypatch.setattr(files, "replacing", failing)
-        monkeypatch.setattr(copies, "replacing", failing, raising=False)
+        monkeypatch.setattr(copies, "replacing", failing)
         expected = KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else PublishError
         with pytest.raises(expected):
             copies.publish(NAME, to, overwrite=True)

@@ -61,8 +61,6 @@ EVENT_SHAPES = {
     "digits": (8, 8, 1),
     **{f"energy_u{number}": (2,) for number in (1, 2, 3, 4)},
 }
-# The papers' own sizes take longer to build than the rest of the file; their configs are read.
-TABLES = ("magic", "bsds300", "power", "gas", "hepmass", "miniboone")
 
 
 # Overrides.
@@ -124,6 +122,40 @@ def test_override_assigns_one_value(assignment: str, expected: Recipe) -> None:
     assert changed == expected
     assert type(changed.training.l2) is float
     assert recipe_json.to_dict(RECIPE) == before  # the original is a value
+
+
+def test_an_override_may_change_the_kind_of_data_with_its_objective() -> None:
+    energy, rows = registry.get("planar_u1").recipe, registry.get("vae_mnist").recipe
+    for given, other in ((energy, rows), (rows, energy)):
+        parts = recipe_json.to_dict(other)
+        pairs = [f"{part}={json.dumps(parts[part])}" for part in ("data", "objective", "training")]
+        changed = recipes.override(given, pairs)
+        for part in ("data", "objective", "training"):
+            assert getattr(changed, part) == getattr(other, part)
+    with pytest.raises(ConfigError, match="go together"):
+        recipes.override(rows, ["objective=ReverseKL"])
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        (
+            'objective={"kind":"NegativeELBO","annealing_steps":2.5}',
+            "steps must be of type int",
+        ),
+        ('objective={"kind":"Distillation","teacher":5}', "objective.teacher must be of type str"),
+        ('objective={"kind":"Distillation"}', "missing 1 required"),
+        ('objective={"kind":"NegativeELBO","steps":2}', "objective has no 'steps'"),
+        ('augment=[{"kind":"Shifts","pixels":1.5}]', "augment.pixels must be of type int"),
+        (
+            'training={"kind":"SGD","optimizer":{"clip_norm":"1"}}',
+            "norm must be of type float",
+        ),
+    ],
+)
+def test_fields_of_a_kind_have_their_types(pair: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        recipes.override(RECIPE, [pair])
 
 
 def test_overrides_apply_in_order() -> None:

@@ -32,12 +32,6 @@ from zoo.tasks.imputation import impute
 tfd = tfp.distributions
 
 
-@pytest.fixture(scope="module")
-def master(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    root = tmp_path_factory.mktemp("master")
-    return root, tiny_checkpoints.publish(root)
-
-
 @pytest.fixture
 def published(master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, pins = master

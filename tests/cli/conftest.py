@@ -10,12 +10,6 @@ import pytest
 import tiny_checkpoints
 
 
-@pytest.fixture(scope="session")
-def master(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    root = tmp_path_factory.mktemp("master")
-    return root, tiny_checkpoints.publish(root)
-
-
 @pytest.fixture(autouse=True)
 def published(master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the tiny checkpoints under `$ZOO_CHECKPOINTS`; the working folder is empty."""
