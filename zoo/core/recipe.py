@@ -152,9 +152,10 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     `optimizer.learning_rate=3e-4`, `max_epochs=5`, `config.num_couplings=6`, `augment=["Flips"]`: a
     path may leave out the part, `training`, `objective` or `data`, and `dataset` is another word
     for `data`. Values are JSON where they parse as JSON, else text; one of several kinds is its
-    name, or an object with "kind" and its fields. What goes together is looked at once, at the end:
-    another kind of data may need another objective. Raises ConfigError for a path that does not
-    exist, or a value of another type.
+    name, or an object with "kind" and its fields. Whether the parts fit together is checked once,
+    after all assignments: another kind of data may need another objective.
+
+    Raises ConfigError for a path that does not exist, or a value of another type.
     """
     values = _values(recipe)
     for assignment in assignments:
