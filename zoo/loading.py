@@ -19,9 +19,10 @@ from zoo.errors import InvalidInputError, MissingCheckpointError
 from zoo.registry.listing import ModelInfo
 from zoo.store import addresses, locate, pins, remotes
 from zoo.store.blank import blank_weights
-from zoo.store.files import read_json
+from zoo.store.files import read_object
 from zoo.store.folder import CONFIG_FILE, METRICS_FILE, check_config, read_config
 from zoo.store.hashes import verify_files
+from zoo.store.limits import limit_of
 from zoo.store.weights import WEIGHTS_FILE, load_weights
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def info(name: str) -> ModelInfo:
         parameters = config.get("num_parameters")
         event_shape = config["config"].get("event_shape", event_shape)
         if METRICS_FILE in present:
-            metrics = read_json(folder / METRICS_FILE)
+            metrics = read_object(folder / METRICS_FILE)
         if "card.md" in present:
             card = (folder / "card.md").read_text(encoding="utf-8")
     return ModelInfo(
@@ -171,7 +172,7 @@ def load(
     require_tensorflow()
     folder = _located(name, weights=weights, revision=revision, sha256=sha256)
     with contextlib.nullcontext() if weights is False else blank_weights():
-        model = _built(str(name), folder)
+        model = _built(str(name), folder, _weights_file(folder, weights))
     if weights is True:
         load_weights(model, Path(folder or "", WEIGHTS_FILE))
     elif weights is not False:
@@ -232,15 +233,33 @@ def _located(
     return resolve(str(name)) if weights is True else None
 
 
-def _built(name: str, folder: Path | None) -> ZooModel:
-    """The model of a folder's config, or, without a folder, of the registry's recipe."""
+def _weights_file(folder: Path | None, weights: Any) -> Path | None:
+    """The file that the weights will come from; None for fresh ones, and where it is refused."""
+    if isinstance(weights, bool):
+        return folder / WEIGHTS_FILE if folder and weights else None
+    try:
+        path = Path(weights)
+    except TypeError:
+        return None
+    file = path / WEIGHTS_FILE if path.is_dir() else path
+    return file if file.name.endswith(".weights.h5") and file.is_file() else None
+
+
+def _built(name: str, folder: Path | None, weights: Path | None) -> ZooModel:
+    """The model of a folder's config, or, without a folder, of the registry's recipe.
+
+    weights: the file that a folder's config must not be far larger than.
+    """
     if folder is None:
         entry = registry.get(name)
         return create(entry.family, **entry.recipe.config)
     from zoo import models
 
     values = read_config(folder)
-    return models.build(values["family"], values["config"])
+    limit = limit_of(folder, weights)
+    limit.check(values["config"], folder)
+    with limit.held():
+        return models.build(values["family"], values["config"])
 
 
 def _load_given(model: ZooModel, weights: str | os.PathLike[str]) -> None:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from live_server import Running
 
+from zoo.core import nesting
 from zoo.serving import json_tensors, repository
 from zoo.serving.servable import Servable
 from zoo.serving.status import RequestError
@@ -118,7 +119,7 @@ def test_other_versions_of_http_are_named(path: str, running: Running) -> None:
     ids=range(8),
 )
 def test_depth_is_that_of_brackets_outside_text(body: bytes, depth: int) -> None:
-    assert json_tensors._depth(body) == depth
+    assert nesting.depth(body) == depth
 
 
 def test_a_text_that_is_no_unicode(servables: list[Servable]) -> None:

@@ -101,12 +101,12 @@ def _reference(name: str, path: Path | None, model: Any, context: int | None) ->
     from zoo import loading, registry
     from zoo.core.recipe_json import from_dict
     from zoo.data import sample_labels, samples
-    from zoo.store.files import read_json
+    from zoo.store.files import read_object
     from zoo.store.folder import RECIPE_FILE
 
     try:
         if loading.is_folder(name):
-            stored = read_json(Path(name) / RECIPE_FILE)
+            stored = read_object(Path(name) / RECIPE_FILE)
             recipe = from_dict(stored)
         else:
             recipe = registry.get(name).recipe

@@ -27,7 +27,7 @@ from zoo.media.console import (
     interactive,
     progress_bar,
 )
-from zoo.store.files import read_json
+from zoo.store.files import read_object
 from zoo.store.folder import RECIPE_FILE, RUN_FILE
 from zoo.store.hashes import verify_sha256sums
 from zoo.store.weights import WEIGHTS_FILE
@@ -137,9 +137,9 @@ def recipe_of(name: str, resumed: Path | None) -> recipes.Recipe:
     record = resumed and resumed / RUN_FILE
     if not record or not record.exists():
         return recipe  # which a state of another one refuses
-    if read_json(record).get("name") != name:
+    if read_object(record).get("name") != name:
         return recipe
-    return recipe_json.from_dict(read_json(record.with_name(RECIPE_FILE)))
+    return recipe_json.from_dict(read_object(record.with_name(RECIPE_FILE)))
 
 
 def print_result(result: TrainingResult) -> None:

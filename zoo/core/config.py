@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -151,8 +152,8 @@ def _check_types(config: ModelConfig) -> None:
         elif hint is int:
             fits, expected = _is_integer(value), "an integer"
         elif hint is float:
-            fits = isinstance(value, int | float) and not isinstance(value, bool)
-            expected = "a number"
+            fits = not isinstance(value, bool) and isinstance(value, int | float)
+            fits, expected = fits and math.isfinite(value), "a finite number"
         else:
             fits, expected = isinstance(value, hint), f"a {hint.__name__}"
         if not fits:

@@ -27,7 +27,7 @@ from zoo.evaluation.statistics import rounded
 from zoo.evaluation.task import Measured, Task
 from zoo.ops.precision import float32_products
 from zoo.store import pins
-from zoo.store.files import read_json, read_optional, write_json_atomic
+from zoo.store.files import read_object, read_optional, write_json_atomic
 from zoo.store.folder import RECIPE_FILE, RUN_FILE, software_versions
 
 __all__ = [
@@ -146,7 +146,7 @@ def subject_of(name: str | os.PathLike[str], *, model: Any = None) -> Subject:
         return Subject(
             name=folder.resolve().name,
             model=loaded,
-            recipe=recipe_json.from_dict(read_json(folder / RECIPE_FILE)),
+            recipe=recipe_json.from_dict(read_object(folder / RECIPE_FILE)),
             metrics=entry.metrics if entry else (),
             paper=paper_of(entry) if entry else None,
             train_hours=run.get("train_hours"),

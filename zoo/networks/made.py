@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.core import budget
 from zoo.networks import activations, blockwise
 from zoo.ops.masks import hidden_degrees, made_mask
 
@@ -130,6 +131,8 @@ class MADE(keras.layers.Layer):
         self.context_size = context_size
         self.activation = activation
         self.output_scale = output_scale
+        sizes = [event_size, *self.hidden_units, event_size * num_parameters]
+        budget.spend(sum(a * b for a, b in itertools.pairwise(sizes)), arrays=len(sizes))  # masks
         inputs = np.arange(1, event_size + 1)
         # Of the inputs, of the units of every hidden layer, and of the outputs.
         self.degrees = [

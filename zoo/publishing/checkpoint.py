@@ -15,7 +15,7 @@ from zoo.core.capabilities import capabilities_of
 from zoo.core.recipe import Rows
 from zoo.evaluation import needs
 from zoo.models import model_class
-from zoo.store.files import read_json, read_optional
+from zoo.store.files import read_object, read_optional
 from zoo.store.folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_config
 
 __all__ = [
@@ -144,7 +144,7 @@ def entry_of_run(name: str, run: Path, *, licence: str) -> registry.Entry:
     A run of a registered family's recipe keeps that one's paper, metrics and, where the model is
     the same, its description.   licence: of the weights.
     """
-    recipe = recipe_json.from_dict(read_json(run / RECIPE_FILE))
+    recipe = recipe_json.from_dict(read_object(run / RECIPE_FILE))
     trained = registry.ENTRIES.get(read_optional(run / RUN_FILE).get("name", ""))
     if trained is None or trained.family != recipe.family:
         return registry.Entry(

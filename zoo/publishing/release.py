@@ -39,7 +39,7 @@ from zoo.publishing.checkpoint import (
 )
 from zoo.publishing.copies import MANIFEST_FILE
 from zoo.publishing.samples import write_samples
-from zoo.store.files import apply_umask, read_json, write_json_atomic, write_text_atomic
+from zoo.store.files import apply_umask, read_object, write_json_atomic, write_text_atomic
 from zoo.store.folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_config, save_checkpoint
 from zoo.store.hashes import SUMS_FILE, read_sha256sums, verify_sha256sums, write_sha256sums
 from zoo.store.weights import WEIGHTS_FILE, load_weights
@@ -144,7 +144,7 @@ def release_name(
 
 def check_finished(run: Path) -> None:
     """Raises PublishError for a run that ended before its recipe did, which nobody could repeat."""
-    reason = read_json(run / RUN_FILE).get("reason", "")
+    reason = read_object(run / RUN_FILE).get("reason", "")
     if reason not in ENDED:
         raise PublishError(
             f"{run} ended by {reason or 'nothing that run.json names'}, and its recipe goes on: "
@@ -165,7 +165,7 @@ def store(job: Release) -> None:
         config = read_config(job.run)
         model = build(config["family"], config["config"], name=job.entry.name)
         load_weights(model, job.run / WEIGHTS_FILE)
-        recipe = recipe_json.from_dict(read_json(job.run / RECIPE_FILE))
+        recipe = recipe_json.from_dict(read_object(job.run / RECIPE_FILE))
         save_checkpoint(
             job.folder,
             model,
@@ -189,7 +189,7 @@ def judge(job: Release) -> None:
         recipe=entry.recipe,
         metrics=entry.metrics,
         paper=evaluating.paper_of(entry),
-        train_hours=read_json(job.folder / RUN_FILE).get("train_hours"),
+        train_hours=read_object(job.folder / RUN_FILE).get("train_hours"),
     )
     job.metrics = evaluating.evaluate_subject(subject, certify=True)
     write_json_atomic(job.folder / METRICS_FILE, job.metrics)

@@ -22,7 +22,7 @@ from zoo.core import metric as metrics
 from zoo.errors import DataError, ZooError
 from zoo.evaluation import golden
 from zoo.store import pins
-from zoo.store.files import read_json
+from zoo.store.files import read_object
 
 __all__ = ["CHECKS", "QUICK", "Check", "Verification", "verify"]
 
@@ -129,7 +129,7 @@ def _judged(errors: dict[str, float], what: str) -> Result:
 def _metrics(subject: _Subject) -> Result:
     from zoo import evaluation
 
-    stored = read_json(loading.resolve(subject.name) / "metrics.json")
+    stored = read_object(loading.resolve(subject.name) / "metrics.json")
     found = evaluation.evaluate(subject.name, stored["split"])
     errors = {}
     for metric, value in stored["metrics"].items():

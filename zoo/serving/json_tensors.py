@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from zoo.core import nesting
 from zoo.serving.servable import DEFAULT_SIGNATURE, Signature, check_names
 from zoo.serving.status import invalid
 
@@ -36,11 +36,6 @@ _LEAVES: dict[str, tuple[frozenset[type], str]] = {
     "f": (frozenset({int, float}), "numbers"),
     "O": (frozenset({str, dict}), "strings"),
 }
-MAX_DEPTH = 32  # of lists and objects in each other
-# To the end where it is not closed, so that every quote is looked at once.
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # +1 and -1, as int8
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 3
 _SHORT.maxstring = 60
@@ -108,21 +103,16 @@ def _parse_object(body: bytes) -> dict[str, Any]:
         raise invalid("JSON Parse error: The document is empty")
     try:
         text = body.decode("utf-8-sig")
-        if _depth(body) > MAX_DEPTH:
-            raise invalid(f"JSON Parse error: nested too deeply, more than {MAX_DEPTH} levels")
+        if nesting.depth(body) > nesting.MAX_DEPTH:
+            raise invalid(
+                f"JSON Parse error: nested too deeply, more than {nesting.MAX_DEPTH} levels"
+            )
         document = json.loads(text)
     except ValueError as error:  # syntax, encoding, or an integer of thousands of digits
         raise invalid(f"JSON Parse error: {error}") from error
     if not isinstance(document, dict):
         raise invalid(f"JSON Value: {_shown(document)} Is not object")
     return document
-
-
-def _depth(body: bytes) -> int:
-    """How deeply brackets lie in each other, outside strings; before anything is parsed."""
-    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
-    steps = np.frombuffer(brackets.translate(_STEPS), np.int8)
-    return int(np.cumsum(steps, dtype=np.int32).max(initial=0))
 
 
 def _columns_of_rows(instances: Any, signature: Signature) -> dict[str, list[Any]]:

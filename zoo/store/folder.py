@@ -16,7 +16,7 @@ from typing import Any, Literal
 from zoo.core.recipe import Recipe
 from zoo.core.recipe_json import to_dict
 from zoo.errors import ConfigError, FormatError, WeightsMismatchError
-from zoo.store.files import read_json, write_json_atomic
+from zoo.store.files import read_object, write_json_atomic
 from zoo.store.weights import FORMAT_VERSION, WEIGHTS_FILE, check_version, save_weights
 from zoo.version import __version__
 
@@ -92,8 +92,8 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         FormatError: Not JSON, a newer format version, or without family and config.
     """
     path = Path(folder) / CONFIG_FILE
-    values = read_json(path)
-    if not isinstance(values, dict) or "format_version" not in values:
+    values = read_object(path)
+    if "format_version" not in values:
         raise FormatError(f"{path} has no format_version: it is not a checkpoint's config.")
     check_version(values["format_version"], path)
     for key, kind in (("family", str), ("config", dict)):

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import FormatError, IntegrityError, MissingCheckpointError
-from zoo.store.files import write_text_atomic
+from zoo.store.files import check_file, write_text_atomic
 
 __all__ = [
+    "MAX_SUMS_BYTES",
     "SUMS_FILE",
     "read_sha256sums",
     "sha256_of",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 SUMS_FILE = "SHA256SUMS"
+MAX_SUMS_BYTES = 2**20
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
@@ -99,10 +101,11 @@ def read_sha256sums(folder: str | os.PathLike[str]) -> dict[str, str]:
         FormatError: A line is not a hash and a plain file name, or a name is there twice.
     """
     path = Path(folder) / SUMS_FILE
+    check_file(path)
+    if path.stat().st_size > MAX_SUMS_BYTES:
+        raise FormatError(f"{path} is larger than {MAX_SUMS_BYTES:,} bytes: no list of files.")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise MissingCheckpointError(f"{SUMS_FILE} is missing in {path.parent}.") from error
     except UnicodeDecodeError as error:
         raise FormatError(f"{path} is not text ({error}).") from error
     digests: dict[str, str] = {}

@@ -23,9 +23,15 @@ from typing import Any
 from zoo.errors import InvalidInputError, MissingCheckpointError, OfflineError
 from zoo.store import addresses, downloads, pins
 from zoo.store.downloads import cache_dir
-from zoo.store.hashes import verify_files, verify_sha256sums
+from zoo.store.files import check_file
+from zoo.store.folder import CONFIG_FILE, METRICS_FILE, RECIPE_FILE, RUN_FILE
+from zoo.store.hashes import SUMS_FILE, verify_files, verify_sha256sums
+from zoo.store.weights import WEIGHTS_FILE
 
 __all__ = ["PACKAGE", "given", "local_folder", "resolve"]
+
+# What is read of a folder that the caller names, and somebody else may have written.
+_READ = (SUMS_FILE, CONFIG_FILE, WEIGHTS_FILE, RECIPE_FILE, METRICS_FILE, RUN_FILE)
 
 PACKAGE = Path(__file__).resolve().parents[1]
 """The installed package, beside which a checkout has its `checkpoints/`."""
@@ -76,13 +82,17 @@ def given(path: str | os.PathLike[str], *, sha256: str = "") -> Path:
         InvalidInputError: A file, or a malformed sha256.
         MissingCheckpointError: A listed file is absent; with a sha256, `SHA256SUMS` is.
         IntegrityError: A hash is another one.
-        FormatError: A malformed `SHA256SUMS`, or with a sha256 one without config and weights.
+        FormatError: A malformed `SHA256SUMS`, or with a sha256 one without config and weights; a
+            link, a pipe or a device in the place of a file.
     """
     folder = Path(path).expanduser()
     if folder.exists() and not folder.is_dir():
         raise InvalidInputError(
             f"{folder} is a file: give its folder, or zoo.load(NAME, weights=FILE)."
         )
+    for file in _READ:
+        if os.path.lexists(folder / file):
+            check_file(folder / file, links=False)
     if sha256:
         addresses.verify(folder, addresses.checked_sha256(sha256), whole=True)
     else:

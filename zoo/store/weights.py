@@ -17,6 +17,7 @@ from zoo.errors import (
     MissingCheckpointError,
     WeightsMismatchError,
 )
+from zoo.store import structure
 from zoo.store.files import replacing
 
 __all__ = ["FORMAT_VERSION", "WEIGHTS_FILE", "check_version", "load_weights", "save_weights"]
@@ -91,8 +92,9 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
     import h5py
 
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise MissingCheckpointError(f"No weights file {path}.")
+    structure.shapes(path)
     variables, _ = _layout(model)
     try:
         with h5py.File(path, "r") as file:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.store.files import read_json, write_json_atomic, write_text_atomic
+from zoo.store.files import read_object, write_json_atomic, write_text_atomic
 from zoo.store.folder import RUN_FILE, software_versions
 
 __all__ = [
@@ -108,4 +108,4 @@ def write_record(
 def ended_by(folder: Path) -> str:
     """The reason in a run's record; "" where there is none."""
     path = folder / RUN_FILE
-    return str(read_json(path)["reason"]) if path.is_file() else ""
+    return str(read_object(path)["reason"]) if path.is_file() else ""

@@ -10,7 +10,7 @@ from typing import Any
 from zoo import loading
 from zoo.core.recipe_json import digest, from_dict
 from zoo.errors import TrainingError
-from zoo.store.files import read_json
+from zoo.store.files import read_object
 from zoo.store.folder import RECIPE_FILE, RUN_FILE
 from zoo.store.hashes import sha256_of
 from zoo.store.weights import WEIGHTS_FILE
@@ -68,9 +68,9 @@ def lineage(before: Path | None, initial_weights: str | os.PathLike[str]) -> lis
     initial_weights: a file that no recipe names; its own history is not known.
     """
     if before is not None:
-        record = read_json(before / RUN_FILE)
+        record = read_object(before / RUN_FILE)
         stage = {
-            "recipe": digest(from_dict(read_json(before / RECIPE_FILE))),
+            "recipe": digest(from_dict(read_object(before / RECIPE_FILE))),
             "weights": sha256_of(before / WEIGHTS_FILE),
             "hours": record["train_hours"],
             "note": "",
