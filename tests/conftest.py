@@ -66,7 +66,7 @@ def require_dataset():
 
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> collections.Counter[str]:
-    """How often each file has been hashed, by its name; what pooch fetches it hashes by itself."""
+    """How often each file has been hashed, by its name; downloads are hashed as they come."""
     counts: collections.Counter[str] = collections.Counter()
     digest = hashlib.file_digest
 

@@ -95,7 +95,7 @@ class TestLoad:
     def test_hashes_each_file_once(self, address: str, sha256: str, hashed) -> None:
         hashed.clear()
         zoo.load(address, sha256=sha256)
-        assert not hashed  # pooch has hashed each as it came
+        assert not hashed  # each was hashed as it came
         zoo.load(address, sha256=sha256)
         assert hashed == dict.fromkeys(NEEDED, 1)
 
@@ -466,3 +466,34 @@ class TestProcesses:
         assert not (names(cached(sha256)) & {"SHA256SUMS", "model.weights.h5"})
         addresses.resolve(address, sha256=sha256)
         assert host.requests[f"/{NAME}/config.json"] == 1
+
+
+class TestBounds:
+    def test_more_than_expected_ends_it(
+        self, host: Host, address: str, sha256: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Before all of it has come."""
+        monkeypatch.setattr(downloads, "MAX_BYTES", 100)
+        with pytest.raises(IntegrityError, match=r"weights\.h5 .*more than 100 bytes"):
+            addresses.resolve(address, sha256=sha256)
+        assert names(cached(sha256)) == {"config.json"}
+
+    def test_dripping_ends_it(
+        self, host: Host, address: str, sha256: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Every piece comes in time, and the whole does not."""
+        monkeypatch.setattr(downloads, "TOTAL_SECONDS", 0.1)
+        host.faults[f"/{NAME}/model.weights.h5"] = ["slow"] * 2
+        with pytest.raises(OfflineError, match=r"took more than 0\.1 s"):
+            addresses.resolve(address, sha256=sha256)
+
+    def test_what_killed_downloads_left_is_removed(self, address: str, sha256: str) -> None:
+        """And nothing else."""
+        folder = cached(sha256)
+        (folder / ".incoming-ab12").mkdir(parents=True)
+        (folder / ".incoming-ab12" / "SHA256SUMS").touch()
+        (folder / ".model.weights.h5.ab_c0123.tmp").write_bytes(b"half")
+        (folder / ".mine.tmp").touch()
+        (folder / "notes.tmp").touch()
+        addresses.resolve(address, sha256=sha256)
+        assert names(folder) == {*NEEDED, "notes.tmp", ".mine.tmp"}

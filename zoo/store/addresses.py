@@ -131,7 +131,7 @@ def _fill(folder: Path, remote: remotes.Remote, sha256: str) -> None:
     if (folder / SUMS_FILE).is_file():
         verify(folder, sha256)  # another process was faster
         return
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as incoming:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f"{downloads.INCOMING}-") as incoming:
         remote.fetch(SUMS_FILE, Path(incoming), sha256)
         digests = read_sha256sums(incoming)
         wanted = {file: _listed(digests, file, remote) for file in NEEDED}

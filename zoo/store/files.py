@@ -92,9 +92,12 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def unfinished(folder: Path, names: Iterable[str]) -> list[Path]:
-    """The temporary files that killed writers of these files left in the folder, and no others."""
-    written = "|".join(re.escape(name) for name in names)
+def unfinished(folder: Path, names: Iterable[str] | None = None) -> list[Path]:
+    """The temporary files that killed writers of these files left in the folder, and no others.
+
+    names: of the files; without, any that `replacing` writes.
+    """
+    written = ".+" if names is None else "|".join(re.escape(name) for name in names)
     ours = re.compile(rf"\.({written})\.[a-z0-9_]{{8}}\.tmp")  # as `replacing` makes them
     return [path for path in folder.glob(".*.tmp") if ours.fullmatch(path.name) and path.is_file()]
 

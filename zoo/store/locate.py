@@ -144,6 +144,7 @@ def _download(name: str, pin: Mapping[str, Any]) -> Path:
                     f"{base}/{remote}/",
                     file,
                     sha256=expected["sha256"],
+                    size=expected["size"],
                     folder=folder,
                     origin="ZOO_BASE_URL",
                 )

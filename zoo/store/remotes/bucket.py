@@ -26,6 +26,7 @@ from zoo.errors import (
     PublishError,
     ZooError,
 )
+from zoo.store import downloads
 from zoo.store.files import replacing
 from zoo.store.hashes import SUMS_FILE, read_sha256sums, sha256_of, verify_fetched
 
@@ -56,6 +57,11 @@ class Bucket:
         """See `zoo.store.remotes.Remote`."""
         with replacing(folder / file) as temporary:
             with self._explained(MissingCheckpointError, file):
+                size, most = self._object(file).stat().length, downloads.most_bytes(file)
+                if size > most:
+                    raise IntegrityError(
+                        f"{self}/{file} has {size:,} bytes; {most:,} at most are expected."
+                    )
                 self._object(file).copy(temporary, overwrite=True)
             verify_fetched(temporary, sha256, f"{self}/{file}")
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from zoo.errors import (
     FormatError,
+    IntegrityError,
     InvalidInputError,
     MissingCheckpointError,
     MissingExtraError,
@@ -26,6 +27,7 @@ from zoo.errors import (
     ZooError,
 )
 from zoo.media.console import interactive
+from zoo.store import downloads
 from zoo.store.files import replacing
 from zoo.store.hashes import SUMS_FILE, read_sha256sums, sha256_of, verify_fetched
 
@@ -33,7 +35,6 @@ __all__ = ["Hub"]
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _CARD, _README = "card.md", "README.md"
-_INCOMING = ".incoming"  # where the Hub's library keeps what it can resume
 _REFUSED = (400, 401, 403, 404, 410)
 _CHANGED = (409, 412)
 
@@ -69,8 +70,9 @@ class Hub:
     def fetch(self, file: str, folder: Path, sha256: str) -> None:
         """See `zoo.store.remotes.Remote`."""
         library = _library()
-        incoming = folder / _INCOMING
+        incoming = folder / downloads.INCOMING  # where the library keeps what it can resume
         with self._explained(MissingCheckpointError):
+            self._refuse_large(file)
             path = library.hf_hub_download(
                 self.repository,
                 self._path(file),
@@ -82,6 +84,16 @@ class Hub:
             shutil.copyfile(path, temporary)
             shutil.rmtree(incoming)  # what is damaged must not be resumed
             verify_fetched(temporary, sha256, f"{self}/{file}")
+
+    def _refuse_large(self, file: str) -> None:
+        """Raises IntegrityError for a file that fills the disk before its hash is known."""
+        library = _library()
+        url = library.hf_hub_url(self.repository, self._path(file), revision=self.revision or None)
+        size, most = library.get_hf_file_metadata(url).size or 0, downloads.most_bytes(file)
+        if size > most:
+            raise IntegrityError(
+                f"{self}/{file} has {size:,} bytes; {most:,} at most are expected."
+            )
 
     def publish(self, stage: Path, *, name: str, overwrite: bool, private: bool) -> str:
         """Puts the files of `stage` into the folder, in one commit; returns its hash.

@@ -1,4 +1,4 @@
-"""Checkpoint folders on a web server: https://host/path, read by pooch and requests."""
+"""Checkpoint folders on a web server: https://host/path, read by requests."""
 
 from __future__ import annotations
 
