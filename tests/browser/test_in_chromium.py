@@ -20,6 +20,8 @@ import tiny_exports
 from live_server import Running, serve
 from PIL import Image
 
+from zoo import exporting
+
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install -e '.[browser]'"
 )
@@ -28,6 +30,26 @@ pytestmark = pytest.mark.browser
 TIMEOUT = 30
 RATE, SECONDS = 8000, 0.5
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+# The contrast of an element's text with what is behind it, as WCAG 2 has it.
+_CONTRAST = """(element) => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const luminance = (colour) => {
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    const linear = [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3).map((v) => v / 255)
+      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+  };
+  let behind = element;
+  while (getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") {
+    behind = behind.parentElement;
+  }
+  const pair = [element, behind].map((one, i) => luminance(
+    i ? getComputedStyle(one).backgroundColor : getComputedStyle(one).color));
+  return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+}"""
 
 
 def save_tone(folder: Path) -> None:
@@ -102,16 +124,21 @@ def page(browser: Any, running: Running) -> Iterator[Any]:
 
 
 @pytest.fixture
-def shoot(page: Any, tmp_path: Path) -> Any:
+def shoot_of(tmp_path: Path) -> Any:
     folder = Path(os.environ.get("ZOO_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
 
-    def shoot(name: str) -> None:
+    def shoot(page: Any, name: str) -> None:
         page.screenshot(path=folder / f"{name}.png", full_page=True)
         with Image.open(folder / f"{name}.png") as picture:
             assert len(picture.convert("L").getcolors(maxcolors=256) or ()) > 8, "a blank page"
 
     return shoot
+
+
+@pytest.fixture
+def shoot(page: Any, shoot_of: Any) -> Any:
+    return lambda name: shoot_of(page, name)
 
 
 def choose(page: Any, name: str) -> None:
@@ -168,7 +195,7 @@ def test_shows_samples_as_images(page: Any, running: Running, shoot: Any) -> Non
     page.get_by_label("rows").fill("5")
     page.get_by_label("seed").fill("-7")
     page.get_by_label("temperature").fill("0.8")
-    page.get_by_role("button", name="Sample").click()
+    page.get_by_role("button", name="Sample", exact=True).click()
     page.locator("#samples canvas").nth(4).wait_for()
     assert page.locator("#samples canvas").count() == 5
     assert re.fullmatch(r"\d+\.\d\d s", page.locator("#sample-status").inner_text())
@@ -228,7 +255,7 @@ def test_scores_a_row_of_numbers(page: Any, running: Running) -> None:
     choose(page, "tiny_features")
     assert visible(page, "features-form", "drop") == [True, False]
     page.get_by_label("One row").fill("0.5, -1 2\n3;0.25")
-    page.get_by_role("button", name="Score").click()
+    page.get_by_role("button", name="Score", exact=True).click()
     row = np.array([[0.5, -1, 2, 3, 0.25]], np.float32)
     expected = float(running.models["tiny_features"].log_prob(row)[0])
     assert scored(page)["log prob"] == pytest.approx(expected, rel=1e-4)
@@ -237,15 +264,18 @@ def test_scores_a_row_of_numbers(page: Any, running: Running) -> None:
 def test_conditional_models_take_a_context(page: Any, running: Running) -> None:
     choose(page, "tiny_labels")
     assert page.locator(".context-label:visible").count() == 2
-    page.locator("#score-context").fill("2")
+    options = page.locator("#score-context option").all_inner_texts()
+    assert options == ["0", "1", "2", "3"]
+    page.locator("#score-context").select_option("2")
     page.get_by_label("One row").fill("0.5 -1 2")
-    page.get_by_role("button", name="Score").click()
+    page.get_by_role("button", name="Score", exact=True).click()
     row, label = np.array([[0.5, -1, 2]], np.float32), np.array([2], np.int32)
     expected = float(running.models["tiny_labels"].log_prob(row, label)[0])
     assert scored(page)["log prob"] == pytest.approx(expected, rel=1e-4)
-    page.get_by_role("button", name="Sample").click()
-    page.locator("#samples tr").nth(15).wait_for()
-    assert page.locator("#samples tr").first.locator("td").count() == 3
+    page.get_by_role("button", name="Sample", exact=True).click()
+    page.locator("#samples tr").nth(16).wait_for()
+    assert page.locator("#samples thead th").all_inner_texts() == ["row", "x[0]", "x[1]", "x[2]"]
+    assert page.locator("#samples tbody tr").first.locator("td").count() == 3
     choose(page, "tiny_images")
     assert page.locator(".context-label:visible").count() == 0
 
@@ -255,7 +285,7 @@ def test_plays_sounds(page: Any, shoot: Any) -> None:
     assert visible(page, "sampling", "scoring") == [True, False]
     assert "nats\tof a whole sound" in page.locator("#signatures").inner_text()
     page.get_by_label("rows").fill("2")
-    page.get_by_role("button", name="Sample").click()
+    page.get_by_role("button", name="Sample", exact=True).click()
     players = page.locator("#samples audio")
     players.nth(1).wait_for()
     duration = page.evaluate(
@@ -274,10 +304,10 @@ def test_says_what_went_wrong(page: Any, tmp_path: Path) -> None:
     choose(page, "tiny_features")
     status = page.locator("#score-status")
     page.get_by_label("One row").fill("1 2 three")
-    page.get_by_role("button", name="Score").click()
+    page.get_by_role("button", name="Score", exact=True).click()
     page.get_by_text("Only numbers, with commas or spaces between.").wait_for()
     page.get_by_label("One row").fill("1 2 3")
-    page.get_by_role("button", name="Score").click()
+    page.get_by_role("button", name="Score", exact=True).click()
     page.get_by_text("Input 'x' expects shape [?,5]; got [1,3]").wait_for()
     assert "wrong" in status.get_attribute("class")
     choose(page, "tiny_images")
@@ -293,12 +323,12 @@ def test_an_answer_that_comes_late_is_not_shown(page: Any) -> None:
     page.route("**/tiny_images:predict", held.append)
     choose(page, "tiny_images")
     with page.expect_request("**/tiny_images:predict"):
-        page.get_by_role("button", name="Sample").click()
+        page.get_by_role("button", name="Sample", exact=True).click()
     page.get_by_text("working …").wait_for()
     with page.expect_event("requestfailed"):  # it is dropped
         choose(page, "tiny_features")
-    page.get_by_role("button", name="Sample").click()
-    page.locator("#samples tr").nth(15).wait_for()
+    page.get_by_role("button", name="Sample", exact=True).click()
+    page.locator("#samples tr").nth(16).wait_for()
     assert page.locator("#samples canvas").count() == 0
     assert len(held) == 1
 
@@ -318,10 +348,107 @@ def test_pages_of_other_sites_cannot_use_the_server(browser: Any, running: Runni
     page.close()
 
 
-def test_fits_a_narrow_screen(page: Any, shoot: Any) -> None:
-    page.set_viewport_size({"width": 390, "height": 800})
-    for name in ("tiny_images", "tiny_labels", "tone"):
+@pytest.mark.parametrize("width", [360, 390])
+def test_fits_a_narrow_screen(page: Any, shoot: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    for name in ("tiny_labels", "tone", "tiny_images"):
         choose(page, name)
-        width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= 390, name
-    shoot("narrow")
+        page.get_by_role("button", name="Sample", exact=True).click()
+        page.locator("#sample-status").get_by_text(" s").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        for control in page.locator("button:visible, select:visible, input:visible").all():
+            box = control.bounding_box()
+            assert box["height"] >= 16, "a finger needs room"
+    shoot(f"narrow-{width}")
+
+
+def test_an_example_row_is_scored(page: Any, running: Running) -> None:
+    """A row that the model draws under the label: what is scored stands in the field."""
+    choose(page, "tiny_labels")
+    page.locator("#score-context").select_option("3")
+    page.get_by_role("button", name="Example row").click()
+    found = scored(page)
+    row = [float(part) for part in page.get_by_label("One row").input_value().split(",")]
+    batch, label = np.array([row], np.float32), np.array([3], np.int32)
+    expected = float(running.models["tiny_labels"].log_prob(batch, label)[0])
+    assert found["log prob"] == pytest.approx(expected, rel=1e-2)
+    page.get_by_role("button", name="Example row").click()
+    page.wait_for_function(
+        "before => document.querySelector('#features').value !== before",
+        arg=", ".join(map(str, row)),
+    )
+
+
+def test_an_example_image_and_a_sampled_one_are_scored(page: Any, running: Running) -> None:
+    choose(page, "tiny_images")
+    page.get_by_role("button", name="Example image").click()
+    model = running.models["tiny_images"]
+    for _ in range(2):
+        found = scored(page)
+        batch = canvas_pixels(page, 0, "#scored")[None, ..., :1]
+        assert found["log prob"] == pytest.approx(float(model.log_prob(batch)[0]), rel=1e-4)
+        page.get_by_role("button", name="Sample", exact=True).click()
+        page.get_by_role("button", name="Score sample 3", exact=True).click()
+        page.locator("#score-status").get_by_text(" s").wait_for()
+    shown, chosen = (canvas_pixels(page, *one) for one in ((0, "#scored"), (2, "#samples")))
+    np.testing.assert_array_equal(shown, chosen)
+
+
+def test_columns_have_their_names(browser: Any, tmp_path: Path) -> None:
+    """Those of the manifest, over the samples and beside the field."""
+    names = ["age", "income", "pressure", "pulse", "weight"]
+    folder = tmp_path / "people" / "1"
+    exporting.export(tiny_exports.tiny_model("tiny_features"), tmp_path, version=1)
+    (tmp_path / "tiny_features").rename(tmp_path / "people")
+    tiny_exports.write_manifest(folder, media={"kind": "features", "columns": names})
+    with serve(tmp_path) as addresses:
+        page = browser.new_page()
+        page.goto(addresses.rest)
+        assert page.get_by_text(", ".join(names)).is_visible()
+        page.get_by_role("button", name="Sample", exact=True).click()
+        page.locator("#samples tbody tr").first.wait_for()
+        assert page.locator("#samples thead th").all_inner_texts() == ["row", *names]
+        page.close()
+
+
+def test_all_of_it_works_by_keyboard(page: Any, running: Running) -> None:
+    """Without a pointer: every stop of the tab key can be seen, and each form is sent by Enter."""
+    stops: list[str] = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate("document.activeElement.textContent.trim()"))
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", stops
+        if stops[-1] == "tiny_labels":
+            break
+    assert stops[0] == "Skip to the model"
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="tiny_labels", exact=True).wait_for()
+    page.locator("#rows").focus()
+    page.keyboard.press("Enter")
+    page.locator("#samples tr").nth(16).wait_for()
+    page.locator("#score-context").focus()
+    page.keyboard.press("ArrowDown")
+    page.get_by_label("One row").focus()
+    page.keyboard.type("0.5 -1 2")
+    page.keyboard.press("Control+Enter")
+    row, label = np.array([[0.5, -1, 2]], np.float32), np.array([1], np.int32)
+    expected = float(running.models["tiny_labels"].log_prob(row, label)[0])
+    assert scored(page)["log prob"] == pytest.approx(expected, rel=1e-4)
+    box = page.locator("#samples .table")
+    assert box.get_attribute("tabindex") == "0"  # so that wide tables scroll
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_looks(browser: Any, running: Running, shoot_of: Any, scheme: str) -> None:
+    """By day and by night: text keeps its contrast."""
+    page = browser.new_page(color_scheme=scheme, viewport={"width": 1200, "height": 900})
+    page.goto(running.url("/#tiny_features"))
+    page.get_by_role("heading", name="tiny_features").wait_for()
+    page.get_by_role("button", name="Example row").click()
+    scored(page)
+    for where in ("body", "#facts", "#sample-status", ".primary", "dt", "nav button"):
+        ratio = page.locator(where).first.evaluate(_CONTRAST)
+        assert ratio >= 4.5, (where, ratio)
+    shoot_of(page, f"features-{scheme}")
+    page.close()

@@ -34,7 +34,7 @@ def test_the_page_asks_nobody_else(running: Running) -> None:
     policy = index.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'self';")
     assert "http" not in policy
-    files = re.findall(r'(?:src|href)="([^"]+)"', index.text)
+    files = re.findall(r'(?:src|href)="([^"#]+)"', index.text)
     assert files == ["data:,", "/ui/style.css", "/ui/page.js"]
     for path in ("/", *files[1:]):
         text = get(running, path).text
@@ -107,7 +107,8 @@ def test_no_other_file_is_served(path: str, running: Running) -> None:
 _STUBS = """
 const vm = require("node:vm"), fs = require("node:fs");
 const node = () => ({ children: [], append(...more) { this.children.push(...more); },
-  replaceChildren(...more) { this.children = more; }, querySelectorAll: () => [], checked: false });
+  replaceChildren(...more) { this.children = more; }, querySelectorAll: () => [], checked: false,
+  addEventListener() {}, setAttribute() {} });
 const elements = {};
 let pixels = [], written = null, bytes = null;
 const context = {
@@ -117,7 +118,7 @@ const context = {
 };
 const sandbox = {
   document: {
-    getElementById: (id) => (elements[id] ??= { ...node(), addEventListener() {} }),
+    getElementById: (id) => (elements[id] ??= node()),
     createElement: () => ({ ...node(), getContext: () => context }),
   },
   Blob: class { constructor([view]) { bytes = Array.from(new Uint8Array(view.buffer)); } },

@@ -276,7 +276,7 @@ DAMAGES = {
     "missing-weight": (missing_weight, WeightsMismatchError, "vars/0 is missing"),
     "extra-weight": (extra_weight, WeightsMismatchError, "vars/1 is not in the model"),
     "other-shape": (other_shape, WeightsMismatchError, r"shape \[4\], the model's is \[3\]"),
-    "external-link": (link_instead, WeightsMismatchError, "vars/0 is missing"),
+    "external-link": (link_instead, FormatError, "has a link in the place of vars/0"),
     "external-data": (external_data, FormatError, "data in other files"),
 }
 

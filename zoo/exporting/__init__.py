@@ -22,6 +22,7 @@ from zoo import loading, registry
 from zoo.errors import ExportError
 from zoo.exporting import deployment, folders, lite, manifest, onnx, portable, savedmodel, warmup
 from zoo.kinds.model import ZooModel
+from zoo.registry.datasets import about
 
 __all__ = ["FORMATS", "Format", "export", "write_deployment"]
 
@@ -72,11 +73,19 @@ def export(
             warmup.write(folder, name, signatures)
         else:
             (lite if format == "tflite" else onnx).write(model, signatures, folder)
-        described = manifest.manifest(model, name, version, signatures, format=format)
+        described = manifest.manifest(
+            model, name, version, signatures, format=format, columns=_columns(model_or_name)
+        )
         file = manifest.write(folder, described)
         if by_name:
             _copy_card(model_or_name, file.parent)
     return str(base / str(version))
+
+
+def _columns(name: Any) -> tuple[str, ...]:
+    """The names of the dataset's columns, of a registered name; () where there are none."""
+    entry = registry.ENTRIES.get(name) if isinstance(name, str) else None
+    return about(entry.recipe.dataset.name).columns if entry else ()
 
 
 def _copy_card(name: str | os.PathLike[str], folder: Path) -> None:

@@ -11,7 +11,9 @@ format; UTF-8, an object with
     event_size         their product, the number of dimensions D
     data_dtype         "uint8" for grey levels, else a float: what `x` is
     media              {"kind": "image"}, {"kind": "features"}, or
-                       {"kind": "audio", "sample_rate": hertz}: how a row may be shown
+                       {"kind": "audio", "sample_rate": hertz}: how a row may be shown; with
+                       "columns", the names of features, and "labels", those of the labels
+                       0..context_size - 1, where they are known
     context_size       number of classes of the label `context`; 0 for an unconditional model
     temperature        {"minimum": 0.0, "maximum": number}, the range that `sample` accepts;
                        null for a model whose signatures have no temperature
@@ -40,8 +42,9 @@ and each field an object with
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +82,9 @@ def manifest(
     signatures: Mapping[str, Signature],
     *,
     format: str = "savedmodel",
+    columns: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The manifest of the model's export, plain JSON values."""
+    """The manifest of the model's export, plain JSON values.   columns: of a row, where named."""
     config = model.config
     temperatures = [s.inputs["temperature"] for s in signatures.values() if _has_temperature(s)]
     return {
@@ -92,7 +96,7 @@ def manifest(
         "event_shape": list(config.event_shape),
         "event_size": config.event_size,
         "data_dtype": model.data.dtype,
-        "media": _media(model.data),
+        "media": _media(model, columns),
         "context_size": config.context_size,
         "temperature": _range(temperatures[0]) if temperatures else None,
         "dequantisation": _dequantisation(model, signatures),
@@ -130,8 +134,16 @@ def _has_temperature(signature: Signature) -> bool:
     return "temperature" in signature.inputs
 
 
-def _media(space: Space) -> dict[str, Any]:
-    return {"kind": space.medium, **({"sample_rate": space.rate} if space.rate else {})}
+def _media(model: ZooModel, columns: Sequence[str]) -> dict[str, Any]:
+    space, factors = model.data, getattr(model.config, "context_factors", ())
+    known = {
+        "sample_rate": space.rate,
+        "columns": list(columns) if len(columns) == space.size else [],
+        "labels": [", ".join(map(str, label)) for label in itertools.product(*map(range, factors))]
+        if len(factors) > 1
+        else [],
+    }
+    return {"kind": space.medium, **{key: value for key, value in known.items() if value}}
 
 
 def _signature(signature: Signature) -> dict[str, Any]:

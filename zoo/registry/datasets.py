@@ -14,7 +14,7 @@ class About:
     policy: how its rows came about, where they are not stored as they are used; `{size}` stands for
         the numbers of a row.
     contexts, meaning: two contexts as Python, and what they are.   label: another, of one row.
-    shown: what the card's samples are, beside the picture.
+    shown: what the card's samples are, beside the picture.   columns: the names of a row's numbers.
     """
 
     licence: str
@@ -23,6 +23,7 @@ class About:
     meaning: str = ""
     label: str = ""
     shown: str = ""
+    columns: tuple[str, ...] = ()
 
 
 _ENERGY = About(licence="made from a formula")
@@ -39,7 +40,13 @@ ABOUT: dict[str, About] = {
     "gas": About(licence="Fonollosa et al., UCI 322; CC BY 4.0"),
     "hepmass": About(licence="Baldi et al., UCI 347; CC BY 4.0"),
     "miniboone": About(licence="Roe et al., UCI 199; CC BY 4.0"),
-    "magic": About(licence="Bock et al., UCI 159; CC BY 4.0"),
+    "magic": About(
+        licence="Bock et al., UCI 159; CC BY 4.0",
+        columns=(
+            *("fLength", "fWidth", "fSize", "fConc", "fConc1"),
+            *("fAsym", "fM3Long", "fM3Trans", "fAlpha", "fDist"),
+        ),
+    ),
     "digits": About(licence="Alpaydin and Kaynak, UCI 80; CC BY 4.0"),
     "spoken_digit": About(
         licence="Jackson et al., Free Spoken Digit Dataset; CC BY-SA 4.0",

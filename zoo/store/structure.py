@@ -49,20 +49,22 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
 def _shapes(file: Any, path: Path) -> dict[str, tuple[int, ...]]:
     import h5py
 
-    found: dict[str, tuple[int, ...]] = {}
+    nodes: dict[str, Any] = {}
 
-    def refuse_links(name: str, link: Any) -> None:
-        if not isinstance(link, h5py.HardLink):
-            raise FormatError(f"{path} has a link in the place of {name}: not allowed.")
+    def is_link(name: str, link: Any) -> str | None:
+        return None if isinstance(link, h5py.HardLink) else name
 
     def collect(name: str, node: Any) -> None:
         if isinstance(node, h5py.Dataset):
-            _check(node, name, path)
-            found[name] = tuple(node.shape or ())
+            nodes[name] = node
 
-    file.visititems_links(refuse_links)
+    # Nothing is raised in these: HDF5 calls them.
+    if link := file.visititems_links(is_link):
+        raise FormatError(f"{path} has a link in the place of {link}: not allowed.")
     file.visititems(collect)
-    return found
+    for name, node in nodes.items():
+        _check(node, name, path)
+    return {name: tuple(node.shape or ()) for name, node in nodes.items()}
 
 
 def _check(node: Any, name: str, path: Path) -> None:

@@ -249,7 +249,7 @@ class Run:
                     self.counters["hardware"].append(self.hardware)
                 now = time.monotonic()
                 self.counters["seconds"] = seconds_before + now - started
-                if progress is not None:
+                if progress is not None and not stop.reason:  # the terminal may be gone
                     progress(step, self.total_steps, self._progress_values(nats, norm))
                 if step % self.validate_every == 0 or step == self.total_steps:
                     self._validate()

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as requests to stop after the step in progress."""
+"""SIGTERM, SIGINT and SIGHUP as requests to stop after the step in progress."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from typing import Any
 
 __all__ = ["StopRequests"]
 
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
+)
+
 
 class StopRequests:
-    """Inside, the two signals set `reason` ("signal SIGTERM") in place of ending the process.
+    """Inside, these signals set `reason` ("signal SIGTERM") in place of ending the process.
 
-    Outside of the main thread signals are the caller's, and nothing is set.
+    Outside of the main thread signals are the caller's, and nothing is set. SIGHUP, which a closed
+    terminal sends, stays ignored where it is, as under `nohup`.
     """
 
     def __init__(self) -> None:
@@ -23,7 +28,9 @@ class StopRequests:
 
     def __enter__(self) -> StopRequests:
         try:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in _SIGNALS:
+                if number.name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:
+                    continue
                 self._previous[number] = signal.signal(number, self._request)
         except ValueError:  # not the main thread
             self._previous = {}

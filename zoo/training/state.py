@@ -15,16 +15,21 @@ from typing import Any
 
 import numpy as np
 
+from zoo.core.nesting import MAX_DEPTH, depth
 from zoo.core.recipe import Recipe
 from zoo.core.recipe_json import from_dict, to_dict
 from zoo.errors import FormatError, TrainingError
-from zoo.store.files import replacing
+from zoo.store.files import MAX_JSON_BYTES, check_file, replacing
+from zoo.training.records import HISTORY_FIELDS
 
 __all__ = ["PREVIOUS_FILE", "STATE_FILE", "load_latest", "load_state", "save_state"]
 
 STATE_FILE = "state.npz"
 PREVIOUS_FILE = "state.previous.npz"
 STATE_VERSION = 1
+
+_COUNTS = ("step", "best_step", "validations_without_gain", "nats_count")
+_SUMS = ("seconds", "nats_sum")
 
 # What may change between a run and its resumption.
 FREE_FIELDS = ("max_epochs", "patience", "notes", "paper", "after")
@@ -110,33 +115,86 @@ def load_state(
         TrainingError: The state is of another recipe.
     """
     try:
+        check_file(path)
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            meta = json.loads(bytes(file["meta"]))
-            arrays = [file[key] for key in sorted(file.files) if key != "meta"]
+            meta = _meta(file)
+            if meta.get("version") != STATE_VERSION:
+                raise FormatError(
+                    f"{path} has state version {meta.get('version')}; this zoo reads "
+                    f"{STATE_VERSION}."
+                )
+            counters, history, other = _checked(meta)
+            keys = sorted(key for key in file.files if key != "meta")
+            if [tuple(v.shape) for v in variables] != [_shape(file, key) for key in keys]:
+                arrays = None
+            else:
+                arrays = [file[key] for key in keys]
+    except FormatError:
+        raise
     except Exception as error:
         raise FormatError(
             f"{path} cannot be read: {error}. Start again in another --out."
         ) from error
-    if meta.get("version") != STATE_VERSION:
-        raise FormatError(
-            f"{path} has state version {meta.get('version')}; this zoo reads {STATE_VERSION}."
-        )
-    mine, theirs = _fields(recipe), _fields(from_dict(meta["recipe"]))
+    mine, theirs = _fields(recipe), _fields(other)
     different = [k for k in mine if k not in FREE_FIELDS and mine[k] != theirs.get(k)]
     if different:
         raise TrainingError(
             f"{path} belongs to a recipe with other {', '.join(different)}; "
             "a run resumes under its own recipe, with the --set that it was started with."
         )
-    if [tuple(v.shape) for v in variables] != [a.shape for a in arrays]:
-        raise FormatError(
-            f"{path} holds {len(arrays)} arrays that are not this recipe's variables."
-        )
+    if arrays is None or any(array.dtype.kind not in "fiub" for array in arrays):
+        raise FormatError(f"{path} holds {len(keys)} arrays that are not this recipe's variables.")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
-    counters = dict(meta["counters"])
+    return counters, history
+
+
+# What is read of a state is what `save_state` writes, or it is refused: it may be forged.
+
+
+def _shape(file: Any, key: str) -> tuple[int, ...]:
+    """An array's shape, from its header: it has no memory yet."""
+    with file.zip.open(f"{key}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, _, _ = read(member)
+        return tuple(shape)
+
+
+def _meta(file: Any) -> dict[str, Any]:
+    """The JSON in a state. Raises ValueError for more than a run writes."""
+    (size,) = _shape(file, "meta")
+    if size > MAX_JSON_BYTES:
+        raise ValueError(f"its record has {size:,} bytes")
+    document = bytes(file["meta"])
+    if depth(document) > MAX_DEPTH:
+        raise ValueError(f"its record is nested more than {MAX_DEPTH} levels deep")
+    meta = json.loads(document)
+    if not isinstance(meta, dict):
+        raise ValueError("its record is no object")
+    return meta
+
+
+def _checked(meta: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]], Recipe]:
+    """Counters, history and recipe. Raises ValueError or KeyError where one is of another form."""
+    counters, history = dict(meta["counters"]), meta["history"]
     counters["best_validation_nats"] = float(counters["best_validation_nats"])
-    return counters, meta["history"]
+    for name in _COUNTS:
+        value = counters.get(name, 0)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError(f"its {name} is {value!r}")
+    for name in _SUMS:
+        if not isinstance(counters.get(name, 0.0), int | float):
+            raise ValueError(f"its {name} is {counters[name]!r}")
+    if not all(isinstance(name, str) for name in counters.get("hardware", [])):
+        raise ValueError("its hardware is no list of names")
+    rows = isinstance(history, list) and all(isinstance(row, dict) for row in history)
+    if not rows or any(row.keys() - set(HISTORY_FIELDS) for row in history):
+        raise ValueError("its history is no list of validations")
+    return counters, history, from_dict(meta["recipe"])
 
 
 def _fields(recipe: Recipe) -> dict[str, Any]:

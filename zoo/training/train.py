@@ -41,7 +41,7 @@ def train(
     Writes out_dir/config.json, recipe.json and model.weights.h5 (the averaged weights of the best
     validation), history.csv, run.json, TensorBoard logs under logs/, and state.npz, the full state,
     every few minutes and at the end; the state before it is kept, and taken (with a warning) where
-    the last one cannot be read. SIGTERM and SIGINT save the state and end the run.
+    the last one cannot be read. SIGTERM, SIGINT and SIGHUP save the state and end the run.
 
     The runs that the recipe comes after are trained first, first to last, each in a folder of its
     own, out_dir/stages/1, 2, …; one that has finished is not trained again. The result is that of

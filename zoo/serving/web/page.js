@@ -9,6 +9,8 @@ function make(tag, properties = {}, ...children) {
   return node;
 }
 
+const MOST_LABELS = 1000; // that a drop-down offers
+
 let shown = null; // the model that the page shows
 const pending = new Map(); // place of a status -> what runs for it: {controller, button}
 
@@ -111,11 +113,33 @@ function makePlayer(samples, rate, highest) {
 
 const number = (value) => (Number.isInteger(value) ? String(value) : value.toPrecision(5));
 
-/** A table with a line for each row of numbers. */
-function makeTable(rows) {
-  const lines = rows.map((row) =>
-    make("tr", {}, ...[row].flat(Infinity).map((v) => make("td", { textContent: number(v) }))));
-  return make("table", {}, make("tbody", {}, ...lines));
+/** The table in a box that scrolls, with the keyboard as well. */
+function boxed(table, className, label) {
+  const box = make("div", { className: `table ${className}`, tabIndex: 0, ariaLabel: label });
+  box.setAttribute("role", "region");
+  box.append(table);
+  return box;
+}
+
+const heads = (texts) => make("thead", {}, make("tr", {},
+  ...texts.map((textContent) => make("th", { scope: "col", textContent }))));
+
+/** A table with a line for each row of numbers, under the names of their columns. */
+function makeTable(rows, names) {
+  const lines = rows.map((row, i) => make("tr", {},
+    make("th", { scope: "row", textContent: String(i + 1) }),
+    ...[row].flat(Infinity).map((v) => make("td", { textContent: number(v) }))));
+  const table = make("table", {}, make("caption", { textContent: "Samples" }),
+    heads(["row", ...names]), make("tbody", {}, ...lines));
+  return boxed(table, "numbers", "Samples");
+}
+
+/** The names of a row's numbers: the manifest's, else x with an index. */
+function columnNames(model) {
+  const shape = eventShape(model);
+  const size = shape.reduce((product, n) => product * (n ?? 1), 1);
+  const told = model.media.columns ?? [];
+  return Array.from({ length: size }, (_, i) => told[i] ?? `x[${i}]`);
 }
 
 /** The largest value of x: the manifest's, where it has one, else that of the dtype. */
@@ -129,11 +153,25 @@ function showRows(target, rows, model) {
   target.querySelectorAll("audio").forEach((player) => URL.revokeObjectURL(player.src));
   const highest = highestOf(model, "sample", "outputs");
   if (model.media.kind === "image") {
-    target.replaceChildren(...rows.map((row) => drawImage(row, highest)));
+    target.replaceChildren(...rows.map((row, i) => makeTile(model, row, highest, i)));
   } else if (model.media.kind === "audio") {
     const rate = model.media.sample_rate ?? 16000;
     target.replaceChildren(...rows.map((row) => makePlayer(row.flat(Infinity), rate, highest)));
-  } else target.replaceChildren(makeTable(rows));
+  } else target.replaceChildren(makeTable(rows, columnNames(model)));
+}
+
+/** A sampled image, which is scored where it is pressed. */
+function makeTile(model, row, highest, index) {
+  const canvas = drawImage(row, highest);
+  if (!isScored(model)) return canvas;
+  const label = `Score sample ${index + 1}`;
+  const tile = make("button", { type: "button", className: "tile", ariaLabel: label, title: label });
+  tile.append(canvas);
+  tile.addEventListener("click", () => {
+    element("score-context").value = element("sample-context").value;
+    attempt(null, element("score-status"), (signal) => scoreRow(model, signal, row));
+  });
+  return tile;
 }
 
 // --- sampling and scoring
@@ -148,7 +186,7 @@ function columns(model, signature, count, values) {
 const SAMPLED = {
   seed: (row) => [element("seed").valueAsNumber, row],
   temperature: () => element("temperature").valueAsNumber,
-  context: () => element("sample-context").valueAsNumber,
+  context: () => Number(element("sample-context").value),
 };
 
 async function sample(model, signal) {
@@ -160,18 +198,46 @@ async function sample(model, signal) {
 
 /** Scores one row of data and shows every output of the default signature. */
 async function score(model, signal, row, ...picture) {
-  const values = { x: () => row, context: () => element("score-context").valueAsNumber };
+  const values = { x: () => row, context: () => Number(element("score-context").value) };
   const inputs = columns(model, "serving_default", 1, values);
   const outputs = await predict(model, "serving_default", inputs, signal);
   const described = toldOf(model, "serving_default").outputs ?? {};
   const list = make("dl");
   for (const [name, [value]] of Object.entries(outputs)) {
     const unit = described[name]?.unit ?? "";
-    list.append(
+    list.append(make("div", {},
       make("dt", { textContent: name.replaceAll("_", " ") }),
-      make("dd", { textContent: `${number(value)} ${unit}` }));
+      make("dd", { textContent: `${number(value)} ${unit}` })));
   }
   element("scored").replaceChildren(...picture, list);
+}
+
+/** Scores a row as the page has it, and shows it: as a picture, or in the field for numbers. */
+function scoreRow(model, signal, row) {
+  if (model.media.kind === "image") {
+    const highest = highestOf(model, "serving_default", "inputs");
+    return score(model, signal, row, drawImage(row, highest));
+  }
+  element("features").value = [row].flat(Infinity).map(number).join(", ");
+  return score(model, signal, row);
+}
+
+let examples = 0; // how many were asked for: each has a seed of its own
+
+/** Scores an example: a row that the model samples under the label to score. */
+function scoreExample() {
+  const model = shown;
+  return attempt(element("example"), element("score-status"), async (signal) => {
+    examples += 1;
+    const values = {
+      seed: () => [examples, 0],
+      temperature: () => 1,
+      context: () => Number(element("score-context").value),
+    };
+    const outputs = await predict(model, "sample", columns(model, "sample", 1, values), signal);
+    const [row] = outputs.x ?? Object.values(outputs)[0];
+    await scoreRow(model, signal, row);
+  });
 }
 
 /** A picture file as the model's height x width x channels of 0..highest. */
@@ -204,7 +270,7 @@ function scoreFile(file) {
     const highest = highestOf(model, "serving_default", "inputs");
     const image = await readImage(file, eventShape(model), highest);
     signal.throwIfAborted();
-    await score(model, signal, image, drawImage(image, highest));
+    await scoreRow(model, signal, image);
   });
 }
 
@@ -213,14 +279,26 @@ function scoreFeatures() {
   return attempt(element("score"), element("score-status"), async (signal) => {
     const row = element("features").value.split(/[\s,;]+/).filter(Boolean).map(Number);
     if (row.some(Number.isNaN)) throw new Error("Only numbers, with commas or spaces between.");
-    await score(model, signal, row);
+    await score(model, signal, shaped(row, eventShape(model)));
   });
+}
+
+/** A list of numbers as nested lists; as it is where their number is another one. */
+function shaped(row, [size, ...rest]) {
+  if (size === undefined) return row.length === 1 ? row[0] : row;
+  const inner = row.length / size;
+  if (!rest.length || !Number.isInteger(inner)) return row;
+  return Array.from({ length: size }, (_, i) =>
+    shaped(row.slice(i * inner, (i + 1) * inner), rest));
 }
 
 // --- what is shown of a model
 
 const eventShape = (model) => (model.signatures.serving_default?.inputs.x?.shape ?? [0]).slice(1);
 const shapeText = (shape) => `[${(shape ?? []).map((size) => size ?? "?").join(", ")}]`;
+
+const isScored = (model) =>
+  model.media.kind !== "audio" && fillable(model, "serving_default", ["x", "context"]);
 
 /** Whether the page can fill every input of the signature. */
 const fillable = (model, signature, names) =>
@@ -248,8 +326,21 @@ function signatureTable(model) {
     }
   }
   const titles = ["signature", "tensor", "dtype and shape", "unit", "meaning"];
-  const head = make("tr", {}, ...titles.map((textContent) => make("th", { textContent })));
-  return make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
+  const table = make("table", {}, make("caption", { textContent: "Signatures" }), heads(titles),
+    make("tbody", {}, ...rows));
+  return boxed(table, "", "Signatures");
+}
+
+/** Fills the drop-downs with the labels that the model knows. */
+function offerLabels(model) {
+  const inputs = Object.keys(model.signatures).map((name) => toldOf(model, name).inputs?.context);
+  const highest = inputs.find((told) => told?.maximum != null)?.maximum;
+  const count = (highest ?? (model.manifest?.context_size ?? 0) - 1) + 1 || 10;
+  const names = model.media.labels ?? [];
+  for (const id of ["sample-context", "score-context"]) {
+    element(id).replaceChildren(...Array.from({ length: Math.min(count, MOST_LABELS) }, (_, i) =>
+      make("option", { value: String(i), textContent: names[i] ?? String(i) })));
+  }
 }
 
 function show(model) {
@@ -265,12 +356,16 @@ function show(model) {
   document.querySelectorAll(".context-label").forEach((l) => { l.hidden = !uses("context"); });
   element("temperature-label").hidden = !uses("temperature");
   element("sampling").hidden = !fillable(model, "sample", Object.keys(SAMPLED));
-  element("scoring").hidden =
-    kind === "audio" || !fillable(model, "serving_default", ["x", "context"]);
+  element("scoring").hidden = !isScored(model);
+  element("example").hidden = !fillable(model, "sample", Object.keys(SAMPLED));
+  element("example").textContent = kind === "image" ? "Example image" : "Example row";
+  offerLabels(model);
   element("drop").hidden = element("invert-label").hidden = kind !== "image";
   element("features-form").hidden = kind !== "features";
   element("drop-size").textContent = shape.slice(0, 2).join(" × ") + " pixels";
-  element("features-size").textContent = shape.join(" × ");
+  element("features-size").textContent = shape.join(" × ") || "1";
+  element("features-names").textContent = (model.media.columns ?? []).join(", ");
+  element("features").value = "";
   for (const id of ["samples", "scored", "sample-status", "score-status"]) {
     element(id).replaceChildren();
   }
@@ -294,7 +389,15 @@ function listen() {
     event.preventDefault();
     scoreFeatures();
   });
-  element("file").addEventListener("change", (event) => scoreFile(event.target.files[0]));
+  element("features").addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    scoreFeatures();
+  });
+  element("example").addEventListener("click", scoreExample);
+  element("file").addEventListener("change", (event) => {
+    scoreFile(event.target.files[0]);
+  });
   const drop = element("drop");
   for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
     drop.addEventListener(type, (event) => {

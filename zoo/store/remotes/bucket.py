@@ -57,13 +57,19 @@ class Bucket:
         """See `zoo.store.remotes.Remote`."""
         with replacing(folder / file) as temporary:
             with self._explained(MissingCheckpointError, file):
-                size, most = self._object(file).stat().length, downloads.most_bytes(file)
-                if size > most:
-                    raise IntegrityError(
-                        f"{self}/{file} has {size:,} bytes; {most:,} at most are expected."
-                    )
+                self._refuse_large(file)
                 self._object(file).copy(temporary, overwrite=True)
             verify_fetched(temporary, sha256, f"{self}/{file}")
+
+    def _refuse_large(self, file: str) -> None:
+        """Raises IntegrityError for a file that fills the disk before its hash is known."""
+        size, most = 0, downloads.most_bytes(file)
+        with contextlib.suppress(FileNotFoundError):  # which copying it says
+            size = self._object(file).stat().length
+        if size > most:
+            raise IntegrityError(
+                f"{self}/{file} has {size:,} bytes; {most:,} at most are expected."
+            )
 
     def publish(self, stage: Path, *, overwrite: bool) -> None:
         """Puts the files of `stage` into the folder, `SHA256SUMS` last, and reads them back.

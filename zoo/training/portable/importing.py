@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from zoo.core.recipe import Recipe
 from zoo.core.recipe_json import from_dict
 from zoo.errors import FormatError, MissingCheckpointError, TrainingError, WeightsMismatchError
+from zoo.store.files import read_object
 from zoo.store.folder import save_checkpoint
 from zoo.store.hashes import sha256_of
 from zoo.training.build import build_model
@@ -70,10 +70,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise MissingCheckpointError(
             f"{path} is missing: give the folder that run_step.py wrote (its --out)."
         )
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FormatError(f"{path} is not JSON ({error}): copy the folder again.") from error
+    values = read_object(path)
     if values.get("format_version") != FORMAT_VERSION:
         raise FormatError(
             f"{path} has format version {values.get('format_version')!r}; this zoo reads "
