@@ -17,6 +17,7 @@
     ├── PublishError (ValueError)           a checkpoint or an address that cannot be published to
     ├── MissingExtraError (ImportError)     an optional library that is not installed
     ├── BackendError (ImportError)          Keras on another backend than TensorFlow
+    ├── ForkedProcessError (RuntimeError)   a model in a forked child of a process with models
     └── TrainingError (RuntimeError)
         └── NonFiniteLossError (ArithmeticError)   NaN or infinity, with the step and the culprit
 
@@ -94,6 +95,10 @@ class MissingExtraError(ZooError, ImportError):
 
 class BackendError(ZooError, ImportError):
     """Keras runs on another backend than TensorFlow; the message says how to mend it."""
+
+
+class ForkedProcessError(ZooError, RuntimeError):
+    """A model's call in a forked child, where TensorFlow would wait for ever."""
 
 
 class TrainingError(ZooError, RuntimeError):

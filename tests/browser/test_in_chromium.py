@@ -17,6 +17,7 @@ import pytest
 import requests
 import tensorflow as tf
 import tiny_exports
+from hosts import Host
 from live_server import Running, serve
 from PIL import Image
 
@@ -320,7 +321,7 @@ def test_says_what_went_wrong(page: Any, tmp_path: Path) -> None:
 def test_an_answer_that_comes_late_is_not_shown(page: Any) -> None:
     """Of a model that is not the one shown any more."""
     held: list[Any] = []
-    page.route("**/tiny_images:predict", held.append)
+    page.route("**/tiny_images:predict", lambda route: held.append(route))
     choose(page, "tiny_images")
     with page.expect_request("**/tiny_images:predict"):
         page.get_by_role("button", name="Sample", exact=True).click()
@@ -333,17 +334,23 @@ def test_an_answer_that_comes_late_is_not_shown(page: Any) -> None:
     assert len(held) == 1
 
 
-def test_pages_of_other_sites_cannot_use_the_server(browser: Any, running: Running) -> None:
-    """A page of another origin posts as text, which needs no leave of the server."""
+def test_pages_of_other_sites_cannot_use_the_server(
+    browser: Any, running: Running, tmp_path: Path
+) -> None:
+    """A page of another origin posts as text, which needs no leave of the server.
+
+    That origin is on this machine too: from elsewhere Chromium itself asks before it connects here.
+    """
+    (tmp_path / "index.html").write_text("<p>evil")
     page = browser.new_page()
-    page.route("http://evil.example/", lambda route: route.fulfill(body="<p>evil"))
-    page.goto("http://evil.example/")
-    with page.expect_response(running.predict_url("adder")) as answer:
-        page.evaluate(
-            """(url) => fetch(url, { method: "POST", mode: "no-cors", body: '{"inputs": [1]}' })
-                 .then(() => null, () => null)""",
-            running.predict_url("adder"),
-        )
+    with Host(tmp_path) as evil:
+        page.goto(evil.url)
+        with page.expect_response(running.predict_url("adder")) as answer:
+            page.evaluate(
+                """(url) => fetch(url, { method: "POST", mode: "no-cors", body: '{"inputs": [1]}' })
+                     .then(() => null, () => null)""",
+                running.predict_url("adder"),
+            )
     assert answer.value.status == 403
     page.close()
 

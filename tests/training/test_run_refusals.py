@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import signal
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +29,8 @@ from zoo.errors import (
     TrainingError,
 )
 from zoo.training.run import Run
-from zoo.training.state import STATE_VERSION
+from zoo.training.signals import StopRequests
+from zoo.training.state import STATE_VERSION, load_state
 
 
 def test_resume_without_a_state_is_refused(tmp_path: Path) -> None:
@@ -107,3 +113,80 @@ def test_fewer_rows_than_a_batch_are_refused(tmp_path: Path) -> None:
     recipe = variant(SHORT, batch_size=tiny_runs.TRAIN_ROWS + 1)
     with pytest.raises(DataError, match=r"at least one batch of 97 rows.*got 96"):
         training.train(recipe, tmp_path)
+
+
+def forged(path: Path, meta: dict[str, Any] | None = None, **arrays: np.ndarray) -> None:
+    """The state with another record, or other arrays."""
+    with np.load(path) as file:
+        found = {key: file[key] for key in file.files}
+    old = json.loads(bytes(found["meta"]))
+    record = json.dumps({**old, **(meta or {})})
+    found["meta"] = np.frombuffer(record.encode(), np.uint8)
+    np.savez(path, **{**found, **arrays})
+
+
+FORGED = {
+    "no step": {"counters": {"best_validation_nats": "inf"}},
+    "a step that is no number": {"counters": {"step": "7", "best_validation_nats": "inf"}},
+    "a step below zero": {"counters": {"step": -1, "best_validation_nats": "inf"}},
+    "a best that is no number": {"counters": {"step": 1, "best_validation_nats": "good"}},
+    "no counters": {"counters": None},
+    "a history that is none": {"history": "long"},
+    "a history of something else": {"history": [{"command": "rm"}]},
+    "no recipe": {"recipe": {}},
+    "a recipe that is none": {"recipe": 7},
+    "a deep record": {"recipe": json.loads("[" * 60 + "]" * 60)},
+}
+
+
+@pytest.mark.parametrize("meta", FORGED.values(), ids=FORGED)
+def test_a_forged_record_is_refused(
+    meta: dict[str, Any], finished: SimpleNamespace, tmp_path: Path
+) -> None:
+    state = tmp_path / "state.npz"
+    state.write_bytes((finished.folder / "state.npz").read_bytes())
+    forged(state, meta)
+    with pytest.raises(FormatError, match=r"state\.npz cannot be read: "):
+        load_state(state, [], recipe=SHORT)
+
+
+def test_arrays_are_compared_before_they_have_memory(
+    finished: SimpleNamespace, tmp_path: Path
+) -> None:
+    """A header may declare any shape."""
+    state = tmp_path / "state.npz"
+    state.write_bytes((finished.folder / "state.npz").read_bytes())
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f4", "fortran_order": False, "shape": (10**12,)}
+    )
+    with zipfile.ZipFile(state, "a") as archive:
+        archive.writestr("variable_9999.npy", header.getvalue())
+    with pytest.raises(FormatError, match="arrays that are not this recipe's variables"):
+        load_state(state, [], recipe=SHORT)
+
+
+def test_a_state_that_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "state.npz")
+    with pytest.raises(FormatError, match="is a pipe"):
+        load_state(tmp_path / "state.npz", [], recipe=SHORT)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_signals_ask_to_stop(name: str) -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    with StopRequests() as stop:
+        signal.raise_signal(signal.Signals[name])
+        assert stop.reason == f"signal {name}"
+    assert signal.getsignal(signal.SIGHUP) is before
+
+
+def test_a_hangup_that_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `nohup` starts a program."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequests() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.reason
+    finally:
+        signal.signal(signal.SIGHUP, before)

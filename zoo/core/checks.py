@@ -1,7 +1,8 @@
 """Checks of what users pass in: types and shapes always, values in eager mode.
 
 In a graph, values are checked by assertions, which XLA drops. Each function raises
-InvalidInputError, which says what was expected and what came.
+InvalidInputError, which says what was expected and what came. Every call of a model begins here, so
+here a forked child is told that it cannot compute.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.core import forks
 from zoo.core.space import Space
 from zoo.errors import InvalidInputError
 from zoo.ops import rounding
@@ -105,6 +107,7 @@ def checked_context(context: Any, space: Space | None, rows: int | None) -> Any:
 
 def checked_sampling(num_samples: Any, temperature: Any) -> None:
     """Raises InvalidInputError for a number of samples or a temperature that is none."""
+    forks.check()
     if not is_real(num_samples) or num_samples < 1 or int(num_samples) != num_samples:
         raise InvalidInputError(
             f"num_samples must be an integer of at least 1; got {num_samples!r}."
@@ -169,8 +172,9 @@ def as_tensor(value: Any, name: str, dtype: Any) -> Any:
     """A tensor of the value.
 
     NumPy arrays and lists of numbers are cast to `dtype`, if one is given (`as_array`). Raises
-    InvalidInputError for what is no dense array of numbers.
+    InvalidInputError for what is no dense array of numbers, ForkedProcessError in a forked child.
     """
+    forks.check()
     try:
         if not tf.is_tensor(value):
             return tf.convert_to_tensor(as_array(value, name, dtype))
@@ -224,8 +228,10 @@ def as_array(value: Any, name: str, dtype: Any) -> np.ndarray:
 def checked_arrays(dtype: str, *values: Any) -> None:
     """What Keras' `fit` is given, x first: arrays, tuples of them, and anything else.
 
-    Raises InvalidInputError for masked arrays; warns of features that lose digits in a float dtype.
+    Raises InvalidInputError for masked arrays, ForkedProcessError in a forked child; warns of
+    features that lose digits in a float dtype.
     """
+    forks.check()
     for index, value in enumerate(values):
         for part in value if isinstance(value, tuple) else (value,):
             name = "x" if index == 0 else "an argument"

@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from zoo.core.data import Rows
 from zoo.data import energies, ljspeech, spoken_digit
 from zoo.data.builders import OWN_DATASETS, builder_module
 from zoo.errors import DataError
+from zoo.store.files import read_object
 
 __all__ = [
     "SPLITS",
@@ -149,14 +151,13 @@ def open_builder(
 ) -> Any:
     """The TFDS builder of a prepared dataset, preparing it first where that is allowed.
 
-    Raises DataError where the dataset is absent and may not, or cannot, be prepared.
+    Raises DataError where the dataset is absent and may not, or cannot, be prepared, and where its
+    files are damaged.
     """
-    import tensorflow_datasets as tfds
-
     folder = find_prepared(dataset, data_dir=data_dir)
     if folder is None:
         folder = _prepare(dataset, data_dir=data_dir, download=download)
-    builder = tfds.builder_from_directory(str(folder))
+    builder = _builder_in(folder)
     found = (builder.name, str(builder.version))
     if found != (dataset.name, dataset.version):
         raise DataError(
@@ -164,6 +165,35 @@ def open_builder(
             f"{found[0]} {found[1]}. Prepare the dataset again."
         )
     return builder
+
+
+def _builder_in(folder: Path) -> Any:
+    """The builder of a directory's own description. Raises DataError for one that is damaged.
+
+    The description names the classes of its features, whose modules TFDS imports: its own alone.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        read_object(folder / "dataset_info.json")
+        names = set(_class_names(read_object(folder / "features.json")))
+        if foreign := sorted(name for name in names if not name.startswith("tensorflow_datasets.")):
+            raise DataError(f"its features are of a foreign class, {foreign[0]}")
+        return tfds.builder_from_directory(str(folder))
+    except Exception as error:  # TFDS has no error of its own for any of this
+        reason = (str(error).splitlines() or ["no reason given"])[0][:200]
+        raise DataError(
+            f"{folder} is no prepared dataset ({type(error).__name__}: {reason}). Restore "
+            "dataset_info.json and features.json, or remove the folder and prepare it again."
+        ) from error
+
+
+def _class_names(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if "pythonClassName" in value:
+            yield str(value["pythonClassName"])
+        for item in value.values():
+            yield from _class_names(item)
 
 
 def load_arrays(
@@ -221,9 +251,19 @@ def load_arrays(
         for batch in stored.batch(_READ_BATCH).as_numpy_iterator():
             for name in names:
                 columns[name].append(batch[name])
-    except tf.errors.OpError as error:
+    except DataError:
+        raise
+    except (
+        tf.errors.OpError,
+        AssertionError,
+        LookupError,
+        OSError,
+        TypeError,
+        ValueError,
+    ) as error:
+        reason = error.message if isinstance(error, tf.errors.OpError) else str(error)
         raise DataError(
-            f"{dataset.name}:{dataset.version}[{expression}] cannot be read: {error.message} "
+            f"{dataset.name}:{dataset.version}[{expression}] cannot be read: {reason} "
             "Prepare the dataset again."
         ) from error
     if not columns[dataset.feature]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import tensorflow as tf
 
-from zoo.core import checks
+from zoo.core import checks, forks
 from zoo.core.config import ModelConfig
 from zoo.core.space import Space
 from zoo.errors import ConfigError
@@ -53,6 +53,7 @@ class ZooModel(Fitting):
         conditioner_dtype: dtype policy of the conditioner networks, such as "mixed_bfloat16"; empty
             for the model's own. Densities and log-dets keep the model's dtype.
         """
+        forks.claim()
         super().__init__(**kwargs)
         if self.compute_dtype != self.variable_dtype:
             raise ConfigError(

@@ -183,7 +183,7 @@ def _checked(meta: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, An
     counters, history = dict(meta["counters"]), meta["history"]
     counters["best_validation_nats"] = float(counters["best_validation_nats"])
     for name in _COUNTS:
-        value = counters.get(name, 0)
+        value = counters["step"] if name == "step" else counters.get(name, 0)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise ValueError(f"its {name} is {value!r}")
     for name in _SUMS:
