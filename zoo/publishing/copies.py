@@ -23,8 +23,9 @@ from typing import Any
 
 from zoo import loading
 from zoo.errors import CheckpointError, InvalidInputError, PublishError, ZooError
+from zoo.publishing.staging import OLD, staged
 from zoo.store import pins, remotes
-from zoo.store.files import replacing, write_json_atomic
+from zoo.store.files import check_file, replacing, write_json_atomic
 from zoo.store.folder import CONFIG_FILE, METRICS_FILE, RECIPE_FILE, RUN_FILE, read_config
 from zoo.store.hashes import (
     SUMS_FILE,
@@ -176,8 +177,10 @@ def _source(name: str | os.PathLike[str]) -> _Source:
     if verify_sha256sums(folder):
         digests = read_sha256sums(folder)
     else:
+        present = [file for file in _OF_A_RUN if os.path.lexists(folder / file)]
+        for file in present:
+            check_file(folder / file, links=False)
         loading.load(folder)
-        present = [file for file in _OF_A_RUN if (folder / file).is_file()]
         digests = {file: sha256_of(folder / file) for file in present}
     for file in (CONFIG_FILE, WEIGHTS_FILE):
         if file not in digests:
@@ -188,6 +191,7 @@ def _source(name: str | os.PathLike[str]) -> _Source:
 def _stage(source: _Source, stage: Path) -> str:
     """Copies the files into an empty folder, `SHA256SUMS` last; returns the hash of that."""
     for file, digest in source.digests.items():
+        check_file(source.folder / file, links=False)
         with replacing(stage / file) as temporary:
             shutil.copyfile(source.folder / file, temporary)
             if sha256_of(temporary) != digest:
@@ -218,12 +222,7 @@ def _manifest(source: _Source, stage: Path) -> dict[str, Any]:
 def _to_folder(source: _Source, place: Path, *, overwrite: bool) -> Publication:
     """Stages beside the place, and moves there in one step."""
     target = place.resolve()  # through links: what they point to is replaced, not they
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"
-    ) as work:
-        stage = Path(work, "new")
-        stage.mkdir()
+    with staged(target, is_published=lambda _: False) as stage:
         digest = _stage(source, stage)
         _move(stage, target, digest, overwrite=overwrite)
     # A path to `zoo.load`, were it a registered name.
@@ -260,10 +259,12 @@ def _move(stage: Path, target: Path, digest: str, *, overwrite: bool) -> None:
             if not target.exists():  # somebody else has just moved it
                 continue
             raise
-        aside = target.with_name(f"{stage.parent.name}.old-{attempt}")
+        aside = stage.with_name(f"{OLD}-{attempt}")
         with contextlib.suppress(FileNotFoundError):  # as above
             old.append(target.rename(aside))
     else:
+        if old and not target.exists():
+            old.pop().rename(target)
         raise PublishError(f"Others publish to {target} as well. Publish again when they are done.")
     for aside in old:
         shutil.rmtree(aside)

@@ -6,12 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoo.errors import PublishError
+from zoo.errors import CheckpointError, PublishError
 from zoo.exporting import deployment
 from zoo.store import locate, pins
 from zoo.store.files import write_text_atomic
+from zoo.store.hashes import read_sha256sums
 
-__all__ = ["checkout", "pin", "version_of"]
+__all__ = ["checkout", "is_pinned", "pin", "version_of"]
 
 
 def checkout() -> Path:
@@ -35,6 +36,16 @@ def version_of(name: str, *, again: bool, given: int | None) -> int:
             f"{name} {pinned} is released: give these weights --version {pinned + 1}"
         )
     return given or 1
+
+
+def is_pinned(folder: Path) -> bool:
+    """Whether the folder's files, as its `SHA256SUMS` lists them, are those pinned for its name."""
+    try:
+        listed = read_sha256sums(folder)
+    except CheckpointError:
+        return False
+    pinned = [known["files"] for known in pins.pins().values()]
+    return any({name: file["sha256"] for name, file in files.items()} == listed for files in pinned)
 
 
 def pin(root: Path, name: str, folder: Path, version: int) -> None:

@@ -10,7 +10,8 @@
     hashes       SHA256SUMS
 
 All are made in a temporary folder beside the place; then follow one rename and, for a registered
-name, one pin. A failure anywhere leaves what was there before: the old folder and the old pins.
+name, one pin. A failure anywhere leaves what was there before: the old folder and the old pins;
+after a kill the next release puts that right (`zoo.publishing.staging`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,6 @@ from zoo import loading, registry
 from zoo.core import recipe_json
 from zoo.errors import PublishError
 from zoo.evaluation import evaluating, golden
-from zoo.models import build
 from zoo.publishing import pin
 from zoo.publishing.card import CARD_FILE, render_card
 from zoo.publishing.checkpoint import (
@@ -39,10 +38,10 @@ from zoo.publishing.checkpoint import (
 )
 from zoo.publishing.copies import MANIFEST_FILE
 from zoo.publishing.samples import write_samples
-from zoo.store.files import apply_umask, read_object, write_json_atomic, write_text_atomic
-from zoo.store.folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_config, save_checkpoint
+from zoo.publishing.staging import OLD, staged
+from zoo.store.files import read_object, write_json_atomic, write_text_atomic
+from zoo.store.folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, save_checkpoint
 from zoo.store.hashes import SUMS_FILE, read_sha256sums, verify_sha256sums, write_sha256sums
-from zoo.store.weights import WEIGHTS_FILE, load_weights
 from zoo.training.records import ENDED
 
 __all__ = ["STAGES", "Release", "release_name", "release_run"]
@@ -162,14 +161,12 @@ def store(job: Release) -> None:
             if file not in MADE:
                 shutil.copyfile(job.run / file, job.folder / file)
     else:
-        config = read_config(job.run)
-        model = build(config["family"], config["config"], name=job.entry.name)
-        load_weights(model, job.run / WEIGHTS_FILE)
+        model = loading.load(job.run)
         recipe = recipe_json.from_dict(read_object(job.run / RECIPE_FILE))
         save_checkpoint(
             job.folder,
             model,
-            family=config["family"],
+            family=model.family,
             recipe=recipe,
             storage_dtype=job.storage_dtype,
         )
@@ -243,16 +240,15 @@ STAGES: tuple[Callable[[Release], None], ...] = (
 # --- all or nothing
 
 
+def _is_nothing(_: Path) -> bool:
+    """Of a person's own runs, no content is announced anywhere."""
+    return False
+
+
 @contextlib.contextmanager
 def _staged(job: Release, target: Path) -> Iterator[Path]:
     """All stages in a temporary folder beside `target`; what is left of it goes at the end."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"
-    ) as work:
-        job.folder = Path(work, target.name)
-        job.folder.mkdir()
-        apply_umask(job.folder)
+    with staged(target, is_published=pin.is_pinned if job.named else _is_nothing) as job.folder:
         # Figures of other models on the same rows: those beside the run, else those of before.
         for source in (job.run / BASELINES_FILE, target / BASELINES_FILE):
             if source.is_file():
@@ -267,7 +263,7 @@ def _staged(job: Release, target: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _replaced(stage: Path, target: Path) -> Iterator[None]:
     """The staged folder in the target's place; after an error in the block the old one again."""
-    old = stage.with_name("old")
+    old = stage.with_name(OLD)
     if target.exists():
         target.rename(old)
     try:

@@ -207,7 +207,7 @@ async function score(model, signal, row, ...picture) {
     const unit = described[name]?.unit ?? "";
     list.append(make("div", {},
       make("dt", { textContent: name.replaceAll("_", " ") }),
-      make("dd", { textContent: `${number(value)} ${unit}` })));
+      make("dd", {}, `${number(value)} `, make("span", { className: "unit", textContent: unit }))));
   }
   element("scored").replaceChildren(...picture, list);
 }
@@ -314,21 +314,26 @@ function toldOf({ manifest }, signature) {
 
 function signatureTable(model) {
   const rows = [];
+  const named = model.manifest?.default_signature; // serving_default is its other name
   for (const [name, signature] of Object.entries(model.signatures)) {
-    for (const side of ["inputs", "outputs"]) {
-      for (const [key, field] of Object.entries(signature[side])) {
-        const told = toldOf(model, name)[side]?.[key] ?? {};
-        const texts = [
-          name, `${side.slice(0, -1)} ${key}`, `${field.dtype} ${shapeText(field.shape)}`,
-          told.unit ?? "", told.meaning ?? ""];
-        rows.push(make("tr", {}, ...texts.map((textContent) => make("td", { textContent }))));
-      }
-    }
+    if (name === "serving_default" && named in model.signatures) continue;
+    const title = name === named ? `${name} (default)` : name;
+    const fields = ["inputs", "outputs"].flatMap((side) =>
+      Object.entries(signature[side]).map(([key, field]) => [side, key, field]));
+    fields.forEach(([side, key, field], i) => {
+      const told = toldOf(model, name)[side]?.[key] ?? {};
+      const texts = [
+        `${side.slice(0, -1)} ${key}`, `${field.dtype} ${shapeText(field.shape)}`,
+        told.unit ?? "", told.meaning ?? ""];
+      const cells = texts.map((textContent) => make("td", { textContent }));
+      const head = { scope: "rowgroup", rowSpan: fields.length, textContent: title };
+      rows.push(make("tr", {}, ...(i ? [] : [make("th", head)]), ...cells));
+    });
   }
   const titles = ["signature", "tensor", "dtype and shape", "unit", "meaning"];
   const table = make("table", {}, make("caption", { textContent: "Signatures" }), heads(titles),
     make("tbody", {}, ...rows));
-  return boxed(table, "", "Signatures");
+  return boxed(table, "wide", "Signatures");
 }
 
 /** Fills the drop-downs with the labels that the model knows. */
@@ -351,7 +356,9 @@ function show(model) {
   element("title").textContent = model.name;
   element("facts").textContent =
     `version ${model.versions.join(", ")} · rows ${shapeText(shape)} · ` +
-    (model.manifest ? `${model.manifest.family} · ` : "") + `POST /v1/models/${model.name}:predict`;
+    (model.manifest ? `${model.manifest.family} · ` : "");
+  element("facts").append(
+    make("code", { textContent: `POST /v1/models/${model.name}:predict` }));
   const uses = (name) => Object.values(model.signatures).some(({ inputs }) => name in inputs);
   document.querySelectorAll(".context-label").forEach((l) => { l.hidden = !uses("context"); });
   element("temperature-label").hidden = !uses("temperature");
