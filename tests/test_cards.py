@@ -14,6 +14,7 @@ import pytest
 import render_cards
 import tiny_checkpoints
 import yaml
+from edits import edit_json
 
 import zoo
 from zoo import registry
@@ -57,10 +58,6 @@ def check(project: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
     assert code == (1 if lines else 0)
     assert before == {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
     return lines
-
-
-def edit_json(path: Path, **changes) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 class TestCard:

@@ -11,14 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 import tiny_checkpoints
 from hosts import Host
-from typer.testing import CliRunner
 
 import zoo
-from zoo import cli
 from zoo.errors import (
     CheckpointError,
     FormatError,
@@ -348,7 +347,7 @@ def publish_fails(name: Path, to: Path) -> bool:
 
 class TestCommand:
     def run(self, *args: object) -> tuple[int, str, str]:
-        result = CliRunner().invoke(cli.app, ["publish", *map(str, args)])
+        result = commands.run("publish", *args)
         return result.exit_code, result.stdout, result.stderr
 
     def test_prints_what_loads_it(self, to: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import commands
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -356,14 +357,11 @@ def test_observed_integers_that_lose_digits_are_told(gaussian: Any) -> None:
 def test_commands_say_which_cells_lose_digits(
     monkeypatch: pytest.MonkeyPatch, model: Any, tmp_path: Path
 ) -> None:
-    from typer.testing import CliRunner
-
-    from zoo import cli
     from zoo.cli import use
 
     monkeypatch.setattr(use, "loaded", lambda name: model)
     path = table(tmp_path, "a,b\n1,16777217\n")
-    result = CliRunner().invoke(cli.app, ["score", "m", str(path), "--json"])
+    result = commands.run("score", "m", path, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["files"][0]["count"] == 1
     assert result.stderr.startswith(f"zoo: Numbers in {path} lose digits in float32: 16777217 in ")

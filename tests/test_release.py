@@ -11,13 +11,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import commands
 import numpy as np
 import pytest
 import tiny_checkpoints
-from typer.testing import CliRunner
 
 import zoo
-from zoo import cli, loading, registry
+from zoo import loading, registry
 from zoo.core.recipe_json import to_dict
 from zoo.data import sources
 from zoo.errors import CheckpointError, MissingCheckpointError, PublishError
@@ -90,10 +90,6 @@ def tree(root: Path) -> dict[str, bytes]:
         for path in sorted(root.rglob("*"))
         if path.is_file()
     }
-
-
-def invoke(*arguments: object):
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
 
 class TestNamed:
@@ -211,7 +207,7 @@ class TestNothingOrAll:
     def test_of_a_persons_own_run(self, point: str, run: Path, tmp_path: Path, monkeypatch) -> None:
         before = tree(run)
         self.fail(point, monkeypatch, tmp_path)
-        result = invoke("publish", run, "--to", tmp_path / "away" / "mine")
+        result = commands.run("publish", run, "--to", tmp_path / "away" / "mine")
         assert result.exit_code == 130
         assert not (tmp_path / "away").exists()
         assert tree(run) == before
@@ -225,7 +221,7 @@ class TestOwnRun:
         recipe = dataclasses.replace(tiny_checkpoints.entry(NAME).recipe, notes="My own notes.")
         write_json_atomic(run / "recipe.json", to_dict(recipe))
         place = tmp_path / "away" / "mine"
-        result = invoke("publish", run, "--to", place, "--licence", "CC-BY-4.0")
+        result = commands.run("publish", run, "--to", place, "--licence", "CC-BY-4.0")
         assert result.exit_code == 0, result.stderr
         assert {path.name for path in place.iterdir()} == {*WHOLE, "manifest.json"}
         assert verify_sha256sums(place)
@@ -262,7 +258,7 @@ class TestOwnRun:
 
     def test_a_copy_alone_is_asked_for(self, run: Path, tmp_path: Path) -> None:
         place = tmp_path / "plain"
-        assert invoke("publish", run, "--to", place, "--as-is").exit_code == 0
+        assert commands.run("publish", run, "--to", place, "--as-is").exit_code == 0
         assert {path.name for path in place.iterdir()} == {
             "SHA256SUMS", "config.json", "history.csv", "manifest.json", "model.weights.h5",
             "recipe.json", "run.json",
@@ -272,7 +268,7 @@ class TestOwnRun:
         fail = pytest.fail
         monkeypatch.setattr(release, "release_run", lambda *_, **__: fail("before the refusal"))
         for to, message in (("https://host/x", "not written"), ("s3://x/y", "s3://")):
-            result = invoke("publish", run, "--to", to)
+            result = commands.run("publish", run, "--to", to)
             assert result.exit_code == 2
             assert message in result.stderr
 
@@ -282,7 +278,7 @@ class TestOwnRun:
         message = f"ended by {reason}, and its recipe goes on"
         with pytest.raises(PublishError, match=message):
             release.release_name(NAME, run)
-        assert message in invoke("publish", run, "--to", tmp_path / "x").stderr
+        assert message in commands.run("publish", run, "--to", tmp_path / "x").stderr
         (run / "run.json").unlink()
         with pytest.raises(MissingCheckpointError, match=r"run\.json is missing"):
             release.check_finished(run)
@@ -301,7 +297,7 @@ class TestOwnRun:
     ],
 )
 def test_options_that_say_nothing_are_refused(arguments, message, root: Path) -> None:
-    result = invoke("publish", *arguments)
+    result = commands.run("publish", *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
 
@@ -310,13 +306,13 @@ def test_by_the_command_line_a_name_is_released_and_copied(
     root: Path, run: Path, tmp_path: Path
 ) -> None:
     place = tmp_path / "away"
-    result = invoke("publish", NAME, "--run", run, "--to", place, "--json")
+    result = commands.run("publish", NAME, "--run", run, "--to", place, "--json")
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
     assert found["version"] == 1
     assert set(found["metrics"]) == {"log_prob"}
     assert copies.publish(NAME, tmp_path / "again").sha256 == found["sha256"]
-    text = invoke("publish", NAME, "--run", run, "--version", 2).stdout
+    text = commands.run("publish", NAME, "--run", run, "--version", 2).stdout
     assert f"{root / 'checkpoints' / NAME}, version 2, is pinned" in text
 
 

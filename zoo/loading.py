@@ -35,6 +35,7 @@ __all__ = [
     "is_folder",
     "list_models",
     "load",
+    "loaded",
     "local_folder",
     "resolve",
 ]
@@ -171,12 +172,20 @@ def load(
         raise InvalidInputError(f"name is a name, a path or an address; got {name!r}.")
     require_tensorflow()
     folder = _located(name, weights=weights, revision=revision, sha256=sha256)
+    if weights is True and folder is not None:
+        return loaded(folder)
     with contextlib.nullcontext() if weights is False else blank_weights():
         model = _built(str(name), folder, _weights_file(folder, weights))
-    if weights is True:
-        load_weights(model, Path(folder or "", WEIGHTS_FILE))
-    elif weights is not False:
+    if weights is not False:
         _load_given(model, weights)
+    return model
+
+
+def loaded(folder: Path) -> ZooModel:
+    """The model of a folder that has been verified: nothing is hashed. Raises as `load`."""
+    with blank_weights():
+        model = _built(str(folder), folder, folder / WEIGHTS_FILE)
+    load_weights(model, folder / WEIGHTS_FILE)
     return model
 
 
@@ -236,7 +245,7 @@ def _located(
 def _weights_file(folder: Path | None, weights: Any) -> Path | None:
     """The file that the weights will come from; None for fresh ones, and where it is refused."""
     if isinstance(weights, bool):
-        return folder / WEIGHTS_FILE if folder and weights else None
+        return None
     try:
         path = Path(weights)
     except TypeError:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import tiny_checkpoints
-from commands import COMMANDS, flip, refused, run, run_ok
+from commands import COMMANDS, refused, run, run_ok
+from edits import flip
 
 import zoo
 from zoo.errors import InvalidInputError

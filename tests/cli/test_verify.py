@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import flip, refused, run, run_ok
+from commands import refused, run, run_ok
+from edits import flip
 
 import zoo
 from zoo import exporting, loading, registry
@@ -118,7 +119,7 @@ class TestVerify:
         stored = {"split": "test", "metrics": {metric: {"value": 0.5, "two_standard_errors": 0.2}}}
         (published / "tiny_images" / "metrics.json").write_text(json.dumps(stored))
         found = {"metrics": {metric: {"value": 0.5 + change}}}
-        monkeypatch.setattr("zoo.evaluation.evaluate", lambda *_: found)
+        monkeypatch.setattr("zoo.evaluation.evaluate", lambda *_, **__: found)
         files = write_sha256sums(published / "tiny_images")
         pinned = {"tiny_images": {"version": 1, "files": files}}
         monkeypatch.setattr("zoo.store.pins.pins", lambda: pinned)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from zoo.data import pipeline
-from zoo.data.pipeline import evaluation_batches, training_batches
+from zoo.data.pipeline import batches_in_memory
 from zoo.data.sources import Arrays, load_arrays
 from zoo.errors import ConfigError, DataError
 
@@ -23,28 +23,24 @@ def arrays():
 
 def numbers(batches):
     """The row numbers of each batch."""
-    return [batch[0][:, 0].numpy().astype(int).tolist() for batch in batches]
+    return [batch[0][:, 0].astype(int).tolist() for batch in batches]
 
 
 def flat(batches):
     return [row for batch in batches for row in batch]
 
 
-def test_an_epoch_holds_every_row_once(arrays):
-    batches = numbers(training_batches(arrays, batch_size=5, seed=1, epoch=0, drop_remainder=False))
-    assert [len(batch) for batch in batches] == [5, 5, 5, 5, 3]
-    assert sorted(flat(batches)) == list(range(ROWS))
-    assert flat(batches) != list(range(ROWS))
-
-
-def test_the_remainder_is_dropped_by_default(arrays):
-    whole = numbers(training_batches(arrays, batch_size=5, seed=1, epoch=0, drop_remainder=False))
-    assert numbers(training_batches(arrays, batch_size=5, seed=1, epoch=0)) == whole[:4]
+def test_an_epoch_holds_every_row_once_but_for_the_remainder(arrays):
+    order = pipeline.epoch_order(ROWS, seed=1, epoch=0).tolist()
+    assert sorted(order) == list(range(ROWS))
+    assert order != list(range(ROWS))
+    batches = numbers(batches_in_memory(arrays, batch_size=5, seed=1, epoch=0))
+    assert batches == [order[start : start + 5] for start in range(0, 20, 5)]
 
 
 def test_order_depends_on_seed_and_epoch_alone(arrays):
     def order(seed, epoch):
-        return flat(numbers(training_batches(arrays, batch_size=5, seed=seed, epoch=epoch)))
+        return flat(numbers(batches_in_memory(arrays, batch_size=5, seed=seed, epoch=epoch)))
 
     assert order(3, 4) == order(3, 4)
     orders = {(seed, epoch): tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}
@@ -57,18 +53,11 @@ def test_order_is_pinned():
     assert order.tolist() == [1, 5, 3, 4, 6, 9, 0, 8, 2, 7]
 
 
-@pytest.mark.parametrize("skipped", [0, 1, 3, 5])
+@pytest.mark.parametrize("skipped", [0, 1, 3, 4])
 def test_skipping_resumes_within_an_epoch(arrays, skipped):
     def batches(skip_batches):
         return numbers(
-            training_batches(
-                arrays,
-                batch_size=5,
-                seed=2,
-                epoch=1,
-                skip_batches=skip_batches,
-                drop_remainder=False,
-            )
+            batches_in_memory(arrays, batch_size=5, seed=2, epoch=1, skip_batches=skip_batches)
         )
 
     assert batches(skipped) == batches(0)[skipped:]
@@ -79,7 +68,7 @@ def test_skipping_resumes_within_an_epoch(arrays, skipped):
 def test_shards_together_are_the_global_batches(arrays, num_shards, skipped):
     def batches(**sharding):
         return numbers(
-            training_batches(
+            batches_in_memory(
                 arrays, batch_size=6, seed=5, epoch=3, skip_batches=skipped, **sharding
             )
         )
@@ -94,7 +83,7 @@ def test_shards_together_are_the_global_batches(arrays, num_shards, skipped):
 def test_shards_in_memory_are_those_of_the_global_batches(arrays, num_shards):
     def batches(**shards):
         sizes = {"batch_size": 6, "seed": 2, "epoch": 1, "skip_batches": 1}
-        return list(pipeline.batches_in_memory(arrays, **sizes, **shards))
+        return list(batches_in_memory(arrays, **sizes, **shards))
 
     whole = batches()
     parts = [batches(num_shards=num_shards, shard=shard) for shard in range(num_shards)]
@@ -109,7 +98,7 @@ def test_a_shard_of_clips_is_cut_where_the_global_batch_is():
         clips[row, :length] = 1
     shards = [
         next(
-            pipeline.batches_in_memory(
+            batches_in_memory(
                 Arrays(clips), batch_size=4, seed=0, epoch=0, bucket_size=2, num_shards=4, shard=s
             )
         )[0]
@@ -118,87 +107,35 @@ def test_a_shard_of_clips_is_cut_where_the_global_batch_is():
     assert [x.shape for x in shards] == [(1, 8)] * 4
 
 
-def test_contexts_stay_with_their_rows(arrays):
-    for make in (
-        training_batches(arrays, batch_size=5, seed=0, epoch=0),
-        evaluation_batches(arrays, batch_size=5),
-    ):
-        for x, context in make:
-            np.testing.assert_array_equal(context, 10 * x[:, 0])
-            np.testing.assert_array_equal(x[:, 1], -x[:, 0])
-
-
-def test_without_context_a_batch_is_a_tuple_of_one(arrays):
-    unconditional = Arrays(arrays.x)
-    for batches in (
-        training_batches(unconditional, batch_size=5, seed=0, epoch=0),
-        evaluation_batches(unconditional, batch_size=5),
-    ):
-        (batch,) = next(iter(batches))
-        assert batch.shape == (5, 2)
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_dtype_is_kept_and_the_batch_size_is_static(dtype):
-    arrays = Arrays(np.arange(ROWS * 4).reshape(ROWS, 2, 2, 1).astype(dtype), np.arange(ROWS))
-    batches = training_batches(arrays, batch_size=4, num_shards=2, shard=1, seed=0, epoch=0)
-    expected = (
-        tf.TensorSpec((2, 2, 2, 1), tf.as_dtype(dtype)),
-        tf.TensorSpec((2,), tf.int32),
-    )
-    assert batches.element_spec == expected
-    ((x, _), *_) = list(batches)
-    assert set(map(bytes, x.numpy())) <= set(map(bytes, arrays.x))
-
-
-def test_evaluation_is_in_order_and_whole(arrays):
-    batches = numbers(evaluation_batches(arrays, batch_size=10))
-    assert batches == [list(range(10)), list(range(10, 20)), list(range(20, 23))]
-
-
-def test_replicas_each_get_their_part_of_the_given_batch(arrays):
-    """tf.distribute must not divide by file or by element what is already divided."""
-    options = training_batches(arrays, batch_size=5, seed=0, epoch=0).options()
-    policy = options.experimental_distribute.auto_shard_policy
-    assert policy == tf.data.experimental.AutoShardPolicy.OFF
+def test_contexts_stay_with_their_rows_and_dtypes_are_kept(arrays, dtype):
+    rows = Arrays(arrays.x[:, :1].astype(dtype), arrays.context)
+    for x, context in batches_in_memory(rows, batch_size=5, seed=0, epoch=0):
+        assert x.dtype == dtype
+        np.testing.assert_array_equal(context, 10 * x[:, 0].astype(int))
+    (x, context), *_ = batches_in_memory(Arrays(arrays.x), batch_size=5, seed=0, epoch=0)
+    assert (x.shape, context) == ((5, 2), None)
 
 
 @pytest.mark.parametrize(
-    ("sizes", "error", "message"),
+    ("sizes", "message"),
     [
-        ({"batch_size": 24}, DataError, "one batch of 24 rows; the data has 23"),
-        ({"batch_size": 0}, ConfigError, "batch_size=0"),
-        ({"batch_size": 5, "num_shards": 2}, ConfigError, "multiple of the number of shards"),
-        ({"batch_size": 4, "num_shards": 2, "shard": 2}, ConfigError, "0 <= shard < 2; got 2"),
-        (
-            {"batch_size": 4, "num_shards": 2, "drop_remainder": False},
-            ConfigError,
-            "last, smaller batch must be dropped",
-        ),
-        ({"batch_size": 5, "skip_batches": 5}, ConfigError, "0 <= skip_batches <= 4; got 5"),
-        ({"batch_size": 5, "skip_batches": -1}, ConfigError, "got -1"),
-        ({"batch_size": 5, "seed": -1}, ConfigError, "seed and epoch >= 0; got -1 and 0"),
-        ({"batch_size": 5, "epoch": -2}, ConfigError, "got 0 and -2"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": 5, "num_shards": 2}, "multiple of the number of shards"),
+        ({"batch_size": 4, "num_shards": 2, "shard": 2}, "0 <= shard < 2; got 2"),
+        ({"batch_size": 5, "seed": -1}, "seed and epoch >= 0; got -1 and 0"),
+        ({"batch_size": 5, "epoch": -2}, "got 0 and -2"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-def test_sizes_that_do_not_fit(arrays, sizes, error, message):
-    with pytest.raises(error, match=message):
-        training_batches(arrays, **{"seed": 0, "epoch": 0, **sizes})
+def test_sizes_that_do_not_fit(arrays, sizes, message):
+    with pytest.raises(ConfigError, match=message):
+        next(batches_in_memory(arrays, **{"seed": 0, "epoch": 0, **sizes}))
 
 
-def test_evaluation_needs_rows_and_a_batch_size(arrays):
-    with pytest.raises(ConfigError, match="batch_size >= 1; got 0"):
-        evaluation_batches(arrays, batch_size=0)
-    with pytest.raises(DataError, match="the data is empty"):
-        evaluation_batches(arrays.take(0), batch_size=5)
-
-
-@pytest.mark.parametrize(("rows", "expected"), [(10, (2, 2)), (11, (2, 3)), (4, (0, 1))])
+@pytest.mark.parametrize(("rows", "expected"), [(10, 2), (11, 2), (4, 0)])
 def test_steps_per_epoch(rows, expected):
-    dropped = pipeline.steps_per_epoch(rows, 5)
-    kept = pipeline.steps_per_epoch(rows, 5, drop_remainder=False)
-    assert (dropped, kept) == expected
+    assert pipeline.steps_per_epoch(rows, 5) == expected
 
 
 def test_tfds_dataset_gives_the_rows_of_load_arrays(tiny, tiny_dir):

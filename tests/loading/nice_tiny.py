@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import keras
 import numpy as np
 
@@ -19,7 +16,3 @@ X = np.linspace(-2.0, 2.0, 18, dtype=np.float32).reshape(3, 6)
 
 def assert_same(model: keras.Model, expected: keras.Model) -> None:
     np.testing.assert_array_equal(model.log_prob(X), expected.log_prob(X))
-
-
-def edit_json(path: Path, **changes) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))

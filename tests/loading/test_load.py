@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nice_tiny import CONFIG, NAME, X, assert_same, edit_json
+from edits import edit_json
+from nice_tiny import CONFIG, NAME, X, assert_same
 
 import zoo
 from zoo import loading

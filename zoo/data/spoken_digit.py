@@ -31,7 +31,6 @@ __all__ = [
     "SPEAKERS",
     "clip_lengths",
     "context_label",
-    "describe_label",
     "fit_clip",
     "read_split",
 ]
@@ -53,14 +52,6 @@ def context_label(digit: int, speaker: str) -> int:
     if speaker not in SPEAKERS:
         raise InvalidInputError(f"Expected a speaker of {', '.join(SPEAKERS)}; got {speaker!r}.")
     return len(SPEAKERS) * int(digit) + SPEAKERS.index(speaker)
-
-
-def describe_label(label: int) -> tuple[int, str]:
-    """(digit, speaker) of a label. Raises InvalidInputError for no label."""
-    if isinstance(label, bool) or label not in range(DIGITS * len(SPEAKERS)):
-        raise InvalidInputError(f"Expected a label 0..{DIGITS * len(SPEAKERS) - 1}; got {label!r}.")
-    digit, speaker = divmod(int(label), len(SPEAKERS))
-    return digit, SPEAKERS[speaker]
 
 
 def fit_clip(samples: np.ndarray, size: int = CLIP_SAMPLES) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Positivity and boundedness, by functions with a name and a reason."""
+"""Boundedness, by a function with a name and a reason."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["logistic_log_prob", "soft_clip"]
+__all__ = ["soft_clip"]
 
 
 def soft_clip(x: Any, limit: float) -> Any:
@@ -16,11 +16,3 @@ def soft_clip(x: Any, limit: float) -> Any:
     says.
     """
     return limit * tf.tanh(x / limit)
-
-
-def logistic_log_prob(z: Any) -> Any:
-    """log of the standard logistic density: -softplus(z) - softplus(-z).
-
-    Finite for every finite z.
-    """
-    return -tf.nn.softplus(z) - tf.nn.softplus(-z)

@@ -9,10 +9,12 @@ export     the exported SavedModel scores the golden rows as the model does
 
 from __future__ import annotations
 
+import functools
 import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -81,42 +83,44 @@ def verify(name: str, checks: tuple[str, ...] = CHECKS) -> Verification:
         name=name,
         files=len(files),
         bytes=sum(pin["size"] for pin in files.values()),
-        folder=subject.folder,
+        folder=str(vars(subject).get("path", "")),
         checks=tuple(results),
     )
 
 
 class _Subject:
-    """A model under verification; it is loaded by the check that loads."""
+    """A model under verification: its files are hashed once, and it is loaded once, when asked."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.folder = ""
-        self.model: Any = None
 
-    def loaded(self) -> Any:
-        if self.model is None:
-            self.model = loading.load(self.name)
-        return self.model
+    @functools.cached_property
+    def path(self) -> Path:
+        """The folder, whose files are those that are pinned."""
+        return loading.resolve(self.name)
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The model of that folder."""
+        return loading.loaded(self.path)
 
 
 Result = dict[str, Any]
 
 
 def _files(subject: _Subject) -> Result:
-    subject.folder = str(loading.resolve(subject.name))
-    return {"status": "ok", "detail": subject.folder}
+    return {"status": "ok", "detail": str(subject.path)}
 
 
 def _load(subject: _Subject) -> Result:
-    return {"status": "ok", "detail": f"{subject.loaded().count_params():,} parameters"}
+    return {"status": "ok", "detail": f"{subject.model.count_params():,} parameters"}
 
 
 def _golden(subject: _Subject) -> Result:
-    expected = golden.read(loading.resolve(subject.name))
+    expected = golden.read(subject.path)
     if not expected:
         return {"status": "skipped", "detail": f"the checkpoint has no {golden.GOLDEN_FILE}"}
-    return _judged(golden.differences(subject.loaded(), expected), "largest error")
+    return _judged(golden.differences(subject.model, expected), "largest error")
 
 
 def _judged(errors: dict[str, float], what: str) -> Result:
@@ -129,8 +133,8 @@ def _judged(errors: dict[str, float], what: str) -> Result:
 def _metrics(subject: _Subject) -> Result:
     from zoo import evaluation
 
-    stored = read_object(loading.resolve(subject.name) / "metrics.json")
-    found = evaluation.evaluate(subject.name, stored["split"])
+    stored = read_object(subject.path / "metrics.json")
+    found = evaluation.evaluate(subject.name, stored["split"], model=subject.model)
     errors = {}
     for metric, value in stored["metrics"].items():
         part = metrics.metric(metric).tolerance
@@ -144,8 +148,8 @@ def _export(subject: _Subject) -> Result:
 
     from zoo import exporting
 
-    expected = golden.read(loading.resolve(subject.name))
-    model = subject.loaded()
+    expected = golden.read(subject.path)
+    model = subject.model
     labels: dict[str, np.ndarray] = {}
     if model.config.context_size:
         labels["context"] = expected.get("context", np.zeros(2)).astype(np.int32)
@@ -162,7 +166,7 @@ def _export(subject: _Subject) -> Result:
         inputs = {"z": noise.astype(np.float32)}
         values = model.decode(inputs["z"], labels.get("context"))
     with tempfile.TemporaryDirectory() as folder:
-        served = tf.saved_model.load(exporting.export(subject.name, folder))
+        served = tf.saved_model.load(exporting.export(model, folder))
         inputs |= labels
         answers = served.signatures[name](**{k: tf.constant(v) for k, v in inputs.items()})
     expected_values = np.asarray(values, np.float64)

@@ -314,21 +314,6 @@ class WaveNet(LabelledClips, Autoregressive):
             raise InvalidInputError(f"Expected log-mel frames {expected}; got {context.shape}.")
         return context
 
-    def paper_space_log_det(self, x: Any, *, seed: Any = None) -> Any:
-        """-sum_t log CLASS_SIZES for mu-law, whose papers quote nats of the classes; else 0.
-
-        log_prob minus it is the log-probability of the mu-law classes.
-        """
-        del seed
-        offsets = self.stepwise_class_offset(x)
-        used = 1.0 if self.config.output == "mu_law" else 0.0
-        return -used * tf.reduce_sum(offsets, -1)
-
-    @property
-    def paper_space(self) -> str:
-        """Words for the space of `paper_space_log_det`."""
-        return "nats, mu-law classes" if self.config.output == "mu_law" else "nats, 16-bit samples"
-
 
 def _least_squares(x: np.ndarray, taps: int) -> np.ndarray:
     """w that minimises the mean of (x_t - sum_j w_j x_{t-j})^2, j = taps..1: [taps, 1]."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from typer.testing import CliRunner, Result
 
 from zoo import cli
@@ -46,9 +44,3 @@ def refused(code: int, *args: object) -> str:
     assert result.stderr.startswith("zoo: ")
     assert "Traceback" not in result.stderr
     return result.stderr
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
