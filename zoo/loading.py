@@ -175,8 +175,8 @@ def load(
     if weights is True and folder is not None:
         return loaded(folder)
     with contextlib.nullcontext() if weights is False else blank_weights():
-        model = _built(str(name), folder, _weights_file(folder, weights))
-    if weights is not False:
+        model = _built(str(name), folder, _weights_file(weights))
+    if not isinstance(weights, bool):
         _load_given(model, weights)
     return model
 
@@ -242,7 +242,7 @@ def _located(
     return resolve(str(name)) if weights is True else None
 
 
-def _weights_file(folder: Path | None, weights: Any) -> Path | None:
+def _weights_file(weights: Any) -> Path | None:
     """The file that the weights will come from; None for fresh ones, and where it is refused."""
     if isinstance(weights, bool):
         return None
