@@ -80,7 +80,25 @@ def test_the_manifest_says_how_a_row_is_shown(tmp_path: Path) -> None:
     assert described["manifest"]["family"] == "wavenet"
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{", "\udcff"])
+BROKEN = {
+    "empty": "",
+    "a list": "[1]",
+    "half": "{",
+    "no text": "\udcff",
+    "deep": "[" * 100_000,
+    "NaN": '{"a": NaN}',
+    "a lone surrogate": '{"a": "\\ud800"}',
+    "large": '{"a": "' + "x" * 2**20 + '"}',
+    "signatures": '{"signatures": [1]}',
+    "a signature": '{"signatures": {"log_prob": 1}}',
+    "inputs": '{"signatures": {"log_prob": {"inputs": 1}}}',
+    "a field": '{"signatures": {"log_prob": {"inputs": {"x": 1}}}}',
+    "media": '{"media": "image"}',
+    "columns": '{"media": {"columns": 7}}',
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
 def test_a_broken_manifest_is_none(text: str, tmp_path: Path) -> None:
     folder = tmp_path / "adder" / "1"
     tiny_exports.save_adder(folder, 1)
@@ -90,6 +108,8 @@ def test_a_broken_manifest_is_none(text: str, tmp_path: Path) -> None:
     described = page.describe(servable, [1])
     assert described["manifest"] is None
     assert described["media"] == {"kind": "features"}
+    (folder / page.CARD_FILE).write_bytes(b"# A card\n\xff")
+    assert "A card" in page.describe(servable, [1])["card"]
 
 
 @pytest.mark.parametrize(

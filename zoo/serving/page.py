@@ -25,6 +25,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from zoo.core import nesting
 from zoo.serving.repository import Repository
 from zoo.serving.servable import Servable
 
@@ -32,6 +33,7 @@ __all__ = ["CARD_FILE", "MANIFEST_FILE", "describe", "render_card", "routes"]
 
 CARD_FILE = "assets.extra/card.md"
 MANIFEST_FILE = "assets.extra/signatures.json"
+MAX_BYTES = 2**20  # of either
 _WEB = Path(__file__).parent / "web"
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _HEADERS = {
@@ -91,9 +93,7 @@ def render_card(path: Path) -> str:
 
     Its front matter is left out, a picture is its caption, and raw HTML is shown as it is written.
     """
-    if not path.is_file():
-        return ""
-    text = _FRONT_MATTER.sub("", path.read_text(encoding="utf-8"), count=1)
+    text = _FRONT_MATTER.sub("", _read(path).decode(errors="replace"), count=1)
     parser = MarkdownIt("js-default", {"linkify": False})
     parser.add_render_rule("image", _render_caption)
     tokens = parser.parse(text)
@@ -114,12 +114,51 @@ def _render_caption(
 
 
 def _read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The export's own description of its signatures; None where there is none to be read."""
-    try:
-        manifest = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """The export's own description of its signatures; None where there is none to be shown.
+
+    That is one of another form, or one that JSON cannot repeat: with NaN, or lone surrogates.
+    """
+    document = _read(folder / MANIFEST_FILE)
+    if not document or nesting.depth(document) > nesting.MAX_DEPTH:
         return None
-    return manifest if isinstance(manifest, dict) else None
+    try:
+        manifest = json.loads(document)
+        json.dumps(manifest, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        return None
+    return manifest if _is_manifest(manifest) else None
+
+
+def _is_manifest(manifest: Any) -> bool:
+    """Whether what the page reads of it is of the manifest's form."""
+    if not isinstance(manifest, dict):
+        return False
+    told, media = manifest.get("signatures", {}), manifest.get("media", {})
+    if not isinstance(told, dict) or not isinstance(media, dict):
+        return False
+    if not all(isinstance(media.get(key, []), list) for key in ("columns", "labels")):
+        return False
+    sides = [
+        signature.get(side, {}) if isinstance(signature, dict) else None
+        for signature in told.values()
+        for side in ("inputs", "outputs")
+    ]
+    return all(
+        isinstance(side, dict) and all(isinstance(field, dict) for field in side.values())
+        for side in sides
+    )
+
+
+def _read(path: Path) -> bytes:
+    """The content of a file; b"" for none, and for one that is larger than any of an export's."""
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except OSError:
+        return b""
+    return content if len(content) <= MAX_BYTES else b""
 
 
 def _fields(specs: Mapping[str, tf.TensorSpec]) -> dict[str, Any]:
