@@ -91,7 +91,7 @@ def train(
     """Train a model by its recipe, or go on with a run that was stopped.
 
     The folder holds the best weights so far at every moment: `zoo score FOLDER …` works on it.
-    SIGINT (Ctrl-C) and SIGTERM save the state and end the run.
+    SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed terminal) save the state and end the run.
 
     Example: zoo train nice_mnist --set optimizer.learning_rate=3e-4 --set max_epochs=5
     """
