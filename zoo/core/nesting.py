@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-
-import numpy as np
 
 __all__ = ["MAX_DEPTH", "depth"]
 
@@ -15,10 +14,15 @@ MAX_DEPTH = 32
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # +1 and -1, as int8
+_FEW = 10_000  # brackets that are counted without NumPy, whose import takes longer
 
 
 def depth(document: bytes) -> int:
     """How deeply brackets lie in each other, outside strings."""
-    brackets = _STRING.sub(b"", document).translate(None, _NO_BRACKETS)
-    steps = np.frombuffer(brackets.translate(_STEPS), np.int8)
-    return int(np.cumsum(steps, dtype=np.int32).max(initial=0))
+    steps = _STRING.sub(b"", document).translate(_STEPS, _NO_BRACKETS)
+    if len(steps) <= _FEW:
+        signs = (1 if step == 1 else -1 for step in steps)
+        return max(itertools.accumulate(signs, initial=0))
+    import numpy as np
+
+    return int(np.cumsum(np.frombuffer(steps, np.int8), dtype=np.int32).max(initial=0))
