@@ -297,7 +297,7 @@ class TestPlace:
         before, rename = contents(to), Path.rename
 
         def failing(self: Path, target: Path) -> Path:
-            if self.name == "new" and not Path(target).exists():
+            if self.name == Path(target).name and not Path(target).exists():
                 raise OSError(errno.EIO, "Input/output error")
             return rename(self, target)
 
