@@ -142,15 +142,21 @@ def _announce(addresses: Addresses) -> None:
 
 @contextlib.contextmanager
 def _orderly_end() -> Iterator[None]:
-    """SIGTERM and SIGINT end the block in order: ports closed, temporary exports removed."""
+    """SIGTERM, SIGINT and SIGHUP end the block in order: ports closed, exports for now removed."""
 
     def end(number: int, _frame: object) -> NoReturn:
         raise SystemExit(SIGNALLED + number)
 
-    previous = signal.signal(signal.SIGTERM, end)
+    heard = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP"))
+    previous = {
+        number: signal.signal(number, end)
+        for number in heard
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN  # by nohup
+    }
     try:
         yield
     except KeyboardInterrupt:
         raise typer.Exit(SIGNALLED + signal.SIGINT) from None
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

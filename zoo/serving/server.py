@@ -61,7 +61,7 @@ class Server:
         self._http: _Http | None = None
 
     async def serve(self, started: Callable[[Addresses], None]) -> None:
-        """Answers until `stop`, SIGINT or SIGTERM; calls `started` once both ports are open.
+        """Answers until `stop` or a signal to end; calls `started` once both ports are open.
 
         Requests that run then have `GRACE_SECONDS` to end, or until a second signal. Raises
         ServingError if gRPC cannot open its port. After a signal, the process's own handler of it
@@ -134,7 +134,7 @@ class _Http(uvicorn.Server):
 
 @contextlib.contextmanager
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM call `stop` in the block; the first one is raised again after it."""
+    """SIGINT, SIGTERM and SIGHUP call `stop` in the block; the first is raised again after it."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are not heard there
         return
@@ -144,7 +144,12 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
         caught.append(number)
         stop()
 
-    previous = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
+    heard = (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
+    previous = {
+        number: signal.signal(number, handle)
+        for number in heard
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN  # by nohup
+    }
     try:
         yield
     finally:
