@@ -134,7 +134,7 @@ class TestTrain:
         )
         assert "Nothing to resume" in refused(1, "train", "tiny_recipe", "--resume")
 
-    @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+    @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
     def test_a_signal_is_the_exit_code(self, monkeypatch, name: str, code: int) -> None:
         from zoo import training
 

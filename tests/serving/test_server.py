@@ -164,9 +164,9 @@ def predict_by_rpc(address: str, name: str) -> list[float]:
 
 
 class TestCommand:
-    @pytest.mark.parametrize("level", [None, "2"])
+    @pytest.mark.parametrize(("level", "number"), [(None, signal.SIGTERM), ("2", signal.SIGHUP)])
     def test_serves_what_is_exported_and_ends_with_a_signal(
-        self, level: str | None, adder: Path
+        self, level: str | None, number: signal.Signals, adder: Path
     ) -> None:
         env = {key: value for key, value in os.environ.items() if not key.startswith("TF_CPP")}
         arguments = ["serve", "--path", str(adder), "--port", "0", "--grpc-port", "0"]
@@ -186,10 +186,10 @@ class TestCommand:
                 with grpc.insecure_channel(rpc) as channel:
                     grpc.channel_ready_future(channel).result(TIMEOUT)
             finally:
-                process.send_signal(signal.SIGTERM)
+                process.send_signal(number)
                 out, err = process.communicate(timeout=TIMEOUT)
         assert response.json() == {"predictions": [3.0]}
-        assert process.returncode == 128 + signal.SIGTERM, err
+        assert process.returncode == 128 + number, err
         assert out == "imported:\n"
         listening, loading = err.splitlines()[0], err.splitlines()[1:]
         assert listening == f"zoo: {rest} and {rpc} answer when models are loaded"
