@@ -45,6 +45,16 @@ class TestBucket:
         for name in ("config.json", "model.weights.h5"):
             assert (folder / name).read_bytes() == (source / name).read_bytes()
 
+    def test_a_file_larger_than_any_is_not_copied(
+        self, bucket: RamBackend, gs: str, source: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        published = copies.publish(source, gs)
+        bucket.calls.clear()
+        monkeypatch.setattr(downloads, "MAX_BYTES", 100)
+        with pytest.raises(IntegrityError, match=r"weights\.h5 has 5,120 bytes; 100 at most"):
+            resolved(published)
+        assert not [call for call in bucket.calls if call[0] == "copy" and "weights" in call[1]]
+
     def test_the_list_comes_last(self, bucket: RamBackend, gs: str, source: Path) -> None:
         copies.publish(source, gs)
         written = [call[2] for call in bucket.calls if call[0] == "copy" and call[2].startswith(gs)]

@@ -49,6 +49,15 @@ class TestHubPublish:
         assert hub.large
         assert not hub.private
 
+    def test_a_file_larger_than_any_is_not_downloaded(
+        self, hub: FakeHub, source: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        published = copies.publish(source, ADDRESS)
+        monkeypatch.setattr(downloads, "MAX_BYTES", 100)
+        with pytest.raises(IntegrityError, match=r"weights\.h5 has 5,120 bytes; 100 at most"):
+            resolved(published)
+        assert not list(downloads.cache_dir().rglob("model.weights.h5"))
+
     def test_makes_a_private_repository(self, hub: FakeHub, source: Path) -> None:
         copies.publish(source, ADDRESS, private=True)
         assert hub.private == {NAME}
