@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import drawn_from
 import numpy as np
 import pytest
 import tiny_checkpoints
@@ -15,6 +16,8 @@ from PIL import Image
 
 import zoo
 from zoo.data import samples
+from zoo.store import pins
+from zoo.store.hashes import sha256_of
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -57,10 +60,10 @@ class TestDemo:
         assert f"{bits:.4g} on 10 rows" in lines[1]
         assert "4.363 ± 0.012 on 10,000 rows" in lines[1]
         assert "1.25" in lines[1].split()
-        names = ["samples_tiny_images.png", "samples.png", "interpolations.png"]
+        names = ["samples_tiny_images.png", "interpolations.png"]
         assert lines[2:] == [str(tmp_path / "out" / name) for name in names]
         # 32 samples in 4 rows of 8, 3 pairs in rows of 8 steps; gaps of 2; twice as large.
-        assert picture(tmp_path / "out" / "samples.png").shape == (52, 100, 3)
+        assert picture(tmp_path / "out" / "samples_tiny_images.png").shape == (52, 100)
         strip = picture(tmp_path / "out" / "interpolations.png")[::2, ::2, 0]
         assert strip.shape == (20, 50)
         for pair in range(3):
@@ -68,6 +71,15 @@ class TestDemo:
             for left, row in ((2, pair), (44, 3 + pair)):
                 shown = strip[top : top + 4, left : left + 4].astype(int)
                 assert np.abs(shown - rows[row, :, :, 0]).max() <= 1
+
+    def test_pictures_say_which_weights_they_are_of(self, published, tmp_path) -> None:
+        assert demo.main(["tiny_images", "--out", str(tmp_path / "out")]) == 0
+        pinned = pins.pins()
+        for path in (tmp_path / "out").iterdir():
+            assert drawn_from.stale(path, pinned) == ""
+            with Image.open(path) as image:
+                name, digest = image.info["weights"].split()
+            assert digest == sha256_of(published / name / "model.weights.h5")
 
     def test_log_probs_of_the_paper_are_in_the_papers_space(self, published) -> None:
         model = zoo.load("tiny_images")
@@ -85,7 +97,7 @@ class TestDemo:
         assert code == 1
         assert "tiny_recipe has no published weights" in captured.err
         assert "tiny_images" in captured.out
-        assert (tmp_path / "out" / "samples.png").is_file()
+        assert (tmp_path / "out" / "samples_tiny_images.png").is_file()
 
     def test_nothing_to_show(self, published, tmp_path, capsys) -> None:
         assert demo.main(["tiny_recipe", "tiny_imges", "--out", str(tmp_path / "out")]) == 1

@@ -4,8 +4,9 @@
 
 A card is made of the registry's entry and of the checkpoint's own recipe.json, config.json,
 run.json and metrics.json; no figure is typed by hand. `--check` writes nothing and exits with 1 if
-a file differs from what would be written, if a checkpoint has not been evaluated, or if the README
-or a card's prose states a result in nats or bits/dim that no metrics.json holds. Where a pinned
+a file differs from what would be written, if a checkpoint has not been evaluated, if the README or
+a card's prose states a result in nats or bits/dim that no metrics.json holds, or if a picture of
+docs/ was drawn with other weights than those that are pinned. Where a pinned
 card.md changes, its lines in SHA256SUMS and in zoo/pins.json follow; no other file's hash does.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from density_table import density_table, inversion_table, speed_table
+from drawn_from import stale
 
 from zoo import registry
 from zoo.core.metric import METRICS
@@ -229,6 +231,8 @@ def problems(root: Path) -> list[str]:
             found.append(f"{path} lacks {', '.join(missing)}: evaluate again")
         elif metrics.get("split") != "test":
             found.append(f"{path} is of the {metrics.get('split')} split: evaluate on test")
+    pinned = read_optional(root / "zoo" / "pins.json")
+    found += filter(None, (stale(path, pinned) for path in sorted((root / "docs").glob("*.png"))))
     allowed = [value for c in checkpoints for value in _figures(c.metrics)]
     prose = {root / "README.md": (root / "README.md").read_text(encoding="utf-8")}
     for entry in registry.ENTRIES.values():

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from zoo import registry
 from zoo.core.backend import require_tensorflow
+from zoo.core.release import Release
 from zoo.errors import InvalidInputError, MissingCheckpointError
+from zoo.media.console import figure
 from zoo.registry.listing import ModelInfo
 from zoo.store import addresses, locate, pins, remotes
 from zoo.store.blank import blank_weights
@@ -174,9 +176,22 @@ def load(
         model = _built(str(name), folder)
     if weights is True:
         load_weights(model, Path(folder or "", WEIGHTS_FILE))
+        model.release = _release(str(name))
     elif weights is not False:
         _load_given(model, weights)
     return model
+
+
+def _release(name: str) -> Release:
+    """What the published weights of a name are called, with the first figure of its card."""
+    if is_folder(name) or remotes.is_address(name):
+        return Release(name)
+    entry, known = registry.get(name), info(name)
+    metrics = known.metrics.get("metrics", {})
+    figures = [
+        f"{metric} {figure(metrics[metric])}" for metric in entry.metrics if metric in metrics
+    ]
+    return Release(f"{name}, version {known.version}", "".join(figures[:1]))
 
 
 def is_folder(name: str | os.PathLike[str]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +13,23 @@ import tensorflow as tf
 
 from zoo.media import pictures
 
-__all__ = ["Showcase"]
+__all__ = ["Showcase", "has_tensorboard"]
 
 IMAGES, CLIPS = 16, 4
 FIRST_SECONDS = 60.0  # short runs draw nothing
 SHARE = 0.02  # of the time, at most
+
+
+def has_tensorboard() -> bool:
+    """Whether TensorBoard is there, which `tf.summary` writes with; warns where it is not."""
+    if importlib.util.find_spec("tensorboard") is not None:
+        return True
+    warnings.warn(
+        "TensorBoard is not installed, so that the run writes no logs for it: pip install "
+        "'density-zoo[tensorboard]'. history.csv holds the same losses.",
+        stacklevel=2,
+    )
+    return False
 
 
 class Showcase:
