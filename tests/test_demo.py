@@ -1,4 +1,4 @@
-"""The demo and the README's quickstart, on tiny models and, where they are, on the real ones."""
+"""The demo, on tiny models and, where they are, on the real ones."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ import tiny_checkpoints
 from PIL import Image
 
 import zoo
-from zoo.data import samples
 from zoo.store import pins
 from zoo.store.hashes import sha256_of
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def load_tool(name: str) -> ModuleType:
@@ -111,51 +109,3 @@ class TestDemo:
         assert demo.main(["--out", str(tmp_path)]) == 0
         for line, name in zip(capsys.readouterr().out.splitlines()[1:], demo.NAMES, strict=False):
             assert line.startswith(name)
-
-
-class TestQuickstart:
-    CODE = README.partition("<!-- quickstart -->\n```python\n")[2].partition("```")[0]
-
-    def run(self) -> dict:
-        scope: dict = {}
-        exec(self.CODE, scope)
-        return scope
-
-    def check(self, scope: dict) -> None:
-        assert scope["images"].shape == (64, 28, 28, 1)
-        assert scope["drawn"].shape == (16, 28, 28, 1)
-        assert scope["drawn"].dtype == "uint8"
-        assert scope["latents"].shape == (64, 784)
-
-    def test_is_ten_lines(self) -> None:
-        assert len([line for line in self.CODE.splitlines() if line]) == 10
-
-    def test_on_a_small_model_of_the_same_shape(self, monkeypatch, capsys) -> None:
-        model = zoo.create("nice", event_shape=(28, 28, 1), num_couplings=2, hidden_units=(8,))
-        before = [variable.numpy() for variable in model.trainable_variables]
-        monkeypatch.setattr(zoo, "load", lambda name: model, raising=False)
-        self.check(self.run())
-        after = [variable.numpy() for variable in model.trainable_variables]
-        assert any((old != new).any() for old, new in zip(before, after, strict=True))
-
-    def test_on_the_published_model(self, require_checkpoint, capsys) -> None:
-        require_checkpoint("nice_mnist")
-        self.check(self.run())
-        assert "nice_mnist" in capsys.readouterr().out
-
-
-def test_the_readme_on_vaes(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = README.partition("<!-- vae -->\n```python\n")[2].partition("```")[0]
-    small = zoo.create(
-        "sylvester_vae",
-        event_shape=(28, 28, 1),
-        preprocessing={"num_levels": 2, "transform": "unit"},
-        latent_size=4,
-        num_vectors=2,
-        hidden_units=(8,),
-    )
-    monkeypatch.setattr(zoo, "load", {"sylvester_vae_mnist": small}.__getitem__, raising=False)
-    scope: dict = {"zoo": zoo, "samples": samples}
-    exec(code, scope)
-    assert scope["images"].shape == (64, 28, 28, 1)
-    assert scope["fresh"].config.event_shape == (32, 32, 3)

@@ -138,5 +138,5 @@ def test_the_citation_is_of_this_version() -> None:
 @pytest.mark.parametrize("extra", sorted(set(EXTRAS) - {"dev", "all"}))
 def test_the_readme_knows_every_extra(extra: str) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = readme.partition("<!-- extras -->")[2].partition("\n\n")[0]
-    assert re.search(rf"^\| `{extra}` \|", table, flags=re.MULTILINE)
+    first_cells = re.findall(r"^\| (`.*?) \|", readme.partition("<!-- extras -->")[2], re.MULTILINE)
+    assert f"`{extra}`" in ", ".join(first_cells).split(", ")

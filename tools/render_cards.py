@@ -21,6 +21,7 @@ from typing import Any
 
 from density_table import density_table, inversion_table, speed_table
 from drawn_from import stale
+from fine_tuning_example import outdated, printed
 
 from zoo import registry
 from zoo.core.metric import METRICS
@@ -206,6 +207,7 @@ def render(root: Path) -> dict[Path, str]:
     text = fill(text, "peers", speed_table(root))
     text = fill(text, "inversion", inversion_table(root))
     text = fill(text, "voices", held_out_table(root))
+    text = fill(text, "tuned", printed(root))
     files[readme] = fill(text, "pictures", pictures(root))
     return files
 
@@ -233,8 +235,10 @@ def problems(root: Path) -> list[str]:
             found.append(f"{path} is of the {metrics.get('split')} split: evaluate on test")
     pinned = read_optional(root / "zoo" / "pins.json")
     found += filter(None, (stale(path, pinned) for path in sorted((root / "docs").glob("*.png"))))
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    found += filter(None, [outdated(root, readme, pinned)])
     allowed = [value for c in checkpoints for value in _figures(c.metrics)]
-    prose = {root / "README.md": (root / "README.md").read_text(encoding="utf-8")}
+    prose = {root / "README.md": readme}
     for entry in registry.ENTRIES.values():
         prose[Path(f"registry entry {entry.name}")] = f"{entry.description}\n{entry.limitations}"
     for checkpoint in checkpoints:

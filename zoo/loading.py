@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from zoo.core.backend import require_tensorflow
 from zoo.core.release import Release
 from zoo.errors import InvalidInputError, MissingCheckpointError
 from zoo.media.console import figure
+from zoo.registry.datasets import column_names
 from zoo.registry.listing import ModelInfo
 from zoo.store import addresses, locate, pins, remotes
 from zoo.store.blank import blank_weights
@@ -100,6 +102,7 @@ def info(name: str) -> ModelInfo:
         paper=entry.paper,
         arxiv=entry.arxiv,
         event_shape=tuple(event_shape),
+        columns=column_names(entry.recipe.dataset.name, math.prod(event_shape)),
         num_parameters=parameters,
         metrics=metrics,
         licence=entry.licence,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,11 +18,13 @@ from zoo.cli.app import (
     complaining,
     loaded,
     print_json,
+    recipe_of,
 )
-from zoo.errors import InvalidInputError
+from zoo.errors import InvalidInputError, ZooError
 from zoo.media.audio import AUDIO_SUFFIXES, read_audio, write_audio
 from zoo.media.console import columns, progress_bar, waiting
 from zoo.media.tables import read_csv, write_csv
+from zoo.registry.datasets import column_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +71,8 @@ def sample(
         return rows.numpy()
 
     if out is None:
-        write_csv(None, drawn(loaded(name)))
+        model = loaded(name)
+        write_csv(None, drawn(model), list(names_of(name, model.data)))
         return
     suffix = out.suffix.lower()
     if suffix not in (*_WRITERS, *AUDIO_SUFFIXES):
@@ -87,6 +90,8 @@ def sample(
     out.parent.mkdir(parents=True, exist_ok=True)
     if suffix in AUDIO_SUFFIXES:
         write_audio(out, rows, model.data.rate)
+    elif suffix == ".csv":
+        write_csv(out, rows, list(names_of(name, model.data)))
     else:
         _WRITERS[suffix](out, _shown(rows, model) if suffix == ".png" else rows)
     print(out)
@@ -179,7 +184,7 @@ def score(
         )
     for path in files:
         with complaining():
-            rows, labels = read_rows(path, model.data, context)
+            rows, labels = read_rows(path, model.data, context, names=names_of(name, model.data))
         nats = scores_of(
             model,
             rows,
@@ -212,9 +217,20 @@ def _read_clip(path: Path, space: Space) -> np.ndarray:
     return fit_clip(samples, size)[None]
 
 
-def read_rows(path: Path, space: Space, context: int | None = None) -> tuple[Any, Any]:
+def names_of(name: str, space: Space) -> tuple[str, ...]:
+    """The names of a row's numbers, of the dataset that a model or a folder was trained on."""
+    try:
+        return column_names(recipe_of(name).dataset.name, space.size)
+    except (ZooError, OSError):  # of a folder without a recipe, or an address
+        return ()
+
+
+def read_rows(
+    path: Path, space: Space, context: int | None = None, *, names: Sequence[str] = ()
+) -> tuple[Any, Any]:
     """The rows of a file, [n, …], and their labels: the file's own, or `context` for all, or None.
 
+    names: those of the columns, which a table's header may have in another order.
     Warns of features that lose digits in the model's dtype. Raises InvalidInputError for files that
     cannot be read, and labels in both places.
     """
@@ -222,7 +238,7 @@ def read_rows(path: Path, space: Space, context: int | None = None) -> tuple[Any
 
     from zoo.core.checks import as_array
 
-    rows, labels = _stored_rows(path, space)
+    rows, labels = _stored_rows(path, space, names)
     if "float" in space.dtype and rows.dtype.kind in "fiu":
         rows = as_array(rows, str(path), space.dtype)  # warns by the rows of the file
     if context is None:
@@ -244,7 +260,7 @@ def _of_table(rows: np.ndarray, path: Path, space: Space) -> np.ndarray:
     return rows.astype(np.int32)
 
 
-def _stored_rows(path: Path, space: Space) -> tuple[Any, Any]:
+def _stored_rows(path: Path, space: Space, names: Sequence[str]) -> tuple[Any, Any]:
     import tokenize
     import zipfile
     import zlib
@@ -257,7 +273,8 @@ def _stored_rows(path: Path, space: Space) -> tuple[Any, Any]:
     if suffix == ".csv":
         # Integers of a table may have more digits than float32 holds.
         dtype = "float64" if space.is_integer else space.dtype
-        return _of_table(read_csv(path, space.size, dtype=dtype)[0], path, space), None
+        rows, _ = read_csv(path, space.size, names=names, dtype=dtype)
+        return _of_table(rows, path, space), None
     if suffix not in (".npy", ".npz"):
         from zoo.media import pictures
 

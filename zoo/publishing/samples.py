@@ -25,6 +25,7 @@ from zoo.media import pictures
 from zoo.media.audio import write_audio
 from zoo.media.tables import write_csv
 from zoo.ops.mel import power_spectrogram
+from zoo.registry.datasets import column_names
 
 __all__ = ["spectrograms", "write_samples"]
 
@@ -61,8 +62,8 @@ def _write_picture(folder: Path, model: Any, recipe: Recipe) -> None:
 
 
 def _write_table(folder: Path, model: Any, recipe: Recipe) -> None:
-    del recipe
-    write_csv(folder / "samples.csv", _draw(model, NUMBER))
+    names = column_names(recipe.dataset.name, model.data.size)
+    write_csv(folder / "samples.csv", _draw(model, NUMBER), list(names))
 
 
 def _write_sound(folder: Path, model: Any, recipe: Recipe) -> None:
