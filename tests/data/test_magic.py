@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 from zoo.data import magic, sources
 from zoo.data.sources import load_arrays
 from zoo.errors import DataError
+from zoo.registry.datasets import column_names
 
 ROWS = 19_020
 GAMMAS = 12_332

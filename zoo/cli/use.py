@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from zoo.core.space import Space
 
 SLOW_EVENT_SIZE = 2000  # of rows whose density takes a pass a number
+SUFFIXES = (".png", ".npy", ".npz", ".csv")  # of files of rows
 SHOWN_ROWS = 20  # of scores, without --all
 
 
@@ -75,8 +76,8 @@ def sample(
         write_csv(None, drawn(model), list(names_of(name, model.data)))
         return
     suffix = out.suffix.lower()
-    if suffix not in (*_WRITERS, *AUDIO_SUFFIXES):
-        expected = ", ".join((*_WRITERS, *AUDIO_SUFFIXES))
+    if suffix not in (*SUFFIXES, *AUDIO_SUFFIXES):
+        expected = ", ".join((*SUFFIXES, *AUDIO_SUFFIXES))
         raise InvalidInputError(f"Expected a {expected} file; got {str(out)!r}.")
     model = loaded(name)
     if suffix == ".png" and not model.data.levels:
@@ -90,32 +91,29 @@ def sample(
     out.parent.mkdir(parents=True, exist_ok=True)
     if suffix in AUDIO_SUFFIXES:
         write_audio(out, rows, model.data.rate)
+    elif suffix == ".png":
+        _write_png(out, rows, model.data.levels)
     elif suffix == ".csv":
         write_csv(out, rows, list(names_of(name, model.data)))
     else:
-        _WRITERS[suffix](out, _shown(rows, model) if suffix == ".png" else rows)
+        _ARRAYS[suffix](out, rows)
     print(out)
 
 
 def _labels_in_turn(model: Any, number: int) -> np.ndarray:
     """0, 1, ... over and over. Raises InvalidInputError where a model has no labels."""
-    import numpy as np
+    from zoo.media import pictures
 
     if model.context is None or not model.context.levels:
         raise InvalidInputError(f"{model.name} has no labels: leave out --all-contexts.")
-    return np.arange(number, dtype=np.int32) % model.context.levels
+    return pictures.labels_in_turn(number, model.context.levels)
 
 
-def _write_png(path: Path, rows: np.ndarray) -> None:
+def _write_png(path: Path, rows: np.ndarray, levels: int) -> None:
+    """A grid; binary images are black and white."""
     from zoo.media import pictures
 
-    pictures.save_png(path, pictures.grid(rows))
-
-
-def _shown(rows: np.ndarray, model: Any) -> np.ndarray:
-    """Rows as grey levels 0..255: those of a binary image are black and white."""
-    levels = model.data.levels
-    return rows if levels == 256 else rows * (255 // (levels - 1))
+    pictures.save_png(path, pictures.grid(pictures.as_grey(rows, levels)))
 
 
 def _write_npy(path: Path, rows: np.ndarray) -> None:
@@ -132,12 +130,7 @@ def _write_npz(path: Path, rows: np.ndarray) -> None:
         np.savez_compressed(stream, x=rows)
 
 
-_WRITERS: dict[str, Callable[[Path, Any], None]] = {
-    ".png": _write_png,
-    ".npy": _write_npy,
-    ".npz": _write_npz,
-    ".csv": write_csv,
-}
+_ARRAYS: dict[str, Callable[[Path, Any], None]] = {".npy": _write_npy, ".npz": _write_npz}
 
 
 @app.command(epilog=EXIT_CODES)

@@ -17,6 +17,7 @@ from zoo.core.release import Release
 from zoo.core.space import Space
 from zoo.errors import ConfigError
 from zoo.kinds.fitting import Fitting
+from zoo.kinds.signatures import signatures
 from zoo.kinds.summary import described, shown_shapes
 from zoo.layers.norms import RunningMoments
 
@@ -191,8 +192,6 @@ class ZooModel(Fitting):
 
     def serving_signatures(self) -> dict[str, Signature]:
         """What an export of the model answers, the server's default first."""
-        from zoo.kinds.signatures import signatures
-
         return signatures(self)
 
     # Calls.

@@ -18,7 +18,16 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from zoo.errors import InvalidInputError
 
-__all__ = ["grid", "interpolate", "read_image", "save_png", "spherical", "stack"]
+__all__ = [
+    "as_grey",
+    "grid",
+    "interpolate",
+    "labels_in_turn",
+    "read_image",
+    "save_png",
+    "spherical",
+    "stack",
+]
 
 GAP = 2  # pixels between images
 BACKGROUND = 255  # white
@@ -69,6 +78,16 @@ def stack(pictures: Sequence[np.ndarray]) -> np.ndarray:
         canvas[top : top + height, :width] = picture
         top += height
     return canvas
+
+
+def as_grey(rows: np.ndarray, levels: int) -> np.ndarray:
+    """Rows of grey levels 0..levels - 1 as those of a picture, 0..255, if there are so few."""
+    return rows * (255 // (levels - 1)) if 2 <= levels < 256 else rows
+
+
+def labels_in_turn(number: int, labels: int) -> np.ndarray:
+    """0, 1, ... labels - 1, over and over: int32 [number]."""
+    return np.arange(number, dtype=np.int32) % labels
 
 
 def save_png(

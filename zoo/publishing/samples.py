@@ -50,15 +50,15 @@ def write_samples(folder: Path, model: Any, recipe: Recipe) -> None:
 def _draw(model: Any, number: int) -> np.ndarray:
     labels = None
     if model.context is not None:
-        labels = np.arange(number, dtype=np.int32) % model.context.levels
+        labels = pictures.labels_in_turn(number, model.context.levels)
     return np.asarray(model.sample(number, seed=SEED, context=labels))
 
 
 def _write_picture(folder: Path, model: Any, recipe: Recipe) -> None:
     del recipe
     rows = _draw(model, SLOW_NUMBER if model.slow_direction == "sampling" else NUMBER)
-    brightest = model.data.levels - 1
-    pictures.save_png(folder / "samples.png", pictures.grid(rows * (255 // brightest)))
+    grey = pictures.as_grey(rows, model.data.levels)
+    pictures.save_png(folder / "samples.png", pictures.grid(grey))
 
 
 def _write_table(folder: Path, model: Any, recipe: Recipe) -> None:

@@ -58,13 +58,14 @@ class Showcase:
         count, classes = CLIPS if self.audio else IMAGES, self.model.context
         context = None
         if classes is not None:
-            context = np.arange(count, dtype=np.int32) % classes.levels
+            context = pictures.labels_in_turn(count, classes.levels)
         x = np.asarray(self.model.sample(count, seed=0, context=context))
         if self.audio:
             sound = x[..., np.newaxis].astype(np.float32) / 2.0**15
             tf.summary.audio("samples", sound, self.model.data.rate, step=step, max_outputs=count)
         else:
-            tf.summary.image("samples", pictures.grid(x)[np.newaxis], step=step)
+            grey = pictures.as_grey(x, self.model.data.levels)
+            tf.summary.image("samples", pictures.grid(grey)[np.newaxis], step=step)
         ended = self.clock()
         self.due = ended + max(FIRST_SECONDS, (ended - began) / SHARE)
         return True
