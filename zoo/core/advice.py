@@ -24,7 +24,7 @@ def of_shape(found: Sequence[Any], shape: tuple[int, ...], name: str) -> str:
     given: tuple[Any, ...] = tuple(found)
     size = math.prod(shape)
     flat = ", ".join(map(str, (-1, *shape)))
-    if any(n is None for n in given):
+    if any(not n for n in given):  # not known, or none
         return ""
     if given == shape or (len(shape) > 1 and given == shape[:-1] and shape[-1] == 1):
         row = "" if given == shape else " without its channel"

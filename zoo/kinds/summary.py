@@ -9,6 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from zoo.core.capabilities import Scores
+
 __all__ = ["described", "layer_shapes", "shown_shapes"]
 
 
@@ -39,7 +41,8 @@ def layer_shapes(model: Any) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         for layer in model.layers:
             stack.enter_context(_recorded(layer, shapes))
-        _trace(model)
+        if isinstance(model, Scores):
+            _trace(model)
     return shapes
 
 
