@@ -4,11 +4,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-# One thread pool per process, and no TensorFlow start-up chatter.
-export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: setup test lint slow browser-test load-test demo cards lock clean
+.PHONY: setup test lint slow browser-test load-test demo pictures cards lock clean
 
 setup: $(STAMP)
 
@@ -45,6 +43,11 @@ load-test: setup
 
 demo: setup
 	$(BIN)/python tools/demo.py
+
+# README's pictures, from the published weights; the first time it trains eight small flows, minutes.
+pictures: setup
+	$(BIN)/python tools/demo.py --out docs
+	$(BIN)/python tools/energies.py
 
 cards: setup
 	$(BIN)/python tools/render_cards.py

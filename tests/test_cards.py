@@ -9,6 +9,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+import drawn_from
 import numpy as np
 import pytest
 import render_cards
@@ -255,6 +256,19 @@ class TestFiles:
         text = (project / "README.md").read_text(encoding="utf-8")
         assert "](docs/interpolations.png)" in text
         assert "samples_maf_mnist.png" not in text
+
+    def test_a_picture_of_other_weights_is_a_fault(self, project: Path, capsys) -> None:
+        path = project / "docs" / "grid.png"
+        picture = np.zeros([4, 4, 3], np.uint8)
+        pictures.save_png(path, picture, text=drawn_from.weights_text(["tiny_images"]))
+        assert check(project, capsys) == []
+        pictures.save_png(path, picture, text={"weights": f"tiny_images {'0' * 64}"})
+        fault = "docs/grid.png was drawn with other weights of tiny_images: make pictures"
+        assert check(project, capsys) == [fault]
+        pictures.save_png(path, picture, text={"weights": f"gone {'0' * 64}"})
+        assert "other weights of gone" in check(project, capsys)[0]
+        pictures.save_png(path, picture)
+        assert "does not say which weights" in check(project, capsys)[0]
 
     def test_without_any_checkpoint(self, project: Path, capsys) -> None:
         shutil.rmtree(project / "checkpoints")

@@ -1,4 +1,4 @@
-"""The demo and the README's quickstart, on tiny models and, where they are, on the real ones."""
+"""The demo, on tiny models and, where they are, on the real ones."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import drawn_from
 import numpy as np
 import pytest
 import tiny_checkpoints
 from PIL import Image
 
 import zoo
-from zoo.data import samples
+from zoo.store import pins
+from zoo.store.hashes import sha256_of
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def load_tool(name: str) -> ModuleType:
@@ -57,10 +58,10 @@ class TestDemo:
         assert f"{bits:.4g} on 10 rows" in lines[1]
         assert "4.363 ± 0.012 on 10,000 rows" in lines[1]
         assert "1.25" in lines[1].split()
-        names = ["samples_tiny_images.png", "samples.png", "interpolations.png"]
+        names = ["samples_tiny_images.png", "interpolations.png"]
         assert lines[2:] == [str(tmp_path / "out" / name) for name in names]
         # 32 samples in 4 rows of 8, 3 pairs in rows of 8 steps; gaps of 2; twice as large.
-        assert picture(tmp_path / "out" / "samples.png").shape == (52, 100, 3)
+        assert picture(tmp_path / "out" / "samples_tiny_images.png").shape == (52, 100)
         strip = picture(tmp_path / "out" / "interpolations.png")[::2, ::2, 0]
         assert strip.shape == (20, 50)
         for pair in range(3):
@@ -68,6 +69,15 @@ class TestDemo:
             for left, row in ((2, pair), (44, 3 + pair)):
                 shown = strip[top : top + 4, left : left + 4].astype(int)
                 assert np.abs(shown - rows[row, :, :, 0]).max() <= 1
+
+    def test_pictures_say_which_weights_they_are_of(self, published, tmp_path) -> None:
+        assert demo.main(["tiny_images", "--out", str(tmp_path / "out")]) == 0
+        pinned = pins.pins()
+        for path in (tmp_path / "out").iterdir():
+            assert drawn_from.stale(path, pinned) == ""
+            with Image.open(path) as image:
+                name, digest = image.info["weights"].split()
+            assert digest == sha256_of(published / name / "model.weights.h5")
 
     def test_log_probs_of_the_paper_are_in_the_papers_space(self, published) -> None:
         model = zoo.load("tiny_images")
@@ -85,7 +95,7 @@ class TestDemo:
         assert code == 1
         assert "tiny_recipe has no published weights" in captured.err
         assert "tiny_images" in captured.out
-        assert (tmp_path / "out" / "samples.png").is_file()
+        assert (tmp_path / "out" / "samples_tiny_images.png").is_file()
 
     def test_nothing_to_show(self, published, tmp_path, capsys) -> None:
         assert demo.main(["tiny_recipe", "tiny_imges", "--out", str(tmp_path / "out")]) == 1
@@ -99,51 +109,3 @@ class TestDemo:
         assert demo.main(["--out", str(tmp_path)]) == 0
         for line, name in zip(capsys.readouterr().out.splitlines()[1:], demo.NAMES, strict=False):
             assert line.startswith(name)
-
-
-class TestQuickstart:
-    CODE = README.partition("<!-- quickstart -->\n```python\n")[2].partition("```")[0]
-
-    def run(self) -> dict:
-        scope: dict = {}
-        exec(self.CODE, scope)
-        return scope
-
-    def check(self, scope: dict) -> None:
-        assert scope["images"].shape == (64, 28, 28, 1)
-        assert scope["drawn"].shape == (16, 28, 28, 1)
-        assert scope["drawn"].dtype == "uint8"
-        assert scope["latents"].shape == (64, 784)
-
-    def test_is_ten_lines(self) -> None:
-        assert len([line for line in self.CODE.splitlines() if line]) == 10
-
-    def test_on_a_small_model_of_the_same_shape(self, monkeypatch, capsys) -> None:
-        model = zoo.create("nice", event_shape=(28, 28, 1), num_couplings=2, hidden_units=(8,))
-        before = [variable.numpy() for variable in model.trainable_variables]
-        monkeypatch.setattr(zoo, "load", lambda name: model, raising=False)
-        self.check(self.run())
-        after = [variable.numpy() for variable in model.trainable_variables]
-        assert any((old != new).any() for old, new in zip(before, after, strict=True))
-
-    def test_on_the_published_model(self, require_checkpoint, capsys) -> None:
-        require_checkpoint("nice_mnist")
-        self.check(self.run())
-        assert "nice_mnist" in capsys.readouterr().out
-
-
-def test_the_readme_on_vaes(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = README.partition("<!-- vae -->\n```python\n")[2].partition("```")[0]
-    small = zoo.create(
-        "sylvester_vae",
-        event_shape=(28, 28, 1),
-        preprocessing={"num_levels": 2, "transform": "unit"},
-        latent_size=4,
-        num_vectors=2,
-        hidden_units=(8,),
-    )
-    monkeypatch.setattr(zoo, "load", {"sylvester_vae_mnist": small}.__getitem__, raising=False)
-    scope: dict = {"zoo": zoo, "samples": samples}
-    exec(code, scope)
-    assert scope["images"].shape == (64, 28, 28, 1)
-    assert scope["fresh"].config.event_shape == (32, 32, 3)

@@ -311,9 +311,7 @@ def test_every_function_of_the_table_is_there() -> None:
         assert callable(getattr(importlib.import_module(module), function))
 
 
-def test_a_metric_that_the_model_cannot_have_is_refused(
-    tiny_nice: Any, register: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_metric_that_the_model_cannot_have_is_refused(tiny_nice: Any, register: Any) -> None:
     for name, message in (
         ("negative_elbo", "negative_elbo needs Infers; tiny lacks Infers"),
         ("forward_kl", "needs Bijective, Scores, target; tiny lacks target"),

@@ -24,8 +24,6 @@ from zoo.data import sources
 from zoo.errors import InvalidInputError
 from zoo.store.hashes import sha256_of, verify_sha256sums
 
-README = (Path(zoo.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-
 
 @pytest.fixture
 def _published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,20 +132,3 @@ def test_frozen_weights_of_a_recipe_stay(tmp_path: Path, monkeypatch: pytest.Mon
     for first, second in zip(*(m.trainable_variables for m in models), strict=True):
         same = np.array_equal(first.numpy(), second.numpy())
         assert same == first.path.startswith("coupling_0/"), first.path
-
-
-def test_the_example_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = README.partition("<!-- fine-tuning -->\n```python\n")[2].partition("```")[0]
-    config = {"event_shape": (28, 28, 1), "num_couplings": 4, "hidden_units": (8,)}
-    model = zoo.create("nice", name="nice_mnist", **config)
-    monkeypatch.setattr(zoo, "load", lambda name: model, raising=False)
-    monkeypatch.chdir(tmp_path)
-    scope: dict[str, Any] = {}
-    exec(compile(code, "README.md", "exec"), scope)
-    assert {v.path.split("/")[0] for v in model.trainable_variables} == {
-        "coupling_2",
-        "coupling_3",
-        "scaling",
-    }
-    assert (tmp_path / "fashion.keras").is_file()
-    assert list((tmp_path / "export").glob("*/1/saved_model.pb"))

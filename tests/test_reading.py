@@ -118,6 +118,27 @@ def test_names_and_rows(tmp_path: Path, text: str, header: list[str] | None) -> 
     assert len(rows) == (1 if header else 2)
 
 
+class TestColumnsThatAreNamed:
+    NAMES = ("width", "Height")
+
+    def test_stand_in_any_order(self, tmp_path: Path) -> None:
+        path = table(tmp_path, "HEIGHT, width\n1,2\n3,4\n")
+        with pytest.warns(UserWarning, match="in another order than the model"):
+            rows, header = read_csv(path, 2, names=self.NAMES)
+        np.testing.assert_array_equal(rows, [[2, 1], [4, 3]])
+        assert [cell.strip() for cell in header] == ["width", "HEIGHT"]
+
+    @pytest.mark.parametrize("first", ["width,height\n", "x0,x1\n", "a,b\n", ""])
+    def test_stay_where_they_are(self, tmp_path: Path, first: str) -> None:
+        rows, _ = read_csv(table(tmp_path, f"{first}1,2\n3,4\n"), 2, names=self.NAMES)
+        np.testing.assert_array_equal(rows, [[1, 2], [3, 4]])
+
+    def test_are_all_there_or_none(self, tmp_path: Path) -> None:
+        message = "Expected the columns width, Height in .*lacks width and has depth"
+        with pytest.raises(InvalidInputError, match=message):
+            read_csv(table(tmp_path, "height,depth\n1,2\n"), 2, names=self.NAMES)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

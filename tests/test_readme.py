@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
 import density_table
 import render_cards
-import typer
 
 import zoo
-from zoo import cli
 from zoo.store import pins
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,16 +34,6 @@ class TestThisProject:
         for name, version in versions.items():
             pattern = rf"`{name}` [^`:]*\b{version}\b"
             assert version == 1 or any(re.search(pattern, line) for line in lines), name
-
-    def test_the_commands_of_the_readme_exist(self) -> None:
-        block = README.partition("<!-- commands -->\n```sh\n")[2].partition("```")[0]
-        commands = typer.main.get_command(cli.app).commands
-        lines = [shlex.split(line, comments=True) for line in block.splitlines()]
-        for program, name, *rest in lines:
-            assert program == "zoo"
-            known = {option for param in commands[name].params for option in param.opts}
-            assert {word for word in rest if re.match("--?[a-z]", word)} <= known, (name, rest)
-        assert {line[1] for line in lines} == set(commands)
 
     def test_links_of_the_readme_lead_somewhere(self) -> None:
         targets = re.findall(r"\]\(([^)#:]+)\)", README)

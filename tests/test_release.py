@@ -346,7 +346,7 @@ def test_a_flow_that_overflows_is_not_published(tmp_path: Path) -> None:
         certify(sound | nearly)
 
 
-def test_samples_are_of_the_medium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_are_of_the_medium(tmp_path: Path) -> None:
     recipe = tiny_checkpoints.entry("tiny_images").recipe
     family, config = tiny_checkpoints.CONFIGS["tiny_images"]
     write_samples(tmp_path, zoo.create(family, **config), recipe)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from drawn_from import weights_text
 
 from zoo import loading, registry
 from zoo.data import samples
@@ -112,15 +113,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(columns([head, *(one.cells for one in shown.values())], right={4, 5}))
     out = options.out
     written = [
-        figures.save_png(out / f"samples_{name}.png", one.samples, scale=SCALE)
+        figures.save_png(
+            out / f"samples_{name}.png", one.samples, scale=SCALE, text=weights_text([name])
+        )
         for name, one in shown.items()
     ]
-    every = list(shown.values())
-    for file, pictures in (
-        ("samples.png", [one.samples for one in every]),
-        ("interpolations.png", [one.interpolations for one in every]),
-    ):
-        written.append(figures.save_png(out / file, figures.stack(pictures), scale=SCALE))
+    strips = figures.stack([one.interpolations for one in shown.values()])
+    file = out / "interpolations.png"
+    written.append(figures.save_png(file, strips, scale=SCALE, text=weights_text(shown)))
     print("\n".join(str(path.resolve()) for path in written))
     return failed
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from drawn_from import weights_text
 
 from zoo import loading, registry, training
 from zoo.core.recipe import ReverseKL, variant
@@ -47,7 +48,9 @@ def main() -> None:
         densities = [np.exp(target), *(density(model, points) for model in fitted)]
         peak = densities[0].max()
         pictures += [picture(values, peak) for values in densities]
-    figures.save_png(options.out, figures.grid(np.stack(pictures), columns=2 + len(LAYERS)))
+    drawn = weights_text(f"planar_{energy}" for energy in ENERGIES)
+    picture_of_all = figures.grid(np.stack(pictures), columns=2 + len(LAYERS))
+    figures.save_png(options.out, picture_of_all, text=drawn)
     print(options.out)
 
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from zoo import registry
 from zoo.core.recipe import Rows
 from zoo.data.sources import available, load_arrays
+from zoo.registry import energies
 from zoo.registry.entry import SPOKEN_DIGIT
 
 ASSETS = Path(__file__).resolve().parent.parent / "zoo" / "assets"
-ENERGIES = {e.recipe.dataset.name: e.recipe.dataset for e in registry.energies.ENTRIES}
+ENERGIES = {e.recipe.dataset.name: e.recipe.dataset for e in energies.ENTRIES}
 LABELS = {"magic": "class", "binarized_mnist": ""}
 FEATURES = {"magic": "features"}
 VERSIONS = {

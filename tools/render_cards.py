@@ -4,8 +4,9 @@
 
 A card is made of the registry's entry and of the checkpoint's own recipe.json, config.json,
 run.json and metrics.json; no figure is typed by hand. `--check` writes nothing and exits with 1 if
-a file differs from what would be written, if a checkpoint has not been evaluated, or if the README
-or a card's prose states a result in nats or bits/dim that no metrics.json holds. Where a pinned
+a file differs from what would be written, if a checkpoint has not been evaluated, if the README or
+a card's prose states a result in nats or bits/dim that no metrics.json holds, or if a picture of
+docs/ was drawn with other weights than those that are pinned. Where a pinned
 card.md changes, its lines in SHA256SUMS and in zoo/pins.json follow; no other file's hash does.
 """
 
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from density_table import density_table, inversion_table, speed_table
+from drawn_from import stale
+from fine_tuning_example import outdated, printed
 
 from zoo import registry
 from zoo.core.metric import METRICS
@@ -204,6 +207,7 @@ def render(root: Path) -> dict[Path, str]:
     text = fill(text, "peers", speed_table(root))
     text = fill(text, "inversion", inversion_table(root))
     text = fill(text, "voices", held_out_table(root))
+    text = fill(text, "tuned", printed(root))
     files[readme] = fill(text, "pictures", pictures(root))
     return files
 
@@ -229,8 +233,12 @@ def problems(root: Path) -> list[str]:
             found.append(f"{path} lacks {', '.join(missing)}: evaluate again")
         elif metrics.get("split") != "test":
             found.append(f"{path} is of the {metrics.get('split')} split: evaluate on test")
+    pinned = read_optional(root / "zoo" / "pins.json")
+    found += filter(None, (stale(path, pinned) for path in sorted((root / "docs").glob("*.png"))))
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    found += filter(None, [outdated(root, readme, pinned)])
     allowed = [value for c in checkpoints for value in _figures(c.metrics)]
-    prose = {root / "README.md": (root / "README.md").read_text(encoding="utf-8")}
+    prose = {root / "README.md": readme}
     for entry in registry.ENTRIES.values():
         prose[Path(f"registry entry {entry.name}")] = f"{entry.description}\n{entry.limitations}"
     for checkpoint in checkpoints:

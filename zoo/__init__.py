@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from zoo import registration
+from zoo.media import startup
 from zoo.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ _HOMES = {
 }
 
 registration.announce()
+startup.announce()
 
 
 def __getattr__(name: str) -> Any:

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import registry
 from zoo.core.backend import require_tensorflow
+from zoo.core.release import Release
 from zoo.errors import InvalidInputError, MissingCheckpointError
+from zoo.media.console import figure
+from zoo.registry.datasets import column_names
 from zoo.registry.listing import ModelInfo
 from zoo.store import addresses, locate, pins, remotes
 from zoo.store.blank import blank_weights
@@ -100,6 +104,7 @@ def info(name: str) -> ModelInfo:
         paper=entry.paper,
         arxiv=entry.arxiv,
         event_shape=tuple(event_shape),
+        columns=column_names(entry.recipe.dataset.name, math.prod(event_shape)),
         num_parameters=parameters,
         metrics=metrics,
         licence=entry.licence,
@@ -173,7 +178,9 @@ def load(
     require_tensorflow()
     folder = _located(name, weights=weights, revision=revision, sha256=sha256)
     if weights is True and folder is not None:
-        return loaded(folder)
+        model = loaded(folder)
+        model.release = _release(str(name))
+        return model
     with contextlib.nullcontext() if weights is False else blank_weights():
         model = _built(str(name), folder, _weights_file(weights))
     if not isinstance(weights, bool):
@@ -187,6 +194,18 @@ def loaded(folder: Path) -> ZooModel:
         model = _built(str(folder), folder, folder / WEIGHTS_FILE)
     load_weights(model, folder / WEIGHTS_FILE)
     return model
+
+
+def _release(name: str) -> Release:
+    """What the published weights of a name are called, with the first figure of its card."""
+    if is_folder(name) or remotes.is_address(name):
+        return Release(name)
+    entry, known = registry.get(name), info(name)
+    metrics = known.metrics.get("metrics", {})
+    figures = [
+        f"{metric} {figure(metrics[metric])}" for metric in entry.metrics if metric in metrics
+    ]
+    return Release(f"{name}, version {known.version}", "".join(figures[:1]))
 
 
 def is_folder(name: str | os.PathLike[str]) -> bool:

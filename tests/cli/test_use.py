@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import zipfile
@@ -15,6 +16,7 @@ from PIL import Image
 
 import zoo
 from zoo.media import pictures
+from zoo.registry import datasets
 
 
 class TestSample:
@@ -207,6 +209,24 @@ class TestTables:
         assert csv_[0]["log_prob"] == npy[0]["log_prob"]
         Path("a.csv").write_text("0.5" + ",1" * 15 + "\n")
         assert "whole numbers in a.csv" in refused(2, "score", "tiny_images", "a.csv")
+
+    def test_columns_have_the_names_of_the_dataset(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        names = ("length", "width", "size", "alpha", "distance")
+        about = dataclasses.replace(datasets.ABOUT["magic"], columns=names)
+        monkeypatch.setitem(datasets.ABOUT, "magic", about)
+        printed = run_ok("sample", "tiny_features", "-n", 3, "--seed", 1, "--csv")
+        assert printed.splitlines()[0] == "length,width,size,alpha,distance"
+        Path("a.csv").write_text(printed)
+        turned = [",".join(line.split(",")[::-1]) for line in printed.splitlines()]
+        Path("b.csv").write_text("\n".join(turned))
+        first, second = (
+            json.loads(run_ok("score", "tiny_features", file, "--json"))["files"][0]["log_prob"]
+            for file in ("a.csv", "b.csv")
+        )
+        assert first == second
+        Path("b.csv").write_text("\n".join(["length,width,size,alpha,x", *turned[1:]]))
+        assert "lacks distance and has x" in refused(2, "score", "tiny_features", "b.csv")
+        assert "columns      length, width" in run_ok("info", "tiny_features")
 
     def test_what_is_no_table(self) -> None:
         Path("a.txt").write_text("1,2,3,4,5\n")

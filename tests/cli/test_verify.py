@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from commands import refused, run, run_ok
 from edits import flip
+from packaging.requirements import Requirement
 
 import zoo
 from zoo import exporting, loading, registry
@@ -199,7 +200,18 @@ class TestDoctor:
         assert checks["h5py"].status == "failed"
         assert checks["h5py"].found == "not installed"
         assert checks["tensorflow"].status == "failed"
-        assert checks["tensorflow"].found == "1.0, tested with ==2.21.0"
+        assert checks["tensorflow"].found.startswith("1.0, tested with ")
+        marked = Requirement('h5py>=3; extra == "datasets"')
+        extra = doctor._package(marked, "datasets")
+        assert (extra.status, extra.found) == ("warning", "not installed")
+        assert extra.advice == "pip install 'density-zoo[datasets]'"
+        assert doctor._package(marked).advice == "pip install 'h5py>=3'"
+
+    def test_extras_are_looked_at_by_their_own_lines(self, monkeypatch) -> None:
+        lines = ["a>=1", 'b; extra == "audio"', 'c; python_version < "3"', 'd; extra == "gs"']
+        monkeypatch.setattr("importlib.metadata.requires", lambda name: lines)
+        assert [r.name for r in doctor.requirements()] == ["a"]
+        assert [r.name for r in doctor.requirements("audio")] == ["b"]
 
     def test_what_cannot_be_imported_is_a_failed_check(self, monkeypatch) -> None:
         def broken() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from zoo import registry
 from zoo.core.recipe import Rows
 from zoo.data import sources
+from zoo.registry import energies
 from zoo.registry.entry import BINARIZED_MNIST, SPOKEN_DIGIT
 from zoo.registry.idf import DIGITS
 
@@ -54,7 +54,7 @@ REAL = {
     "digits": dataclasses.replace(DIGITS, context="label"),
     "spoken_digit": SPOKEN_DIGIT,
     "binarized_mnist": BINARIZED_MNIST,
-    **{e.recipe.dataset.name: e.recipe.dataset for e in registry.energies.ENTRIES},
+    **{e.recipe.dataset.name: e.recipe.dataset for e in energies.ENTRIES},
 }
 
 

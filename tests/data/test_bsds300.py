@@ -92,7 +92,7 @@ def test_prepared_splits_come_from_their_images_and_repeat(raw: Path, tmp_path: 
     assert not (arrays["train"][:50] == arrays["validation"]).any()
 
 
-def test_extra_rows_are_further_draws_from_the_train_images(raw: Path, tmp_path: Path) -> None:
+def test_extra_rows_are_further_draws_from_the_train_images(raw: Path) -> None:
     extra = dataclasses.replace(BSDS300, name="bsds300_extra")
     assert sources.available(extra)
     rows = sources.load_arrays(extra, "train").x

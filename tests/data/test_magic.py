@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 from zoo.data import magic, sources
 from zoo.data.sources import load_arrays
 from zoo.errors import DataError
+from zoo.registry.datasets import column_names
 
 ROWS = 19_020
 GAMMAS = 12_332
@@ -227,3 +228,8 @@ def test_prepared_splits_are_the_declared_ones(real_rows, real_arrays):
         )
         stored = sorted(zip(arrays.x.tolist(), arrays.context.tolist(), strict=True))
         assert stored == expected
+
+
+def test_cards_and_tables_have_the_columns_of_the_builder() -> None:
+    assert column_names("magic", 10) == magic.COLUMNS
+    assert column_names("magic", 5) == ()

@@ -117,9 +117,7 @@ class TestDownload:
         assert_same(zoo.load(NAME), trained)
         assert not host.requests
 
-    def test_a_read_only_cache_is_read(
-        self, host: Host, trained, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_read_only_cache_is_read(self, host: Host, trained) -> None:
         zoo.load(NAME)
         host.requests.clear()
         cache = downloads.cache_dir()

@@ -7,6 +7,7 @@ import math
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -35,7 +36,18 @@ SCORES = ["log_prob", "bits_per_dim", "encode"]
     ("kind", "x", "message"),
     [
         ("image", IMAGES[0], r"Expected x of shape \[batch, 2, 3, 1\]; got \[2, 3, 1\]"),
-        ("image", IMAGES[..., 0], r"Expected x of shape \[batch, 2, 3, 1\]; got \[2, 2, 3\]"),
+        ("image", IMAGES[0], r"one row: x\[None\]"),
+        ("image", IMAGES[0, ..., 0], r"got \[2, 3\]\. It is one row.*x\[None, \.\.\., None\]"),
+        ("image", np.moveaxis(IMAGES, -1, 1), r"got \[2, 1, 2, 3\].*np\.moveaxis\(x, 1, -1\)"),
+        ("image", IMAGES.reshape(2, 6), r"x\.reshape\(-1, 2, 3, 1\) makes rows"),
+        ("image", IMAGES[None], r"x\.reshape\(-1, 2, 3, 1\) makes rows"),
+        ("image", np.repeat(IMAGES, 3, -1), "in colour, and the model takes grey"),
+        ("image", IMAGES / 255.0, r"x \+ u with u in \[0, 1\), is model\.distribution\(\)"),
+        ("image", tf.zeros([2, 2, 3, 1]), r"got float32.*model\.distribution\(\)"),
+        ("image", (IMAGES, np.arange(2)), r"a tuple of 2.*\(x, context\), not \(\(x, context\)\)"),
+        ("image", {"image": IMAGES}, "a dictionary of 'image'"),
+        ("image", tf.data.Dataset.from_tensors(IMAGES), "for x in …"),
+        ("image", np.full((2, 2, 3, 1), "7"), "got string"),
         ("image", np.zeros((2, 3, 2, 1), "uint8"), r"got \[2, 3, 2, 1\]"),
         ("image", IMAGES[:0], "empty batch"),
         ("image", IMAGES / 255.0, r"0\.\.255 as integers \(uint8\).*got float64.*np\.round\(255"),
@@ -52,6 +64,12 @@ SCORES = ["log_prob", "bits_per_dim", "encode"]
             np.zeros((2, 4), "float32"),
             r"Expected x of shape \[batch, 3\]; got \[2, 4\]",
         ),
+        ("features", ROWS[0], r"one row: x\[None\] is a batch of one"),
+        ("features", np.zeros((3, 5), "float32"), r"rows as columns: x\.T"),
+        ("features", ROWS[..., None], r"x\.reshape\(-1, 3\) makes rows"),
+        ("features", (ROWS, np.arange(2)), "a tuple of 2"),
+        ("features", [ROWS, ROWS], r"got \[2, 2, 3\]"),
+        ("features", np.array([["1", "2", "3"]], "object"), "If all of them are numbers"),
         ("features", 1.0, r"Expected x of shape \[batch, 3\]; got \[\]"),
         ("features", ROWS[:0], "empty batch"),
         ("features", ROWS + np.nan, "NaN or infinity"),
@@ -66,9 +84,48 @@ def test_data_of_the_wrong_kind(method: str, kind: str, x: object, message: str)
         getattr(_model(kind), method)(x)
 
 
+class Foreign:
+    """A tensor of another library, on a device and with a gradient."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return self.values
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        ("image", lambda x: x[..., 0]),
+        ("image", lambda x: tf.constant(x)[..., 0]),
+        ("image", lambda x: x.astype("int64")),
+        ("image", lambda x: x.tolist()),
+        ("image", lambda x: x[..., 0].tolist()),
+        ("image", Foreign),
+        ("features", lambda x: x.tolist()),
+        ("features", lambda x: x.astype("float64")),
+        ("features", pd.DataFrame),
+        ("features", Foreign),
+        ("features", lambda x: [tf.constant(row) for row in x]),
+    ],
+)
+def test_rows_that_are_no_plain_array_are_taken(kind: str, rows) -> None:
+    model, generator = _model(kind), np.random.default_rng(0)
+    x = generator.integers(0, 256, IMAGES.shape).astype("uint8")
+    x = x if kind == "image" else generator.normal(size=ROWS.shape).astype("float32")
+    for method in (model.log_prob, model.encode):
+        np.testing.assert_array_equal(method(rows(x)), method(x))
+
+
 @pytest.mark.parametrize(
     ("z", "message"),
     [
+        (np.zeros(3), r"one row: z\[None\]"),
+        (np.zeros((2, 3, 1)), r"z\.reshape\(-1, 3\)"),
         (np.zeros((2, 4)), r"Expected latents z of shape \[batch, 3\]; got \[2, 4\]"),
         (np.zeros(3), r"\[batch, 3\]; got \[3\]"),
         (np.zeros((0, 3)), r"\[batch, 3\]; got \[0, 3\]"),
@@ -86,6 +143,9 @@ CONTEXTS = [
     (None, "conditional: give context"),
     (np.array([0.0, 1.0]), "integer labels.*got float64"),
     (np.array([[0], [1]]), r"integer labels of shape \[batch\]; got int64 \[2, 1\]"),
+    (np.array([0.0, 1.0]), r"context\.astype\('int32'\)"),
+    (np.array([[0], [1]]), r"context\[:, 0\]"),
+    (np.eye(4)[:2], r"np\.argmax\(context, -1\)"),
     (np.array([0, 1, 2]), "one label a row: 2; got 3"),
     (np.array([0, 4]), r"0\.\.3; got 0\.\.4"),
     (np.array([-1, 0]), r"0\.\.3; got -1\.\.0"),

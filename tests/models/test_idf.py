@@ -12,7 +12,10 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
 from zoo import models
+from zoo.data.sources import Arrays
 from zoo.errors import ConfigError, InvalidInputError
+from zoo.evaluation.outside import outside_metrics
+from zoo.evaluation.task import Task
 
 SMALL: dict[str, Any] = {"num_classes": 17, "hidden_units": (8,), "num_flows": 2}
 
@@ -246,3 +249,21 @@ def test_a_context_is_refused() -> None:
 def test_configs_that_cannot_be_built(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         models.create("idf", event_shape=(6,), **{**SMALL, **config})
+
+
+class TestMassOutside:
+    def test_is_what_the_box_of_the_data_lacks(self) -> None:
+        """Of two classes a dimension, against the sum over the box itself."""
+        model = _model((2,), num_classes=3, num_parts=2, scale=0.6)
+        model.base.negative_rate.assign(np.zeros_like(model.base.negative_rate))
+        box = np.stack(np.meshgrid(range(3), range(3)), -1).reshape(-1, 2).astype("uint8")
+        inside = np.exp(model.log_prob(box).numpy().astype(np.float64)).sum()
+        task = Task(model=model, rows=Arrays(box))
+        found = outside_metrics(task, ["mass_outside"]).metrics["mass_outside"]
+        assert 0.2 < inside < 0.95
+        assert abs(found["value"] - (1.0 - inside)) < 2.0 * found["two_standard_errors"]
+
+    def test_is_of_integers_alone(self) -> None:
+        model = models.create("nice", event_shape=(4,), hidden_units=(4,))
+        with pytest.raises(ConfigError, match="whose codes give the data back"):
+            outside_metrics(Task(model=model, rows=Arrays(np.zeros((1, 4)))), ["mass_outside"])

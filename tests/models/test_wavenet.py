@@ -300,6 +300,7 @@ BAD_DATA = {
     "floats": (np.zeros((2, SIZE), "float32"), "16-bit integer samples"),
     "stereo": (np.zeros((2, SIZE, 2), "int16"), "mono clips"),
     "length": (np.zeros((2, SIZE + 1), "int16"), "fit_clip"),
+    "one clip": (np.zeros(SIZE, "int16"), r"one row: x\[None\]"),
     "empty": (np.zeros((0, SIZE), "int16"), "Expected samples"),
     "loud": (np.full((2, SIZE), 40000, "int32"), "-32768..32767"),
     "text": (np.full((2, SIZE), "a"), "16-bit samples"),
@@ -311,6 +312,11 @@ def test_bad_clips_are_named(kind) -> None:
     x, message = BAD_DATA[kind]
     with pytest.raises(InvalidInputError, match=message):
         model_of("mu_law").log_prob(x, np.zeros(len(x), "int32"))
+
+
+def test_clips_with_an_axis_for_their_one_channel_are_taken() -> None:
+    model, x, labels = model_of("mu_law"), clips(), np.zeros(ROWS, "int32")
+    np.testing.assert_array_equal(model.log_prob(x[..., None], labels), model.log_prob(x, labels))
 
 
 @pytest.mark.parametrize(

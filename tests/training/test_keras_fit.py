@@ -78,3 +78,41 @@ def test_fit_refuses_other_elements(elements: Any, message: str) -> None:
     dataset = tf.data.Dataset.from_tensor_slices(elements(x)).batch(8)
     with pytest.raises(InvalidInputError, match=message):
         model.fit(dataset, shuffle=False, verbose=0)
+
+
+def small(context_size: int = 0) -> Any:
+    config = {"event_shape": (2,), "hidden_units": (4,), "num_layers": 1}
+    model = build("maf", {**config, "context_size": context_size})
+    model.compile(optimizer="adam", run_eagerly=True)
+    return model
+
+
+X, LABELS = np.ones((4, 2), np.float32), np.array([0, 1, 2, 0])
+
+
+@pytest.mark.parametrize(
+    ("context_size", "call", "message"),
+    [
+        (3, lambda m: m.fit((X, LABELS)), r"a tuple of 2.*own: fit\(x, context\)\. Pairs are"),
+        (3, lambda m: m.fit([X, LABELS]), r"a list of 2.*own: fit\(x, context\)"),
+        (3, lambda m: m.evaluate((X, LABELS)), r"own: evaluate\(x, context\)"),
+        (3, lambda m: m.train_on_batch((X, LABELS)), r"own: train_on_batch\(x, context\)"),
+        (3, lambda m: m.fit({"x": X, "y": LABELS}), r"dictionary with \['x', 'y'\].*fit\(x, con"),
+        (3, lambda m: m.fit(X), r"is conditional: give the context of each row, fit\(x, context\)"),
+        (3, lambda m: m.fit(X, LABELS, validation_data=X), r"validation_data=\(x, context\)"),
+        (0, lambda m: m.fit(X, X), r"unconditional.*no targets\. Give fit\(x\)"),
+        (0, lambda m: m.fit(X, LABELS), r"Give fit\(x\)"),
+        (0, lambda m: m.evaluate(X, LABELS), r"Give evaluate\(x\)"),
+        (0, lambda m: m.fit(X, validation_data=(X, X)), "Give validation_data=x"),
+    ],
+)
+def test_arrays_in_the_wrong_place(context_size: int, call: Any, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        call(small(context_size))
+
+
+def test_lists_of_rows_and_validation_rows_of_one_array() -> None:
+    history = small().fit(X.tolist(), validation_data=[X], verbose=0).history
+    assert np.isfinite([*history["loss"], *history["val_loss"]]).all()
+    history = small(3).fit(X, LABELS, validation_data=[X, LABELS], verbose=0).history
+    assert np.isfinite([*history["loss"], *history["val_loss"]]).all()

@@ -70,7 +70,7 @@ def test_a_damaged_state_is_refused(how: str, finished: SimpleNamespace, tmp_pat
 
 
 def test_a_damaged_state_gives_way_to_the_one_before(
-    finished: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: SimpleNamespace, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     training.train(SHORT, folder, max_seconds=0.0)  # saved at step 0 and at step 1

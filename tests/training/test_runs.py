@@ -111,9 +111,7 @@ def test_time_limit_saves_and_resumes_to_the_same_weights(
     assert_same_run(folder, finished.folder)
 
 
-def test_a_finished_run_stays_as_it_is_when_resumed(
-    finished: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_finished_run_stays_as_it_is_when_resumed(finished: SimpleNamespace) -> None:
     before, weights = state_of(finished.folder)
     result = training.train(SHORT, finished.folder, resume=True)
     assert (result.reason, result.step) == ("finished", SHORT_STEPS)

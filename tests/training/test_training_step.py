@@ -169,7 +169,7 @@ def test_averaged_weights_are_lent_and_returned() -> None:
         np.testing.assert_array_equal(variable.numpy(), value)
 
 
-def test_l2_adds_the_sum_of_squares(rng: np.random.Generator) -> None:
+def test_l2_adds_the_sum_of_squares() -> None:
     recipe = tiny_runs.RECIPES["maf"]
     model = build(recipe.family, recipe.config)
     arrays = tiny_runs.load_arrays(recipe.data, "train")

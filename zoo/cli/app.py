@@ -7,19 +7,24 @@ import json
 import math
 import sys
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
 
 import zoo
-from zoo import loading
+from zoo import loading, registry
+from zoo.core import recipe_json
 from zoo.errors import CheckpointError, TrainingError, ZooError
 from zoo.media.console import import_tensorflow, waiting
+from zoo.store.files import read_object
+from zoo.store.folder import RECIPE_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from zoo.core.recipe import Recipe
     from zoo.kinds.model import ZooModel
 
 __all__ = [
@@ -37,6 +42,7 @@ __all__ = [
     "loaded",
     "main",
     "print_json",
+    "recipe_of",
 ]
 
 FAILED = 1
@@ -141,6 +147,16 @@ def loaded(name: str) -> ZooModel:
     import_tensorflow()
     with waiting(f"loading {name}"):
         return loading.load(name)
+
+
+def recipe_of(name: str) -> Recipe:
+    """The recipe of a name, or of a folder that `zoo train` or a release wrote.
+
+    Raises UnknownModelError or CheckpointError where there is none.
+    """
+    if loading.is_folder(name):
+        return recipe_json.from_dict(read_object(Path(name) / RECIPE_FILE))
+    return registry.get(name).recipe
 
 
 def print_json(value: Any) -> None:

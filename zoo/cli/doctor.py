@@ -19,6 +19,7 @@ from zoo.store.downloads import cache_dir
 __all__ = ["Check", "requirements", "run"]
 
 DISTRIBUTION = "density-zoo"
+EXTRAS = ("datasets", "tensorboard", "audio")  # that training, or files, need
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ def run() -> list[Check]:
     return [
         _python(),
         *(_package(requirement) for requirement in requirements()),
+        *(_package(one, extra) for extra in EXTRAS for one in requirements(extra)),
         _cores(),
         *_datasets(),
         _cache(),
@@ -44,17 +46,20 @@ def run() -> list[Check]:
     ]
 
 
-def requirements() -> list[Requirement]:
-    """What the zoo needs at run time: of the installed package, else of the checkout."""
+def requirements(extra: str = "") -> list[Requirement]:
+    """What the zoo, or one of its extras, needs: of the installed package, else of the checkout."""
     try:
         lines = importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
         project = Path(__file__).resolve().parents[2] / "pyproject.toml"
         if not project.is_file():
             return []
-        lines = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["dependencies"]
+        told = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+        lines = told["optional-dependencies"][extra] if extra else told["dependencies"]
+        return [Requirement(line) for line in lines]
     parsed = [Requirement(line) for line in lines]
-    return [r for r in parsed if r.marker is None or r.marker.evaluate({"extra": ""})]
+    asked = [r for r in parsed if r.marker is None or r.marker.evaluate({"extra": extra})]
+    return [r for r in asked if not extra or (r.marker is not None and "extra" in str(r.marker))]
 
 
 def _python() -> Check:
@@ -62,15 +67,16 @@ def _python() -> Check:
     return Check(name="python", status="ok", found=f"{version} on {platform.machine()}")
 
 
-def _package(requirement: Requirement) -> Check:
+def _package(requirement: Requirement, extra: str = "") -> Check:
     try:
         version = importlib.metadata.version(requirement.name)
     except importlib.metadata.PackageNotFoundError:
+        wanted = f"{DISTRIBUTION}[{extra}]" if extra else _unmarked(requirement)
         return Check(
             name=requirement.name,
-            status="failed",
+            status="warning" if extra else "failed",
             found="not installed",
-            advice=f"pip install '{requirement}'",
+            advice=f"pip install '{wanted}'",
         )
     if requirement.specifier.contains(version, prereleases=True):
         return Check(name=requirement.name, status="ok", found=version)
@@ -78,8 +84,13 @@ def _package(requirement: Requirement) -> Check:
         name=requirement.name,
         status="failed",
         found=f"{version}, tested with {requirement.specifier}",
-        advice=f"pip install '{requirement}'",
+        advice=f"pip install '{_unmarked(requirement)}'",
     )
+
+
+def _unmarked(requirement: Requirement) -> str:
+    """The requirement as pip takes it on the command line."""
+    return f"{requirement.name}{requirement.specifier}"
 
 
 def _cores() -> Check:

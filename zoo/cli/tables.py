@@ -17,8 +17,9 @@ from zoo.cli.app import (
     complaining,
     loaded,
     print_json,
+    recipe_of,
 )
-from zoo.cli.use import read_rows, scores_of
+from zoo.cli.use import names_of, read_rows, scores_of
 from zoo.errors import CheckpointError, DataError, InvalidInputError
 from zoo.media.console import columns, waiting
 
@@ -57,7 +58,8 @@ def anomalies(
 
     model = loaded(name)
     with complaining():
-        rows, labels = read_rows(file, model.data, context)
+        names = names_of(name, model.data)
+        rows, labels = read_rows(file, model.data, context, names=names)
         normal, normal_labels = _reference(name, reference, model, context)
     nats = scores_of(model, rows, labels, label=str(file))
     p = p_values(nats, scores_of(model, normal, normal_labels, label="reference"))
@@ -95,21 +97,13 @@ def anomalies(
 def _reference(name: str, path: Path | None, model: Any, context: int | None) -> tuple[Any, Any]:
     """The reference rows and their labels."""
     if path is not None:
-        return read_rows(path, model.data, context)
+        return read_rows(path, model.data, context, names=names_of(name, model.data))
     import numpy as np
 
-    from zoo import loading, registry
-    from zoo.core.recipe_json import from_dict
     from zoo.data import sample_labels, samples
-    from zoo.store.files import read_object
-    from zoo.store.folder import RECIPE_FILE
 
     try:
-        if loading.is_folder(name):
-            stored = read_object(Path(name) / RECIPE_FILE)
-            recipe = from_dict(stored)
-        else:
-            recipe = registry.get(name).recipe
+        recipe = recipe_of(name)
         dataset, learnt = recipe.dataset.name, recipe.dataset.labels
         rows = samples(dataset)
         labels = sample_labels(dataset) if model.config.context_size or learnt else None
@@ -159,8 +153,8 @@ def impute(
         if path.suffix.lower() != ".csv":
             raise InvalidInputError(f"Expected a .csv file; got {str(path)!r}.")
     model = loaded(name)
-    cells, header = read_cells(file, model.config.event_size)
     with complaining():
+        cells, header = read_cells(file, model.config.event_size, names=names_of(name, model.data))
         rows = numbers_of(cells, header, file, allow_missing=True)
         labels = None if context is None else np.full(len(rows), context)
         with waiting(f"drawing {int(np.isnan(rows).sum())} values from {name}"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,11 +18,13 @@ from zoo.cli.app import (
     complaining,
     loaded,
     print_json,
+    recipe_of,
 )
-from zoo.errors import InvalidInputError
+from zoo.errors import InvalidInputError, ZooError
 from zoo.media.audio import AUDIO_SUFFIXES, read_audio, write_audio
 from zoo.media.console import columns, progress_bar, waiting
 from zoo.media.tables import read_csv, write_csv
+from zoo.registry.datasets import column_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from zoo.core.space import Space
 
 SLOW_EVENT_SIZE = 2000  # of rows whose density takes a pass a number
+SUFFIXES = (".png", ".npy", ".npz", ".csv")  # of files of rows
 SHOWN_ROWS = 20  # of scores, without --all
 
 
@@ -69,11 +72,12 @@ def sample(
         return rows.numpy()
 
     if out is None:
-        write_csv(None, drawn(loaded(name)))
+        model = loaded(name)
+        write_csv(None, drawn(model), list(names_of(name, model.data)))
         return
     suffix = out.suffix.lower()
-    if suffix not in (*_WRITERS, *AUDIO_SUFFIXES):
-        expected = ", ".join((*_WRITERS, *AUDIO_SUFFIXES))
+    if suffix not in (*SUFFIXES, *AUDIO_SUFFIXES):
+        expected = ", ".join((*SUFFIXES, *AUDIO_SUFFIXES))
         raise InvalidInputError(f"Expected a {expected} file; got {str(out)!r}.")
     model = loaded(name)
     if suffix == ".png" and not model.data.levels:
@@ -87,30 +91,29 @@ def sample(
     out.parent.mkdir(parents=True, exist_ok=True)
     if suffix in AUDIO_SUFFIXES:
         write_audio(out, rows, model.data.rate)
+    elif suffix == ".png":
+        _write_png(out, rows, model.data.levels)
+    elif suffix == ".csv":
+        write_csv(out, rows, list(names_of(name, model.data)))
     else:
-        _WRITERS[suffix](out, _shown(rows, model) if suffix == ".png" else rows)
+        _ARRAYS[suffix](out, rows)
     print(out)
 
 
 def _labels_in_turn(model: Any, number: int) -> np.ndarray:
     """0, 1, ... over and over. Raises InvalidInputError where a model has no labels."""
-    import numpy as np
+    from zoo.media import pictures
 
     if model.context is None or not model.context.levels:
         raise InvalidInputError(f"{model.name} has no labels: leave out --all-contexts.")
-    return np.arange(number, dtype=np.int32) % model.context.levels
+    return pictures.labels_in_turn(number, model.context.levels)
 
 
-def _write_png(path: Path, rows: np.ndarray) -> None:
+def _write_png(path: Path, rows: np.ndarray, levels: int) -> None:
+    """A grid; binary images are black and white."""
     from zoo.media import pictures
 
-    pictures.save_png(path, pictures.grid(rows))
-
-
-def _shown(rows: np.ndarray, model: Any) -> np.ndarray:
-    """Rows as grey levels 0..255: those of a binary image are black and white."""
-    levels = model.data.levels
-    return rows if levels == 256 else rows * (255 // (levels - 1))
+    pictures.save_png(path, pictures.grid(pictures.as_grey(rows, levels)))
 
 
 def _write_npy(path: Path, rows: np.ndarray) -> None:
@@ -127,12 +130,7 @@ def _write_npz(path: Path, rows: np.ndarray) -> None:
         np.savez_compressed(stream, x=rows)
 
 
-_WRITERS: dict[str, Callable[[Path, Any], None]] = {
-    ".png": _write_png,
-    ".npy": _write_npy,
-    ".npz": _write_npz,
-    ".csv": write_csv,
-}
+_ARRAYS: dict[str, Callable[[Path, Any], None]] = {".npy": _write_npy, ".npz": _write_npz}
 
 
 @app.command(epilog=EXIT_CODES)
@@ -179,7 +177,7 @@ def score(
         )
     for path in files:
         with complaining():
-            rows, labels = read_rows(path, model.data, context)
+            rows, labels = read_rows(path, model.data, context, names=names_of(name, model.data))
         nats = scores_of(
             model,
             rows,
@@ -212,9 +210,20 @@ def _read_clip(path: Path, space: Space) -> np.ndarray:
     return fit_clip(samples, size)[None]
 
 
-def read_rows(path: Path, space: Space, context: int | None = None) -> tuple[Any, Any]:
+def names_of(name: str, space: Space) -> tuple[str, ...]:
+    """The names of a row's numbers, of the dataset that a model or a folder was trained on."""
+    try:
+        return column_names(recipe_of(name).dataset.name, space.size)
+    except (ZooError, OSError):  # of a folder without a recipe, or an address
+        return ()
+
+
+def read_rows(
+    path: Path, space: Space, context: int | None = None, *, names: Sequence[str] = ()
+) -> tuple[Any, Any]:
     """The rows of a file, [n, …], and their labels: the file's own, or `context` for all, or None.
 
+    names: those of the columns, which a table's header may have in another order.
     Warns of features that lose digits in the model's dtype. Raises InvalidInputError for files that
     cannot be read, and labels in both places.
     """
@@ -222,7 +231,7 @@ def read_rows(path: Path, space: Space, context: int | None = None) -> tuple[Any
 
     from zoo.core.checks import as_array
 
-    rows, labels = _stored_rows(path, space)
+    rows, labels = _stored_rows(path, space, names)
     if "float" in space.dtype and rows.dtype.kind in "fiu":
         rows = as_array(rows, str(path), space.dtype)  # warns by the rows of the file
     if context is None:
@@ -244,7 +253,7 @@ def _of_table(rows: np.ndarray, path: Path, space: Space) -> np.ndarray:
     return rows.astype(np.int32)
 
 
-def _stored_rows(path: Path, space: Space) -> tuple[Any, Any]:
+def _stored_rows(path: Path, space: Space, names: Sequence[str]) -> tuple[Any, Any]:
     import tokenize
     import zipfile
     import zlib
@@ -257,7 +266,8 @@ def _stored_rows(path: Path, space: Space) -> tuple[Any, Any]:
     if suffix == ".csv":
         # Integers of a table may have more digits than float32 holds.
         dtype = "float64" if space.is_integer else space.dtype
-        return _of_table(read_csv(path, space.size, dtype=dtype)[0], path, space), None
+        rows, _ = read_csv(path, space.size, names=names, dtype=dtype)
+        return _of_table(rows, path, space), None
     if suffix not in (".npy", ".npz"):
         from zoo.media import pictures
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.core import forks
+from zoo.core import advice, forks
 from zoo.core.space import Space
 from zoo.errors import InvalidInputError
 from zoo.ops import rounding
@@ -43,22 +43,30 @@ WEIGHTS_ALONE = "sample weights"
 MAX_TEMPERATURE = 1e6  # beyond it latents of any flow leave float32
 
 
-def checked_data(x: Any, space: Space) -> Any:
-    """x [batch, *space.shape] as a tensor of the space's dtype: grey levels, or features."""
+def checked_data(x: Any, space: Space, *, continuous: bool = False) -> Any:
+    """x [batch, *space.shape] as a tensor of the space's dtype: grey levels, or features.
+
+    One channel may be left out. continuous: the model has a density of what lies between levels.
+    """
     shape, levels = space.shape, space.levels
     x = as_tensor(x, "x", None if levels else space.dtype)
     expected = f"[batch, {', '.join(map(str, shape))}]"
+    if x.shape.rank == len(shape) and advice.lacks_channel(x.shape, shape):
+        x = x[..., tf.newaxis]
     if x.shape.rank != len(shape) + 1 or not x.shape[1:].is_compatible_with(shape):
-        raise InvalidInputError(f"Expected x of shape {expected}; got {_shape_text(x)}.")
+        mend = "" if x.shape.rank is None else advice.of_shape(x.shape, shape, "x")
+        raise InvalidInputError(f"Expected x of shape {expected}; got {_shape_text(x)}.{mend}")
     if x.shape[0] == 0:
         raise InvalidInputError(
             f"Expected x of shape {expected} with at least one row; got an empty batch."
         )
     if levels:
         if not x.dtype.is_integer:
+            values, dtype = x.numpy() if _is_eager(x) else None, x.dtype.name
             raise InvalidInputError(
                 f"This model takes grey levels 0..{levels - 1} as integers (uint8), as the "
-                f"dataset stores them; got {x.dtype.name}.{_advice_of_levels(x, levels)}"
+                f"dataset stores them; got {dtype}."
+                f"{advice.of_levels(values, dtype, levels, continuous=continuous)}"
             )
         if x.dtype != tf.uint8 or levels < 256:
             x = with_range(x, levels, "Grey levels")
@@ -75,8 +83,9 @@ def checked_latents(z: Any, space: Space) -> Any:
     """z [batch, latents] as a tensor of the space's dtype."""
     z, size = as_tensor(z, "z", space.dtype), space.size
     if z.shape.rank != 2 or z.shape[1] not in (size, None) or z.shape[0] == 0:
+        mend = "" if z.shape.rank is None else advice.of_shape(z.shape, (size,), "z")
         raise InvalidInputError(
-            f"Expected latents z of shape [batch, {size}]; got {_shape_text(z)}."
+            f"Expected latents z of shape [batch, {size}]; got {_shape_text(z)}.{mend}"
         )
     if _is_eager(z) and not np.isfinite(z.numpy()).all():
         raise InvalidInputError("z holds NaN or infinity.")
@@ -98,7 +107,7 @@ def checked_context(context: Any, space: Space | None, rows: int | None) -> Any:
     if not context.dtype.is_integer or context.shape.rank != 1:
         raise InvalidInputError(
             "Expected context as integer labels of shape [batch]; got "
-            f"{context.dtype.name} {_shape_text(context)}."
+            f"{context.dtype.name} {_shape_text(context)}.{advice.of_context(context, size)}"
         )
     if rows is not None and context.shape[0] not in (rows, None):
         raise InvalidInputError(f"Expected one label a row: {rows}; got {context.shape[0]}.")
@@ -193,7 +202,8 @@ def as_tensor(value: Any, name: str, dtype: Any) -> Any:
     except (ValueError, TypeError) as error:
         if isinstance(error, InvalidInputError):
             raise
-        raise InvalidInputError(f"{name} is not an array of numbers: {error}") from error
+        reason = advice.of_container(value) if isinstance(value, tuple | Mapping) else error
+        raise InvalidInputError(f"{name} is not an array of numbers: {reason}") from error
 
 
 def as_array(value: Any, name: str, dtype: Any) -> np.ndarray:
@@ -204,14 +214,19 @@ def as_array(value: Any, name: str, dtype: Any) -> np.ndarray:
     the dtype does not reach.
     """
     refuse_mask(value, name)
+    if hasattr(value, "detach"):  # a tensor of PyTorch's, wherever it lies
+        value = value.detach().cpu()
     array = np.asarray(value)
+    if array.ndim == 0 and array.dtype.kind == "O":
+        text = advice.of_container(value)
+        raise InvalidInputError(f"Expected numbers in {name}: {text}")
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if dtype is None:
         return array
     if array.dtype.kind not in "fiub":
         raise InvalidInputError(
-            f"Expected numbers in {name}; got dtype {array.dtype}.{_advice(array)}"
+            f"Expected numbers in {name}; got dtype {array.dtype}.{advice.of_numbers(array)}"
         )
     target = np.dtype(tf.as_dtype(dtype).as_numpy_dtype)
     if array.dtype == target:
@@ -238,24 +253,6 @@ def checked_arrays(dtype: str, *values: Any) -> None:
             refuse_mask(part, name)
             if isinstance(part, np.ndarray) and part.ndim > 1 and "float" in dtype:
                 rounding.warn_of_rounding(part, np.dtype(tf.as_dtype(dtype).as_numpy_dtype), name)
-
-
-def _advice_of_levels(x: Any, levels: int) -> str:
-    """How floats become grey levels, where it can be told of their values."""
-    values = x.numpy() if _is_eager(x) and x.dtype.is_floating else np.float32(0.5)
-    whole = bool((values == np.rint(values)).all())
-    if whole and (levels == 2 or values.max() > 1):
-        return " Their values are whole numbers: x.astype('uint8')."
-    return f" For floats in [0, 1]: np.round({levels - 1} * x).astype('uint8')." * (levels > 2)
-
-
-def _advice(array: np.ndarray) -> str:
-    """How an array of another kind becomes one of numbers, where it can."""
-    if array.dtype.names:
-        return " numpy.lib.recfunctions.structured_to_unstructured(x) makes rows of its fields."
-    if array.dtype.kind == "O" and array.ndim:
-        return " If all of them are numbers: x.astype('float64')."
-    return ""
 
 
 def mask_of(value: Any) -> np.ndarray | None:

@@ -70,6 +70,13 @@ METRICS: dict[str, Metric] = {
         needs=frozenset({"Scores"}),
         description="log p of the model's mixture over the eight symmetries of square patches",
     ),
+    "mass_outside": Metric(
+        unit="share of the mass",
+        better="lower",
+        where="zoo.evaluation.outside:outside_metrics",
+        needs=frozenset({"Scores", "Encodes"}),
+        description="mass of integers that are no data, by draws of a flow of integers",
+    ),
     "reverse_kl": Metric(
         unit="nats",
         better="lower",

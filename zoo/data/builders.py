@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any, NamedTuple
 
+from zoo import extras
+
 __all__ = ["OWN_DATASETS", "OwnDataset", "builder_module"]
 
 
@@ -32,5 +34,9 @@ OWN_DATASETS = {
 
 
 def builder_module(name: str) -> Any:
-    """The module that builds a dataset of our own; importing it makes TFDS know the builders."""
+    """The module that builds a dataset of our own; importing it makes TFDS know the builders.
+
+    Raises MissingExtraError without TFDS.
+    """
+    extras.tensorflow_datasets()
     return importlib.import_module(f"zoo.data.{OWN_DATASETS[name].module}")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo import extras
 from zoo.data import sources
 from zoo.errors import DataError
 
@@ -31,7 +32,7 @@ def raw_folder(name: str) -> Path | None:
 
 def rows_info(builder: Any, *, columns: int, description: str, homepage: str, licence: str) -> Any:
     """The TFDS info of a table of float32 rows [columns] under the feature "features"."""
-    import tensorflow_datasets as tfds
+    tfds = extras.tensorflow_datasets()
 
     features = tfds.features.Tensor(
         shape=(columns,), dtype=np.float32, encoding=tfds.features.Encoding.BYTES

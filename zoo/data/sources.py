@@ -42,6 +42,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo import extras
 from zoo.core.data import Rows
 from zoo.data import energies, ljspeech, spoken_digit
 from zoo.data.builders import OWN_DATASETS, builder_module
@@ -172,7 +173,7 @@ def _builder_in(folder: Path) -> Any:
 
     The description names the classes of its features, whose modules TFDS imports: its own alone.
     """
-    import tensorflow_datasets as tfds
+    tfds = extras.tensorflow_datasets()
 
     try:
         read_object(folder / "dataset_info.json")
@@ -307,7 +308,8 @@ def stored_rows(builder: Any, dataset: Rows, expression: str) -> Any:
     Raises DataError where the dataset has no such feature, class or split, or the split no rows.
     """
     import tensorflow as tf
-    import tensorflow_datasets as tfds
+
+    tfds = extras.tensorflow_datasets()
 
     version = f"{dataset.name}:{dataset.version}"
     label = dataset.context or ("label" if dataset.labels else "")
@@ -354,7 +356,7 @@ def _prepare(dataset: Rows, *, data_dir: str | Path | None, download: bool) -> P
             return module.prepare(dataset.name, data_dir=data_dir, download=download)
     if not download:
         raise DataError(_absent(dataset, data_dir))
-    import tensorflow_datasets as tfds
+    tfds = extras.tensorflow_datasets()
 
     root = data_dirs(data_dir)[0]
     try:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from zoo.core.checks import EVALUATION_SEED, checked_arrays, checked_weights, unpacked
 from zoo.errors import InvalidInputError
+from zoo.kinds.arguments import as_arrays
 from zoo.kinds.weighting import named, with_weights
 from zoo.objectives import NegativeLogLikelihood, Objective
 from zoo.objectives.gradient import gradients_of, guarded, nats_of
@@ -30,6 +31,7 @@ class Fitting(keras.Model):
 
     config: Any
     data: Any
+    release: Any
 
     def _create_training_state(self) -> None:
         self._objective: Objective | None = None
@@ -122,7 +124,9 @@ class Fitting(keras.Model):
         Raises InvalidInputError for weights that are not one a row, finite and >= 0, for class
         weights where there are no labels, and for masked arrays; warns of digits that x loses.
         """
-        return super().fit(**self._honoured(keras.Model.fit, args, kwargs))
+        arguments = self._honoured(keras.Model.fit, args, kwargs)
+        self._train_on()
+        return super().fit(**arguments)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Keras' evaluate; with sample_weight the mean is sum(w nats) / sum(w) over all rows."""
@@ -130,14 +134,22 @@ class Fitting(keras.Model):
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Keras' train_on_batch; weights as in `fit`."""
-        return super().train_on_batch(**self._honoured(keras.Model.train_on_batch, args, kwargs))
+        arguments = self._honoured(keras.Model.train_on_batch, args, kwargs)
+        self._train_on()
+        return super().train_on_batch(**arguments)
+
+    def _train_on(self) -> None:
+        """The weights will no longer be those of a release."""
+        self.release = self.release and self.release.trained_on()
 
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Keras' test_on_batch; weights as in `evaluate`."""
         return super().test_on_batch(**self._honoured(keras.Model.test_on_batch, args, kwargs))
 
     def _honoured(self, method: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-        arguments = named(method, args, kwargs)
+        arguments = as_arrays(
+            named(method, args, kwargs), method.__name__, conditional=bool(self.config.context_size)
+        )
         # Keras' adapters drop masks and cast without a word.
         others = (value for name, value in arguments.items() if name != "x")
         checked_arrays(self.data.dtype, arguments.get("x"), *others)

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import tensorflow as tf
 
 from zoo.core import checks, forks
+from zoo.core.capabilities import Bijective
 from zoo.core.config import ModelConfig
+from zoo.core.release import Release
 from zoo.core.space import Space
 from zoo.errors import ConfigError
 from zoo.kinds.fitting import Fitting
+from zoo.kinds.signatures import signatures
+from zoo.kinds.summary import described, shown_shapes
 from zoo.layers.norms import RunningMoments
 
 if TYPE_CHECKING:
@@ -69,6 +73,7 @@ class ZooModel(Fitting):
                 f"got {type(config).__name__}."
             )
         self.config = config
+        self.release: Release | None = None
         self.conditioner_dtype = conditioner_dtype
         self._compiled_functions: dict[str, Any] = {}
         self._create_preprocessing()
@@ -105,7 +110,7 @@ class ZooModel(Fitting):
 
     def checked_data(self, x: Any) -> Any:
         """x as a tensor of `data`. Raises InvalidInputError for other rows."""
-        return checks.checked_data(x, self.data)
+        return checks.checked_data(x, self.data, continuous=isinstance(self, Bijective))
 
     def checked_context(self, context: Any, rows: int | None) -> Any:
         """The context as a tensor of `context`, or None. Raises InvalidInputError for others."""
@@ -172,10 +177,22 @@ class ZooModel(Fitting):
     def initialize(self, x: Any, context: Any, fit: Fit) -> None:
         """Sets the weights that are measured on the rows x, by default none."""
 
+    def __repr__(self) -> str:
+        """The class, the weights, a row, the number of parameters, and the figure of the card."""
+        return described(self) if self.built else super().__repr__()
+
+    def summary(self, *args: Any, **kwargs: Any) -> None:
+        """Keras' summary, with the shape of each layer's output, or of the parameters it holds."""
+        with shown_shapes(self):
+            super().summary(*args, **kwargs)
+
+    def load_weights(self, *args: Any, **kwargs: Any) -> None:
+        """Keras' load_weights; the model is no longer a published one."""
+        super().load_weights(*args, **kwargs)
+        self.release = None
+
     def serving_signatures(self) -> dict[str, Signature]:
         """What an export of the model answers, the server's default first."""
-        from zoo.kinds.signatures import signatures
-
         return signatures(self)
 
     # Calls.

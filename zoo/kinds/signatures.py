@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo.core.capabilities import Encodes, Infers, Samples, Scores, Steps
 from zoo.core.checks import MAX_TEMPERATURE
@@ -33,15 +33,12 @@ from zoo.core.signature import Signature
 from zoo.core.space import Space
 from zoo.ops.units import bits_per_dim_from_nats
 
-if TYPE_CHECKING:
-    from zoo.kinds.model import ZooModel
-
 __all__ = ["SIGNATURES", "row_field", "signatures"]
 
 _ORDER = ("log_prob", "elbo", "encode", "decode", "reconstruct", "sample", "sample_step")
 
 
-def signatures(model: ZooModel) -> dict[str, Signature]:
+def signatures(model: Any) -> dict[str, Signature]:
     """Those of all that the model can do, less `not_served`; `served_first` comes first."""
     found: dict[str, Signature] = {}
     for capability, declared in SIGNATURES.items():
@@ -59,7 +56,7 @@ def signatures(model: ZooModel) -> dict[str, Signature]:
     }
 
 
-def row_field(model: ZooModel, meaning: str, *, unit: str) -> Space:
+def row_field(model: Any, meaning: str, *, unit: str) -> Space:
     """One number a row."""
     return Space(shape=(), dtype=str(model.compute_dtype), meaning=meaning, unit=unit)
 
@@ -165,7 +162,7 @@ SIGNATURES: dict[type, Callable[[Any], dict[str, Signature]]] = {
 }
 
 
-def _context(model: ZooModel) -> dict[str, Space]:
+def _context(model: Any) -> dict[str, Space]:
     """The condition under its name `context`; nothing for an unconditional model."""
     return {} if model.context is None else {"context": model.context}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo import extras
 from zoo.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def read_audio(path: Path, sample_rate: int) -> np.ndarray:
     finite or beyond [-1, 1].
     """
     import numpy as np
-    import soundfile
 
+    soundfile = extras.soundfile()
     try:
         samples, rate = soundfile.read(path, dtype="float64", always_2d=True)
     except soundfile.LibsndfileError as error:
@@ -107,8 +108,8 @@ def write_audio(path: Path, clips: Sequence[np.ndarray] | np.ndarray, sample_rat
     be written.
     """
     import numpy as np
-    import soundfile
 
+    soundfile = extras.soundfile()
     if path.suffix.lower() not in AUDIO_SUFFIXES:
         raise InvalidInputError(f"Expected a {' or '.join(AUDIO_SUFFIXES)} file; got {path}.")
     samples = np.concatenate([np.asarray(clip) for clip in clips])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import logging
 import os
 import sys
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from zoo.media import startup
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -83,7 +86,7 @@ def waiting(message: str) -> Iterator[None]:
         return
     from rich.console import Console
 
-    # Its own descriptor, so that it can be seen while `import_tensorflow` holds the process's.
+    # Its own descriptor, so that it can be seen while an import holds the process's.
     with (
         os.fdopen(os.dup(sys.stderr.fileno()), "w") as stream,
         Console(file=stream).status(message),
@@ -92,35 +95,14 @@ def waiting(message: str) -> Iterator[None]:
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow without the lines that it writes to stderr whatever its log level is.
+    """Imports TensorFlow under a spinner, quietly (`zoo.media.startup`); mutes absl's warnings.
 
-    They are held back, and shown if the import fails. `TF_CPP_MIN_LOG_LEVEL` is set to 3 where it
-    is not set; where it is 0 or 1, the user wants to see them and nothing is held.
+    For commands and tools; a library leaves loggers to its user.
     """
     if "tensorflow" in sys.modules:
         return
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") in ("0", "1"):
-        import tensorflow
-    else:
-        with waiting("importing TensorFlow"), _held_stderr():
-            import tensorflow
-
-            tensorflow.config.list_physical_devices()  # it tells of devices that it does not find
-
-
-@contextlib.contextmanager
-def _held_stderr() -> Iterator[None]:
-    """Descriptor 2 goes to a temporary file, which is shown if the block raises."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(kept, held.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    with waiting("importing TensorFlow"), startup.quiet_import():
+        tensorflow = importlib.import_module("tensorflow")
+        tensorflow.config.list_physical_devices()  # it tells of devices that it does not find
+    if os.environ[startup.LEVEL] not in ("0", "1"):
+        logging.getLogger("absl").setLevel(logging.ERROR)

@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from zoo.errors import InvalidInputError
 
-__all__ = ["grid", "interpolate", "read_image", "save_png", "spherical", "stack"]
+__all__ = [
+    "as_grey",
+    "grid",
+    "interpolate",
+    "labels_in_turn",
+    "read_image",
+    "save_png",
+    "spherical",
+    "stack",
+]
 
 GAP = 2  # pixels between images
 BACKGROUND = 255  # white
@@ -71,13 +80,31 @@ def stack(pictures: Sequence[np.ndarray]) -> np.ndarray:
     return canvas
 
 
-def save_png(path: str | Path, picture: np.ndarray, *, scale: int = 1) -> Path:
-    """Writes uint8 [height, width, 1 or 3] as a PNG, each pixel `scale` x `scale` large."""
+def as_grey(rows: np.ndarray, levels: int) -> np.ndarray:
+    """Rows of grey levels 0..levels - 1 as those of a picture, 0..255, if there are so few."""
+    return rows * (255 // (levels - 1)) if 2 <= levels < 256 else rows
+
+
+def labels_in_turn(number: int, labels: int) -> np.ndarray:
+    """0, 1, ... labels - 1, over and over: int32 [number]."""
+    return np.arange(number, dtype=np.int32) % labels
+
+
+def save_png(
+    path: str | Path, picture: np.ndarray, *, scale: int = 1, text: Mapping[str, str] | None = None
+) -> Path:
+    """Writes uint8 [height, width, 1 or 3] as a PNG, each pixel `scale` x `scale` large.
+
+    text: what the file says of itself, key by key.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     enlarged = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+    said = PngImagePlugin.PngInfo()
+    for key, value in (text or {}).items():
+        said.add_text(key, value)
     Image.fromarray(enlarged[..., 0] if enlarged.shape[-1] == 1 else enlarged).save(
-        path, format="PNG", optimize=True
+        path, format="PNG", optimize=True, pnginfo=said
     )
     return path
 

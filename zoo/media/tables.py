@@ -6,6 +6,8 @@ import csv
 import math
 import re
 import sys
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +28,18 @@ _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*", re.ASCII)
 
 
 def read_csv(
-    path: Path, columns: int, *, allow_missing: bool = False, dtype: str = "float32"
+    path: Path,
+    columns: int,
+    *,
+    names: Sequence[str] = (),
+    allow_missing: bool = False,
+    dtype: str = "float32",
 ) -> tuple[np.ndarray, list[str]]:
     """(rows [n, columns], header) of a CSV file; missing cells are NaN.
 
     `read_cells` and `numbers_of` after one another; raises what they raise.
     """
-    lines, header = read_cells(path, columns)
+    lines, header = read_cells(path, columns, names=names)
     return numbers_of(lines, header, path, allow_missing=allow_missing, dtype=dtype), header
 
 
@@ -80,14 +87,19 @@ def _advice(cell: str) -> str:
     return ""
 
 
-def read_cells(path: Path, columns: int) -> tuple[list[list[str]], list[str]]:
+def read_cells(
+    path: Path, columns: int, *, names: Sequence[str] = ()
+) -> tuple[list[list[str]], list[str]]:
     """(the cells of every row as they stand, header) of a CSV file.
 
     The header is a first line of names, without a number; where there is none it is x0, x1 and so
     on. Blank lines are passed over; a line of empty cells is a row.
+    names: those of the columns, where they are known: a header that has them in another order has
+    its columns taken by name, with a warning.
 
-    Raises InvalidInputError for no rows, for another number of columns, and for a first line that
-    may be names or a row: numbers that count up above others that have decimals (`_header`).
+    Raises InvalidInputError for no rows, for another number of columns, for a header with some of
+    the names and not the others, and for a first line that may be names or a row: numbers that
+    count up above others that have decimals (`_header`).
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -100,8 +112,8 @@ def read_cells(path: Path, columns: int) -> tuple[list[list[str]], list[str]]:
             f"`iconv -f UTF-16 -t UTF-8 {path.name} > out.csv`."
         ) from error
     header = [f"x{index}" for index in range(columns)]
-    if lines and (names := _header(lines, path, columns)):
-        header, lines = names, lines[1:]
+    if lines and (found := _header(lines, path, columns)):
+        header, lines = found, lines[1:]
     if not lines or len(header) != columns:
         raise InvalidInputError(
             f"Expected rows of {columns} numbers in {path}; it has {len(lines)} rows of "
@@ -113,7 +125,28 @@ def read_cells(path: Path, columns: int) -> tuple[list[list[str]], list[str]]:
                 f"Expected {columns} numbers in row {number} of {path}; it has {len(line)}."
                 f"{_separator(line)}"
             )
-    return lines, header
+    order = _order(header, names, path)
+    return [[line[column] for column in order] for line in lines], [header[i] for i in order]
+
+
+def _order(header: list[str], names: Sequence[str], path: Path) -> list[int]:
+    """Where the columns of these names stand under the header; as they are, if it has none."""
+    given = [cell.strip().lower() for cell in header]
+    wanted = [name.lower() for name in names]
+    if not set(given) & set(wanted) or given == wanted:
+        return list(range(len(header)))
+    if set(given) != set(wanted):
+        missing = [name for name in names if name.lower() not in given]
+        others = [cell for cell in header if cell.strip().lower() not in wanted]
+        raise InvalidInputError(
+            f"Expected the columns {', '.join(names)} in {path}; it lacks {', '.join(missing)} "
+            f"and has {', '.join(others)}."
+        )
+    warnings.warn(
+        f"{path} has its columns in another order than the model; they are taken by their names.",
+        stacklevel=3,
+    )
+    return [given.index(name) for name in wanted]
 
 
 def _header(lines: list[list[str]], path: Path, columns: int) -> list[str] | None:

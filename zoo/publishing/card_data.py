@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from zoo.core.recipe import Target
 from zoo.publishing.checkpoint import SAMPLES_FILE, SOUND_FILE, Checkpoint
-from zoo.registry.datasets import about
+from zoo.registry.datasets import about, column_names
 
 __all__ = ["data", "licences", "limits", "samples", "target"]
 
@@ -38,7 +40,10 @@ def data(checkpoint: Checkpoint) -> str:
     if "target" in checkpoint.have:
         return ""
     text = next(text(checkpoint) for needs, text in _ROWS if needs <= checkpoint.have)
-    return f"## Data and preprocessing\n\n{_splits(checkpoint)}\n\n{text}"
+    size = math.prod(checkpoint.values["event_shape"])
+    columns = column_names(checkpoint.dataset.name, size)
+    named = f"\n\nThe columns of a row, in this order: {', '.join(columns)}." if columns else ""
+    return f"## Data and preprocessing\n\n{_splits(checkpoint)}{named}\n\n{text}"
 
 
 def _splits(checkpoint: Checkpoint) -> str:

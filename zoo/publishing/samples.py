@@ -25,6 +25,7 @@ from zoo.media import pictures
 from zoo.media.audio import write_audio
 from zoo.media.tables import write_csv
 from zoo.ops.mel import power_spectrogram
+from zoo.registry.datasets import column_names
 
 __all__ = ["spectrograms", "write_samples"]
 
@@ -49,20 +50,20 @@ def write_samples(folder: Path, model: Any, recipe: Recipe) -> None:
 def _draw(model: Any, number: int) -> np.ndarray:
     labels = None
     if model.context is not None:
-        labels = np.arange(number, dtype=np.int32) % model.context.levels
+        labels = pictures.labels_in_turn(number, model.context.levels)
     return np.asarray(model.sample(number, seed=SEED, context=labels))
 
 
 def _write_picture(folder: Path, model: Any, recipe: Recipe) -> None:
     del recipe
     rows = _draw(model, SLOW_NUMBER if model.slow_direction == "sampling" else NUMBER)
-    brightest = model.data.levels - 1
-    pictures.save_png(folder / "samples.png", pictures.grid(rows * (255 // brightest)))
+    grey = pictures.as_grey(rows, model.data.levels)
+    pictures.save_png(folder / "samples.png", pictures.grid(grey))
 
 
 def _write_table(folder: Path, model: Any, recipe: Recipe) -> None:
-    del recipe
-    write_csv(folder / "samples.csv", _draw(model, NUMBER))
+    names = column_names(recipe.dataset.name, model.data.size)
+    write_csv(folder / "samples.csv", _draw(model, NUMBER), list(names))
 
 
 def _write_sound(folder: Path, model: Any, recipe: Recipe) -> None:

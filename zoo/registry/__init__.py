@@ -8,17 +8,20 @@ has a recipe and an architecture, and no published weights.
 from __future__ import annotations
 
 import difflib
+import importlib
 
 from zoo.errors import UnknownModelError
-from zoo.registry import energies, idf, maf, nice, nsf, realnvp, vae, wavenet
 from zoo.registry.entry import Entry
 
 __all__ = ["ENTRIES", "Entry", "get"]
 
+MODULES = ("nice", "realnvp", "maf", "nsf", "vae", "wavenet", "energies", "idf")
+"""A module of entries each, in the order of tables."""
+
 ENTRIES: dict[str, Entry] = {
     entry.name: entry
-    for family in (nice, realnvp, maf, nsf, vae, wavenet, energies, idf)
-    for entry in family.ENTRIES
+    for module in MODULES
+    for entry in importlib.import_module(f"zoo.registry.{module}").ENTRIES
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ABOUT", "About", "about"]
+__all__ = ["ABOUT", "About", "about", "column_names"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,8 @@ class About:
     policy: how its rows came about, where they are not stored as they are used; `{size}` stands for
         the numbers of a row.
     contexts, meaning: two contexts as Python, and what they are.   label: another, of one row.
-    shown: what the card's samples are, beside the picture.   columns: the names of a row's numbers.
+    shown: what the card's samples are, beside the picture.
+    columns: the names of a row's numbers, in the order in which they are stored; () for none.
     """
 
     licence: str
@@ -43,8 +44,16 @@ ABOUT: dict[str, About] = {
     "magic": About(
         licence="Bock et al., UCI 159; CC BY 4.0",
         columns=(
-            *("fLength", "fWidth", "fSize", "fConc", "fConc1"),
-            *("fAsym", "fM3Long", "fM3Trans", "fAlpha", "fDist"),
+            "fLength",
+            "fWidth",
+            "fSize",
+            "fConc",
+            "fConc1",
+            "fAsym",
+            "fM3Long",
+            "fM3Trans",
+            "fAlpha",
+            "fDist",
         ),
     ),
     "digits": About(licence="Alpaydin and Kaynak, UCI 80; CC BY 4.0"),
@@ -71,6 +80,12 @@ ABOUT: dict[str, About] = {
     "energy_u3": _ENERGY,
     "energy_u4": _ENERGY,
 }
+
+
+def column_names(dataset: str, size: int) -> tuple[str, ...]:
+    """The names of the numbers of a dataset's rows, of `size` numbers; () where they have none."""
+    names = about(dataset).columns
+    return names if len(names) == size else ()
 
 
 def about(dataset: str) -> About:

@@ -15,7 +15,7 @@ class ModelInfo:
 
     `num_parameters` is None, `metrics` is {} and `card` is "" until the model has a checkpoint on
     this machine; `metrics` is the content of its `metrics.json`, `version` that of its weights
-    (0 without published weights).
+    (0 without published weights), `columns` the names of a row's numbers, where they have any.
     """
 
     name: str
@@ -26,6 +26,7 @@ class ModelInfo:
     paper: str
     arxiv: str
     event_shape: tuple[int, ...]
+    columns: tuple[str, ...] = ()
     num_parameters: int | None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     licence: str
@@ -44,6 +45,7 @@ class ModelInfo:
             ("paper", f"{self.paper} (arXiv:{self.arxiv})" if self.arxiv else self.paper),
             ("dataset", self.dataset),
             ("event shape", str(list(self.event_shape))),
+            *([("columns", ", ".join(self.columns))] if self.columns else []),
             ("parameters", count),
             ("weights", weights),
             ("licence", self.licence),

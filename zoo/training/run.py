@@ -34,7 +34,7 @@ from zoo.store.weights import load_weights
 from zoo.training.build import build_model, build_objective
 from zoo.training.culprit import report
 from zoo.training.records import ENDED, TrainingResult, write_history, write_record
-from zoo.training.showcase import Showcase
+from zoo.training.showcase import Showcase, has_tensorboard
 from zoo.training.signals import StopRequests
 from zoo.training.start import assign_shared, lineage, origin
 from zoo.training.state import STATE_FILE, load_latest, save_state
@@ -213,9 +213,10 @@ class Run:
         """Trains until something ends the run; saves its state and its record."""
         started, seconds_before = time.monotonic(), self.counters["seconds"]
         saved_at = started
+        self._logs = self.writes and has_tensorboard()
         writer = (
             tf.summary.create_file_writer(str(self.folder / "logs"))
-            if self.writes
+            if self._logs
             else tf.summary.create_noop_writer()
         )
         reason = "finished"
@@ -333,7 +334,7 @@ class Run:
                 self._publish()
             else:
                 counters["validations_without_gain"] += 1
-            if self.writes:
+            if self._logs:
                 self._showcase.show(counters["step"])
         row = {
             "step": counters["step"],
@@ -354,7 +355,8 @@ class Run:
         self.history.append(row)
         if self.writes:
             write_history(self.folder, self.history)
-        for key in ("train_nats", "validation_nats", "validation_bits_per_dim", "learning_rate"):
+        logged = ("train_nats", "validation_nats", "validation_bits_per_dim", "learning_rate")
+        for key in logged if self._logs else ():
             tf.summary.scalar(key, row[key], step=counters["step"])
 
     def _mean_nats(self) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +13,23 @@ import tensorflow as tf
 
 from zoo.media import pictures
 
-__all__ = ["Showcase"]
+__all__ = ["Showcase", "has_tensorboard"]
 
 IMAGES, CLIPS = 16, 4
 FIRST_SECONDS = 60.0  # short runs draw nothing
 SHARE = 0.02  # of the time, at most
+
+
+def has_tensorboard() -> bool:
+    """Whether TensorBoard is there, which `tf.summary` writes with; warns where it is not."""
+    if importlib.util.find_spec("tensorboard") is not None:
+        return True
+    warnings.warn(
+        "TensorBoard is not installed, so that the run writes no logs for it: pip install "
+        "'density-zoo[tensorboard]'. history.csv holds the same losses.",
+        stacklevel=2,
+    )
+    return False
 
 
 class Showcase:
@@ -44,13 +58,14 @@ class Showcase:
         count, classes = CLIPS if self.audio else IMAGES, self.model.context
         context = None
         if classes is not None:
-            context = np.arange(count, dtype=np.int32) % classes.levels
+            context = pictures.labels_in_turn(count, classes.levels)
         x = np.asarray(self.model.sample(count, seed=0, context=context))
         if self.audio:
             sound = x[..., np.newaxis].astype(np.float32) / 2.0**15
             tf.summary.audio("samples", sound, self.model.data.rate, step=step, max_outputs=count)
         else:
-            tf.summary.image("samples", pictures.grid(x)[np.newaxis], step=step)
+            grey = pictures.as_grey(x, self.model.data.levels)
+            tf.summary.image("samples", pictures.grid(grey)[np.newaxis], step=step)
         ended = self.clock()
         self.due = ended + max(FIRST_SECONDS, (ended - began) / SHARE)
         return True

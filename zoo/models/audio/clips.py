@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.core import checks
+from zoo.core import advice, checks
 from zoo.core.config import ModelConfig
 from zoo.core.space import Space
 from zoo.errors import ConfigError, InvalidInputError
@@ -111,15 +111,18 @@ def checked_clips(x: Any, space: Space, *, row_bytes: float) -> Any:
         if x.dtype.kind not in "fiu":
             raise InvalidInputError(f"Expected 16-bit samples; got dtype {x.dtype}.")
     expected = f"[batch, {size}]"
+    if len(x.shape) == 3 and x.shape[-1] == 1:
+        x = x[..., 0]
     if len(x.shape) == 3:
         raise InvalidInputError(
             f"Expected mono clips, samples {expected}; got {list(x.shape)}. Average the channels, "
             "or score each alone."
         )
     if len(x.shape) != 2 or x.shape[1] not in (size, None) or x.shape[0] == 0:
+        mend = advice.of_shape(x.shape, (size,), "x")
         raise InvalidInputError(
-            f"Expected samples {expected}; got {list(x.shape)}. Cut or pad clips with "
-            "zoo.data.spoken_digit.fit_clip."
+            f"Expected samples {expected}; got {list(x.shape)}."
+            f"{mend or ' Cut or pad clips with zoo.data.spoken_digit.fit_clip.'}"
         )
     check_memory(row_bytes, f"scoring a clip of {size} samples", "use shorter clips")
     dtype = tf.as_dtype(x.dtype)

@@ -15,7 +15,7 @@ made from the state after the one before, are those of `model.sample(1, seed, te
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tensorflow as tf
 
@@ -23,13 +23,10 @@ from zoo.core.space import Space
 from zoo.models.audio import wavenet_sampling
 from zoo.ops.noise import counter_uniform
 
-if TYPE_CHECKING:
-    from zoo.models.audio.wavenet import WaveNet
-
 __all__ = ["next_pieces", "state_spaces"]
 
 
-def state_spaces(model: WaveNet) -> dict[str, Space]:
+def state_spaces(model: Any) -> dict[str, Space]:
     """`time`, `history` and `rings`."""
     stack = model.stack
     rings = (sum(stack.ring_sizes), stack.residual_channels)
@@ -49,7 +46,7 @@ def state_spaces(model: WaveNet) -> dict[str, Space]:
 
 
 def next_pieces(
-    model: WaveNet,
+    model: Any,
     state: Mapping[str, Any],
     seed: Any,
     temperature: Any,
@@ -111,7 +108,7 @@ def _uniforms(seed: Any, start: Any, steps: int, count: int) -> Any:
     return tf.transpose(rows, [1, 0, 2])
 
 
-def _biases_at(model: WaveNet, biases: Any, time: Any) -> Any:
+def _biases_at(model: Any, biases: Any, time: Any) -> Any:
     """Each row's biases at its own time: [layers, batch or 1, 2 R]."""
     if model.conditioner is None:
         now = biases[:, 0]

@@ -1,0 +1,29 @@
+"""Libraries that only some uses need, imported on first use: pip's extras bring them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from zoo.errors import MissingExtraError
+
+__all__ = ["soundfile", "tensorflow_datasets"]
+
+
+def tensorflow_datasets() -> Any:
+    """TFDS. Raises MissingExtraError where it is not installed."""
+    return _library("tensorflow_datasets", "datasets", "Datasets of TFDS, as training has them,")
+
+
+def soundfile() -> Any:
+    """The audio library. Raises MissingExtraError where it is not installed."""
+    return _library("soundfile", "audio", "Audio files")
+
+
+def _library(module: str, extra: str, users: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{users} need {error.name}: pip install 'density-zoo[{extra}]'."
+        ) from error
