@@ -23,7 +23,7 @@ from zoo.registry.datasets import column_names
 from zoo.registry.listing import ModelInfo
 from zoo.store import addresses, locate, pins, remotes
 from zoo.store.blank import blank_weights
-from zoo.store.files import read_object
+from zoo.store.files import read_object, read_optional
 from zoo.store.folder import CONFIG_FILE, METRICS_FILE, check_config, read_config
 from zoo.store.hashes import verify_files
 from zoo.store.limits import limit_of
@@ -179,7 +179,7 @@ def load(
     folder = _located(name, weights=weights, revision=revision, sha256=sha256)
     if weights is True and folder is not None:
         model = loaded(folder)
-        model.release = _release(str(name))
+        model.release = _release(str(name), folder)
         return model
     with contextlib.nullcontext() if weights is False else blank_weights():
         model = _built(str(name), folder, _weights_file(weights))
@@ -196,16 +196,18 @@ def loaded(folder: Path) -> ZooModel:
     return model
 
 
-def _release(name: str) -> Release:
-    """What the published weights of a name are called, with the first figure of its card."""
+def _release(name: str, folder: Path) -> Release:
+    """What the published weights of a name are called, with the first figure of its card.
+
+    folder: verified, so that nothing is hashed again.
+    """
     if is_folder(name) or remotes.is_address(name):
         return Release(name)
-    entry, known = registry.get(name), info(name)
-    metrics = known.metrics.get("metrics", {})
-    figures = [
-        f"{metric} {figure(metrics[metric])}" for metric in entry.metrics if metric in metrics
-    ]
-    return Release(f"{name}, version {known.version}", "".join(figures[:1]))
+    metrics = read_optional(folder / METRICS_FILE).get("metrics", {})
+    wanted = registry.get(name).metrics
+    figures = [f"{metric} {figure(metrics[metric])}" for metric in wanted if metric in metrics]
+    version = pins.pins().get(name, {}).get("version", 1)
+    return Release(f"{name}, version {version}", "".join(figures[:1]))
 
 
 def is_folder(name: str | os.PathLike[str]) -> bool:

@@ -150,7 +150,7 @@ class TestVerify:
         )
         export = exporting.export
         monkeypatch.setattr(exporting, "export", lambda _, folder: export(voice, folder))
-        monkeypatch.setattr(loading, "load", lambda _: voice)
+        monkeypatch.setattr(loading, "loaded", lambda _: voice)
         monkeypatch.setattr(loading, "resolve", lambda _: tmp_path)
         pinned = {"tiny_voice": {"version": 1, "files": {}}}
         monkeypatch.setattr("zoo.store.pins.pins", lambda: pinned)

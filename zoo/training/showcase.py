@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import time
 import warnings
@@ -22,8 +23,9 @@ SHARE = 0.02  # of the time, at most
 
 def has_tensorboard() -> bool:
     """Whether TensorBoard is there, which `tf.summary` writes with; warns where it is not."""
-    if importlib.util.find_spec("tensorboard") is not None:
-        return True
+    with contextlib.suppress(ModuleNotFoundError):  # where a finder forbids it
+        if importlib.util.find_spec("tensorboard") is not None:
+            return True
     warnings.warn(
         "TensorBoard is not installed, so that the run writes no logs for it: pip install "
         "'density-zoo[tensorboard]'. history.csv holds the same losses.",
