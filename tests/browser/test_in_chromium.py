@@ -378,7 +378,7 @@ def test_an_example_row_is_scored(page: Any, running: Running) -> None:
     row = [float(part) for part in page.get_by_label("One row").input_value().split(",")]
     batch, label = np.array([row], np.float32), np.array([3], np.int32)
     expected = float(running.models["tiny_labels"].log_prob(batch, label)[0])
-    assert found["log prob"] == pytest.approx(expected, rel=1e-2)
+    assert found["log prob"] == pytest.approx(expected, rel=1e-4)
     page.get_by_role("button", name="Example row").click()
     page.wait_for_function(
         "before => document.querySelector('#features').value !== before",

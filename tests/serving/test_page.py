@@ -203,7 +203,8 @@ const sandbox = { fetch, AbortController, performance, location: { hash: "" },
 vm.createContext(sandbox);
 vm.runInContext(fs.readFileSync(process.argv[1], "utf8"), sandbox);
 const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
-const texts = (node) => [node.textContent, ...node.children.flatMap(texts)].filter(Boolean);
+const texts = (node) => (typeof node === "string" ? [node]
+  : [node.textContent, ...node.children.flatMap(texts)].filter(Boolean));
 const id = process.argv[2];
 const [form, place, late, early] = { sample: ["sample-form", "samples", [[7]], [[8]]],
   score: ["features-form", "scored", [7], [8]] }[id];

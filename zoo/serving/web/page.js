@@ -218,8 +218,9 @@ function scoreRow(model, signal, row) {
     const highest = highestOf(model, "serving_default", "inputs");
     return score(model, signal, row, drawImage(row, highest));
   }
-  element("features").value = [row].flat(Infinity).map(number).join(", ");
-  return score(model, signal, row);
+  const numbers = [row].flat(Infinity).map((value) => Number(value.toPrecision(6)));
+  element("features").value = numbers.join(", ");
+  return score(model, signal, shaped(numbers, eventShape(model)));
 }
 
 let examples = 0; // how many were asked for: each has a seed of its own
