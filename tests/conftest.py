@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import collections
+import gc
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -21,6 +23,32 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * LOGICAL_CPUS,
 )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a worker of xdist, long tests begin."""
+    if hasattr(config, "workerinput"):
+        import scheduling
+
+        items[:] = [items[i] for i in scheduling.longest_first([item.nodeid for item in items])]
+
+
+def pytest_collection_finish() -> None:
+    """Python's collector leaves alone what the imports have made, and looks at the rest less often.
+
+    TensorFlow's graphs in Python are many small objects: this is a tenth of a test's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile`, but for the laws over models."""
+    import scheduling
+
+    return scheduling.UnitScheduling(config, log) if config.option.dist == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)
