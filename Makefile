@@ -1,4 +1,5 @@
-# `make test` is all a change has to pass; `make demo` shows the models at work.
+# `make test` is all a change has to pass, `make test-fast` the part of it for daily work; `make demo`
+# shows the models at work.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -7,8 +8,15 @@ STAMP := .venv/.installed
 # One thread pool per process, and no TensorFlow start-up chatter.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+# Processes that tests start would compile the package's modules anew, each of them.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup test lint slow browser-test load-test demo cards lock clean
+# Two processes: tests/scheduling.py deals out the tests. Their programs are tiny, so XLA's code is
+# not optimised, which takes longer than to run it; `make slow` and pytest by itself leave it to XLA.
+PYTEST := XLA_FLAGS="--xla_backend_optimization_level=0 $$XLA_FLAGS" $(BIN)/python -m pytest \
+  -m "not slow and not browser" --numprocesses 2 --dist loadfile
+
+.PHONY: setup test test-fast lint slow browser-test load-test demo cards lock clean
 
 setup: $(STAMP)
 
@@ -19,7 +27,10 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses 2 --dist loadfile
+	$(PYTEST)
+
+test-fast: lint
+	$(PYTEST) --fast
 
 lint: setup
 	$(BIN)/ruff check .

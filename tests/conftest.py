@@ -14,6 +14,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import numpy as np
 import pytest
+import scheduling
 import tensorflow as tf
 
 LOGICAL_CPUS = 2
@@ -25,11 +26,19 @@ tf.config.set_logical_device_configuration(
 )
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On a worker of xdist, long tests begin."""
-    if hasattr(config, "workerinput"):
-        import scheduling
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fast", action="store_true", help="the tests for daily work: `make test-fast`"
+    )
 
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`--fast` leaves tests out; on a worker of xdist, long tests begin."""
+    if config.option.fast:
+        kept = [item for item in items if scheduling.is_fast(item.nodeid)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
+    if hasattr(config, "workerinput"):
         items[:] = [items[i] for i in scheduling.longest_first([item.nodeid for item in items])]
 
 
@@ -46,8 +55,6 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """`--dist loadfile`, but for the laws over models."""
-    import scheduling
-
     return scheduling.UnitScheduling(config, log) if config.option.dist == "loadfile" else None
 
 

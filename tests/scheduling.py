@@ -1,4 +1,4 @@
-"""Which tests share a worker, and which begin: for `pytest --numprocesses 2`.
+"""Which tests share a worker, which begin, and which `pytest --fast` leaves out.
 
 A file of tests stays on one worker, for its fixtures; so do folders with one export or server for
 all their files. The laws over models (`conformance/`) are dealt out by family in place of by file,
@@ -36,6 +36,16 @@ LONG: tuple[str, ...] = (
     "tests/test_benchmark_peers.py",
     "tests/test_imports.py",
 )
+
+# Rows of the laws for daily work: a flow, a latent-variable model, integers and clips.
+FAST_ROWS = re.compile(r"nice-vector|vae-features|idf\b|parallel-wavenet")
+
+
+def is_fast(nodeid: str) -> bool:
+    """Whether a test is for daily work: seconds for its file, no processes, few rows of a law."""
+    if nodeid.startswith(LAWS):
+        return "[" not in nodeid or FAST_ROWS.search(nodeid) is not None
+    return unit(nodeid) not in LONG
 
 
 def unit(nodeid: str) -> str:

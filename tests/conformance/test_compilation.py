@@ -46,7 +46,7 @@ def test_eager_graph_and_xla_agree(name: str) -> None:
         assert_allclose(model.encode(x, labels), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", having(Scores))
+@pytest.mark.parametrize("name", costly(having(Scores)))
 def test_public_methods_trace_inside_a_graph(name: str) -> None:
     case = MODELS[name]
     model = shared_model(case)

@@ -231,7 +231,7 @@ def test_a_saved_model_is_the_same_in_a_new_process(
     assert config["config"] == model.config.to_dict()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", costly(MODELS))
 def test_weights_alone_make_another_model_the_same(name: str, tmp_path: Path) -> None:
     case = MODELS[name]
     model = shared_model(case)
