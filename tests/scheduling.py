@@ -37,8 +37,8 @@ LONG: tuple[str, ...] = (
     "tests/test_imports.py",
 )
 
-# Rows of the laws for daily work: a flow, a latent-variable model, integers and clips.
-FAST_ROWS = re.compile(r"nice-vector|vae-features|idf\b|parallel-wavenet")
+# Rows of the laws for daily work: a flow, one with labels, a latent-variable model, integers.
+FAST_ROWS = re.compile(r"nice-vector|made-2d|vae-features|\bidf\]")
 
 
 def is_fast(nodeid: str) -> bool:

@@ -459,13 +459,14 @@ def costly(names: Iterable[str]) -> list[Any]:
     ]
 
 
-def group(name: str) -> tuple[str, ...]:
-    """The rows that a process of their own answers for together with this one.
-
-    They run in the same tests, slow or not, on the same worker.
-    """
-    kind = (name in FIRST_ROWS, in_second_half(name))
-    return tuple(n for n in MODELS if (n in FIRST_ROWS, in_second_half(n)) == kind)
+def group(name: str, session: pytest.Session) -> tuple[str, ...]:
+    """The rows that one process may answer for: those of this session on the row's worker."""
+    rows = {
+        getattr(item, "callspec", None) and item.callspec.params.get("name")
+        for item in session.items
+    }
+    half = in_second_half(name)
+    return tuple(n for n in MODELS if n in rows and in_second_half(n) == half)
 
 
 ALL_BIJECTORS: dict[str, Any] = {

@@ -52,7 +52,7 @@ Answers = Callable[[str], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
+def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answers:
     """A row's answers, request -> output -> array; those of a group are exported at once."""
 
     @functools.cache
@@ -64,7 +64,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
             jobs[name] = (exporting.export(model, root / name), _requests(case, model))
         return served.answers(root, jobs)
 
-    return lambda name: of_group(group(name))[name]
+    return lambda name: of_group(group(name, request.session))[name]
 
 
 def _expected(case: ModelCase, model: Any) -> dict[str, dict[str, Any]]:

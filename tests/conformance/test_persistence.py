@@ -190,14 +190,16 @@ def test_unconditional_families_say_so(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def saved(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
     """The folder of a row, saved here, loaded and scored by a process that only knows the files."""
 
     @functools.cache
     def of_group(rows: tuple[str, ...]) -> Path:
         return _saved(tmp_path_factory.mktemp("saved"), rows)
 
-    return lambda name: of_group(group(name))
+    return lambda name: of_group(group(name, request.session))
 
 
 def _saved(folder: Path, rows: tuple[str, ...]) -> Path:
