@@ -11,10 +11,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 # Processes that tests start would compile the package's modules anew, each of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Two processes: tests/scheduling.py deals out the tests. Their programs are tiny, so XLA's code is
-# not optimised, which takes longer than to run it; `make slow` and pytest by itself leave it to XLA.
-PYTEST := XLA_FLAGS="--xla_backend_optimization_level=0 $$XLA_FLAGS" $(BIN)/python -m pytest \
-  -m "not slow and not browser" --numprocesses 2 --dist loadfile
+# Two processes of one thread of arithmetic each: tests/scheduling.py deals out the tests. Their
+# programs are tiny, so XLA's code is not optimised, which takes longer than to run it; `make slow`
+# and pytest by itself leave it to XLA.
+PYTEST := XLA_FLAGS="--xla_backend_optimization_level=0 $$XLA_FLAGS" TF_NUM_INTRAOP_THREADS=1 \
+  $(BIN)/python -m pytest -m "not slow and not browser" --numprocesses 2 --dist loadfile
 
 .PHONY: setup test test-fast lint slow browser-test load-test demo cards lock clean
 

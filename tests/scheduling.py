@@ -37,6 +37,33 @@ LONG: tuple[str, ...] = (
     "tests/test_imports.py",
 )
 
+# What `--fast` leaves out beside them: files of 10 seconds or more.
+SLOWER = (
+    "tests/cli/test_train.py",
+    "tests/cli/test_verify.py",
+    "tests/data/test_sources.py",
+    "tests/models/test_clip_conditioning.py",
+    "tests/models/test_free_flows.py",
+    "tests/models/test_iaf.py",
+    "tests/models/test_idf.py",
+    "tests/models/test_nsf.py",
+    "tests/models/test_patch_nsf.py",
+    "tests/networks/test_activations.py",
+    "tests/ops/test_implicit.py",
+    "tests/ops/test_row_blocks.py",
+    "tests/test_benchmark.py",
+    "tests/test_compiled_steps.py",
+    "tests/test_demo.py",
+    "tests/test_fine_tune.py",
+    "tests/test_published.py",
+    "tests/test_release.py",
+    "tests/training/test_fit_is_train.py",
+    "tests/training/test_keras_fit.py",
+    "tests/training/test_row_weights.py",
+    "tests/training/test_run_rows.py",
+    "tests/training/test_runs.py",
+    "tests/training/test_stopping.py",
+)
 # Rows of the laws for daily work: a flow, one with labels, a latent-variable model, integers.
 FAST_ROWS = re.compile(r"nice-vector|made-2d|vae-features|\bidf\]")
 
@@ -45,7 +72,7 @@ def is_fast(nodeid: str) -> bool:
     """Whether a test is for daily work: seconds for its file, no processes, few rows of a law."""
     if nodeid.startswith(LAWS):
         return "[" not in nodeid or FAST_ROWS.search(nodeid) is not None
-    return unit(nodeid) not in LONG
+    return unit(nodeid) not in {*LONG, *SLOWER}
 
 
 def unit(nodeid: str) -> str:
