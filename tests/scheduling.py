@@ -17,7 +17,7 @@ from xdist.scheduler import LoadScopeScheduling
 LAWS = "tests/conformance/"
 SHARED = ("tests/exporting/", "tests/portable/", "tests/serving/")
 # Families of about half of the laws' time: their rows' names have one of these in them.
-SECOND_HALF = re.compile(r"vae|wavenet|nsf|iaf|idf")
+SECOND_HALF = re.compile(r"vae|wavenet|iaf|idf")
 
 # Units of tests that take longest, longest first; the others follow in alphabetical order.
 LONG: tuple[str, ...] = (
