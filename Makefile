@@ -1,12 +1,21 @@
-# `make test` is all a change has to pass; `make demo` shows the models at work.
+# `make test` is all a change has to pass, `make test-fast` the part of it for daily work; `make demo`
+# shows the models at work.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+# Processes that tests start would compile the package's modules anew, each of them.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup test lint slow browser-test load-test demo pictures cards lock clean
+# Two processes of one thread of arithmetic each: tests/scheduling.py deals out the tests. Their
+# programs are tiny, so XLA's code is not optimised, which takes longer than to run it; `make slow`
+# and pytest by itself leave it to XLA.
+PYTEST := XLA_FLAGS="--xla_backend_optimization_level=0 $$XLA_FLAGS" TF_NUM_INTRAOP_THREADS=1 \
+  $(BIN)/python -m pytest -m "not slow and not browser" --numprocesses 2 --dist loadfile
+
+.PHONY: setup test test-fast lint slow browser-test load-test demo pictures cards lock clean
 
 setup: $(STAMP)
 
@@ -17,7 +26,10 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow and not browser" --numprocesses 2 --dist loadfile
+	$(PYTEST)
+
+test-fast: lint
+	$(PYTEST) --fast
 
 lint: setup
 	$(BIN)/ruff check .

@@ -48,7 +48,8 @@ def steps_of(recipe: Recipe, strategy: Any, count: int = 2) -> dict[str, Any]:
     nats, norms = [], []
     if strategy is None:
         step = training.TrainingStep(model, recipe, TOTAL_STEPS)
-        compiled = tf.function(step, autograph=False, jit_compile=recipe.training.jit_compile)
+        compiled = tf.function(step, autograph=False, jit_compile=True)
+        compiled = compiled if recipe.training.jit_compile else step  # as it is: tracing costs more
     else:
         with strategy.scope():
             step = ReplicatedStep(model, recipe, TOTAL_STEPS)

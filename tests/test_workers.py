@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
+import forked
 import numpy as np
 import pytest
 import tiny_runs
@@ -55,19 +56,23 @@ class Workers:
         for index in range(2):
             task = {"type": "worker", "index": index}
             config = {"cluster": {"worker": list(addresses)}, "task": task}
-            with self.logs[index].open("a") as errors:
-                process = subprocess.Popen(
-                    [
-                        *prefixes[index],
-                        *(sys.executable, "-u", str(TESTS / "tiny_worker.py")),
-                        *("--out", str(second if index and second else out), *arguments),
-                    ],
-                    env={**os.environ, "TF_CONFIG": json.dumps(config)},
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    text=True,
-                )
-            self.processes.append(process)
+            env = {**os.environ, "TF_CONFIG": json.dumps(config)}
+            options = ["--out", str(second if index and second else out), *arguments]
+            self.processes.append(self._process(index, options, prefixes[index], env))
+
+    def _process(
+        self, index: int, options: Sequence[str], prefix: Sequence[str], env: dict[str, str]
+    ) -> subprocess.Popen[str] | forked.Process:
+        if not prefix:
+            return forked.Process(tiny_worker.main, *options, errors=self.logs[index], env=env)
+        with self.logs[index].open("a") as errors:
+            return subprocess.Popen(
+                [*prefix, sys.executable, "-u", str(TESTS / "tiny_worker.py"), *options],
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
 
     def reach(self, step: int) -> None:
         """Returns once the chief has taken the step."""
@@ -223,7 +228,7 @@ from test_workers import Workers
 workers = Workers(
     Path({str(tmp_path / "run")!r}),
     addresses=["10.77.0.1:5000", "10.77.0.2:5000"],
-    prefixes=[[], ["ip", "netns", "exec", "other"]],
+    prefixes=[["env"], ["ip", "netns", "exec", "other"]],
 )
 workers.reach(40)
 subprocess.run(["ip", "link", "set", "here", "down"], check=True)

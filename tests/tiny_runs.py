@@ -1,15 +1,8 @@
-"""Three tiny runs on made-up rows, and a process that trains them: what the training tests kill.
-
-    python tests/tiny_runs.py FOLDER
-
-trains every recipe into FOLDER/<name>, goes on wherever a state lies there, prints a line a step,
-and ends early with the run that a signal has stopped.
-"""
+"""Three tiny runs on made-up rows, and what a process that trains them does: tests kill it."""
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -113,7 +106,10 @@ def load_arrays(dataset: Rows, split: str, **unused_options: object) -> sources.
 
 
 def main(folder: Path) -> None:
-    """Trains every recipe in its subfolder of `folder`."""
+    """Trains every recipe into `folder`/<name>, going on wherever a state lies there.
+
+    It prints a line a step, and ends early with the run that a signal has stopped.
+    """
     from zoo import training
     from zoo.training import run, state
 
@@ -129,7 +125,3 @@ def main(folder: Path) -> None:
         print(name, result.reason, flush=True)
         if result.reason.startswith("signal"):
             return
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -29,8 +29,8 @@ RECIPE = variant(
 )
 
 
-def main() -> None:
-    """The command, on the tiny recipe."""
+def main(*options: str) -> None:
+    """The command with these options, on the tiny recipe."""
     from zoo.training import replicas, run
 
     sources.load_arrays = tiny_runs.load_arrays
@@ -53,8 +53,8 @@ def main() -> None:
 
     replicas.ReplicatedRun._advance = counted
     replicas.ReplicatedRun._record = digested
-    cli.app(["train", "tiny", "--strategy", "multiworker", *sys.argv[1:]])
+    cli.app(["train", "tiny", "--strategy", "multiworker", *options])
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

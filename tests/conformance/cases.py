@@ -8,14 +8,13 @@ declaration.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import pytest
-import tensorflow as tf
 from bijector_cases import BIJECTORS, NO_BIJECTOR_ROW, NUM_ROWS
-from model_cases import ModelCase, randomise, shared_model
+from model_cases import ModelCase, dense, jacobians, randomise, shared_model
+from scheduling import in_second_half
 from tiny import TINY
 
 from zoo import models
@@ -31,6 +30,7 @@ __all__ = [
     "ModelCase",
     "costly",
     "dense",
+    "group",
     "having",
     "jacobians",
     "randomise",
@@ -459,28 +459,17 @@ def costly(names: Iterable[str]) -> list[Any]:
     ]
 
 
+def group(name: str, session: pytest.Session) -> tuple[str, ...]:
+    """The rows that one process may answer for: those of this session on the row's worker."""
+    rows = {
+        getattr(item, "callspec", None) and item.callspec.params.get("name")
+        for item in session.items
+    }
+    half = in_second_half(name)
+    return tuple(n for n in MODELS if n in rows and in_second_half(n) == half)
+
+
 ALL_BIJECTORS: dict[str, Any] = {
     **BIJECTORS,
     **{f"model-{name}": MODELS[name] for name in having(Bijective)},
 }
-
-
-def dense(gradients: list[Any]) -> list[Any]:
-    """Gradients as tensors: those of looked-up rows of a table come as slices."""
-    return [None if g is None else tf.convert_to_tensor(g) for g in gradients]
-
-
-def jacobians(function: Callable[[Any], Any], x: Any) -> np.ndarray:
-    """d function(x)_i / d x_j by autodiff, flattened: [rows, D, D].
-
-    Each row is repeated D times and pulled back along one output each, so that one reverse pass
-    does; rows must not influence each other, which is a law of its own.
-    """
-    num_rows, size = x.shape[0], int(np.prod(x.shape[1:]))
-    repeated = tf.repeat(x, size, axis=0)
-    with tf.GradientTape() as tape:
-        tape.watch(repeated)
-        y = function(repeated)
-    outputs = tf.reshape(tf.tile(tf.eye(size, dtype=x.dtype), [num_rows, 1]), tf.shape(y))
-    gradient = tape.gradient(y, repeated, output_gradients=outputs, unconnected_gradients="zero")
-    return tf.reshape(gradient, [num_rows, size, size]).numpy()

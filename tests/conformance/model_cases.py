@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from bijector_cases import NUM_ROWS, Bijector, BijectorCase
 
 from zoo import models
@@ -120,3 +121,24 @@ def shared_model(case: ModelCase, dtype: str = "float32") -> Any:
     if key not in _MODELS:
         _MODELS[key] = case.build(dtype)
     return _MODELS[key]
+
+
+def dense(gradients: list[Any]) -> list[Any]:
+    """Gradients as tensors: those of looked-up rows of a table come as slices."""
+    return [None if g is None else tf.convert_to_tensor(g) for g in gradients]
+
+
+def jacobians(function: Callable[[Any], Any], x: Any) -> np.ndarray:
+    """d function(x)_i / d x_j by autodiff, flattened: [rows, D, D].
+
+    Each row is repeated D times and pulled back along one output each, so that one reverse pass
+    does; rows must not influence each other, which is a law of its own.
+    """
+    num_rows, size = x.shape[0], int(np.prod(x.shape[1:]))
+    repeated = tf.repeat(x, size, axis=0)
+    with tf.GradientTape() as tape:
+        tape.watch(repeated)
+        y = function(repeated)
+    outputs = tf.reshape(tf.tile(tf.eye(size, dtype=x.dtype), [num_rows, 1]), tf.shape(y))
+    gradient = tape.gradient(y, repeated, output_gradients=outputs, unconnected_gradients="zero")
+    return tf.reshape(gradient, [num_rows, size, size]).numpy()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import served
-from cases import FIRST_ROWS, MODELS, NUM_ROWS, ModelCase, costly, shared_model
+from cases import MODELS, NUM_ROWS, ModelCase, costly, group, shared_model
 
 from zoo import exporting
 from zoo.core.capabilities import Steps
@@ -52,20 +52,19 @@ Answers = Callable[[str], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    """A row's answers, request -> output -> array; the first rows are exported at once."""
+def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    """A row's answers, request -> output -> array; those of a group are exported at once."""
 
     @functools.cache
-    def of_group(first: bool) -> dict[str, Any]:
+    def of_group(rows: tuple[str, ...]) -> dict[str, Any]:
         root = tmp_path_factory.mktemp("exports")
         jobs = {}
-        for name, case in MODELS.items():
-            if (name in FIRST_ROWS) == first:
-                model = shared_model(case)
-                jobs[name] = (exporting.export(model, root / name), _requests(case, model))
+        for name in rows:
+            case, model = MODELS[name], shared_model(MODELS[name])
+            jobs[name] = (exporting.export(model, root / name), _requests(case, model))
         return served.answers(root, jobs)
 
-    return lambda name: of_group(name in FIRST_ROWS)[name]
+    return lambda name: of_group(group(name, request.session))[name]
 
 
 def _expected(case: ModelCase, model: Any) -> dict[str, dict[str, Any]]:

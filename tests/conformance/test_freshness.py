@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from cases import MODELS, having, randomise
+from cases import MODELS, costly, having, randomise
 
 from zoo.core.capabilities import Bijective, Encodes, Scores
 
 
-@pytest.mark.parametrize("name", having(Scores))
+@pytest.mark.parametrize("name", costly(having(Scores)))
 def test_new_weights_give_new_numbers_for_the_same_tensors(name: str) -> None:
     case = MODELS[name]
     model = case.build()

@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from cases import FIRST_ROWS, MODELS, costly, shared_model
+from cases import MODELS, costly, group, shared_model
 from numpy.testing import assert_allclose, assert_array_equal
 
 from zoo import models
@@ -190,18 +190,19 @@ def test_unconditional_families_say_so(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def saved(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
     """The folder of a row, saved here, loaded and scored by a process that only knows the files."""
 
     @functools.cache
-    def of_group(first: bool) -> Path:
-        rows = [name for name in MODELS if (name in FIRST_ROWS) == first]
+    def of_group(rows: tuple[str, ...]) -> Path:
         return _saved(tmp_path_factory.mktemp("saved"), rows)
 
-    return lambda name: of_group(name in FIRST_ROWS)
+    return lambda name: of_group(group(name, request.session))
 
 
-def _saved(folder: Path, rows: list[str]) -> Path:
+def _saved(folder: Path, rows: tuple[str, ...]) -> Path:
     for name in rows:
         case = MODELS[name]
         shared_model(case).save(folder / f"{name}.keras")
@@ -232,7 +233,7 @@ def test_a_saved_model_is_the_same_in_a_new_process(
     assert config["config"] == model.config.to_dict()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", costly(MODELS))
 def test_weights_alone_make_another_model_the_same(name: str, tmp_path: Path) -> None:
     case = MODELS[name]
     model = shared_model(case)

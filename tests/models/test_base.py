@@ -123,6 +123,10 @@ _VAE = {"hidden_units": (8,), "latent_size": 2, "features": 8}
 _FLOW_VAE = {**_VAE, "num_flows": 2}
 _SPLINE = {"num_units": 8, "num_layers": 2, "num_blocks": 1}
 SIZES: dict[str, dict[str, Any]] = {
+    "nice": {"hidden_units": (8,), "num_couplings": 2},
+    "realnvp": {"hidden_units": (8,), "num_couplings": 2},
+    "maf": {"hidden_units": (8,), "num_layers": 2},
+    "iaf": {"hidden_units": (8,), "num_layers": 2},
     "idf": {"num_parts": 2, "num_flows": 2, "hidden_units": (8,)},
     "planar": {"num_layers": 4},
     "radial": {"num_layers": 4},

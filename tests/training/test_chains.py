@@ -14,6 +14,7 @@ import zoo
 from zoo import training
 from zoo.core.recipe import Optimizer, Recipe, variant
 from zoo.core.recipe_json import digest
+from zoo.data import sources
 from zoo.errors import MissingCheckpointError, TrainingError
 from zoo.store.hashes import sha256_of
 from zoo.training.train import run_before
@@ -27,11 +28,19 @@ def record_of(folder: Path) -> dict[str, object]:
     return json.loads((folder / "run.json").read_text(encoding="utf-8"))
 
 
-def test_a_chain_is_trained_stage_by_stage(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> training.TrainingResult:
+    """`CHAIN`, trained to its end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "load_arrays", tiny_runs.load_arrays)
+        return training.train(CHAIN, tmp_path_factory.mktemp("whole") / "run", name="tiny")
+
+
+def test_a_chain_is_trained_stage_by_stage(whole: training.TrainingResult) -> None:
     names: list[str] = []
-    result = training.train(CHAIN, tmp_path / "run", name="tiny")
-    assert (result.reason, result.step) == ("finished", 6)
-    folders = [tmp_path / "run" / "stages" / number for number in "12"] + [tmp_path / "run"]
+    run = whole.folder
+    assert (whole.reason, whole.step) == ("finished", 6)
+    folders = [run / "stages" / number for number in "12"] + [run]
     lineage = []
     for folder, recipe in zip(folders, (FIRST, SECOND, CHAIN), strict=True):
         record = record_of(folder)
@@ -61,16 +70,17 @@ def test_a_stage_begins_with_the_weights_of_the_one_before(tmp_path: Path) -> No
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
-def test_a_chain_that_was_stopped_goes_on_in_its_stage(tmp_path: Path) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    training.train(CHAIN, whole, name="tiny")
+def test_a_chain_that_was_stopped_goes_on_in_its_stage(
+    whole: training.TrainingResult, tmp_path: Path
+) -> None:
+    parts = tmp_path / "parts"
     stopped = training.train(CHAIN, parts, name="tiny", max_seconds=0.0)
     assert (stopped.reason, stopped.folder) == ("time limit", parts / "stages" / "1")
     with pytest.raises(TrainingError, match="holds a run already: use --resume"):
         training.train(CHAIN, parts, name="tiny")
     training.train(CHAIN, parts, name="tiny", resume=True)
     for stage in ("stages/1", "stages/2", "."):
-        expected, found = (best_weights(folder / stage) for folder in (whole, parts))
+        expected, found = (best_weights(folder / stage) for folder in (whole.folder, parts))
         assert expected.keys() == found.keys()
         for name, value in expected.items():
             np.testing.assert_array_equal(found[name], value, err_msg=f"{stage} {name}")

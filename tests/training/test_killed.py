@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 import tiny_runs
-from whole_runs import (
-    DRIVER,
-    STOPS,
-    assert_same_run,
-    state_of,
-)
+from whole_runs import STOPS, assert_same_run, state_of
 
 from zoo import training
-from zoo.errors import (
-    TrainingError,
-)
+from zoo.errors import TrainingError
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    with (folder.parent / f"{folder.name}.err").open("a") as errors:
-        return subprocess.Popen(
-            [sys.executable, "-u", str(DRIVER), str(folder)],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
+def start(folder: Path) -> contextlib.closing[forked.Process]:
+    """All runs of `tiny_runs` into the folder, each from where it was."""
+    errors = folder.parent / f"{folder.name}.err"
+    return contextlib.closing(forked.Process(tiny_runs.main, folder, errors=errors))
 
 
-def stop(process: subprocess.Popen[str], folder: Path, plan: tuple[Any, ...]) -> SimpleNamespace:
+def stop(process: forked.Process, folder: Path, plan: tuple[Any, ...]) -> SimpleNamespace:
     """Lets a process reach the planned step, sends the signal a little later, waits for its end."""
     name, steps, number = plan
     rng = np.random.default_rng()
@@ -71,20 +60,15 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     root = tmp_path_factory.mktemp("stopped")
     stops = []
     with start(root / "undisturbed") as undisturbed:
-        drained = threading.Thread(target=undisturbed.stdout.read, daemon=True)
-        drained.start()
-        try:
-            for plan in STOPS:
-                with start(root / "stopped") as process:
-                    stops.append(stop(process, root / "stopped", plan))
+        threading.Thread(target=undisturbed.stdout.read, daemon=True).start()
+        for plan in STOPS:
             with start(root / "stopped") as process:
-                last_line = process.stdout.readlines()[-1]
-            drained.join()
-        except BaseException:
-            undisturbed.kill()
-            raise
-    assert undisturbed.returncode == 0, (root / "undisturbed.err").read_text()
-    assert process.returncode == 0, (root / "stopped.err").read_text()
+                stops.append(stop(process, root / "stopped", plan))
+        with start(root / "stopped") as process:
+            last_line = process.stdout.readlines()[-1]
+            status = process.wait()
+        assert undisturbed.wait() == 0, (root / "undisturbed.err").read_text()
+    assert status == 0, (root / "stopped.err").read_text()
     return SimpleNamespace(root=root, stops=stops, last_line=last_line)
 
 

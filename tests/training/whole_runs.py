@@ -15,7 +15,6 @@ import tiny_runs
 
 from zoo.core.recipe import Optimizer, variant
 
-DRIVER = Path(tiny_runs.__file__)
 TIMES = ("seconds", "rows_per_second")  # all that may differ between two runs of one recipe
 
 # Where the runs of `tiny_runs` are stopped: name, a step in this range, and by which signal.
