@@ -234,11 +234,11 @@ def _located(
 
 def _built(name: str, folder: Path | None) -> ZooModel:
     """The model of a folder's config, or, without a folder, of the registry's recipe."""
-    if folder is None:
-        entry = registry.get(name)
-        return create(entry.family, **entry.recipe.config)
     from zoo import models
 
+    if folder is None:
+        recipe = registry.get(name).recipe
+        return models.build(recipe.family, recipe.config)
     values = read_config(folder)
     return models.build(values["family"], values["config"])
 

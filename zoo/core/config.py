@@ -136,6 +136,14 @@ class ModelConfig:
         """
         return Preprocessing(num_levels=256, transform="logit")
 
+    @classmethod
+    def feature_preprocessing(cls) -> Preprocessing:
+        """What is done to real features, whatever their scales.
+
+        The default of `zoo.create` for events that are no images.
+        """
+        return Preprocessing(whitening="standardise")
+
 
 def _check_types(config: ModelConfig) -> None:
     """Raises ConfigError for a field that is not of its declared type."""

@@ -17,7 +17,7 @@ import tensorflow as tf
 from zoo.core.checks import WEIGHTS_ALONE, checked_weights, refuse_mask
 from zoo.errors import InvalidInputError
 
-__all__ = ["named", "with_weights"]
+__all__ = ["is_array", "named", "with_weights"]
 
 
 def named(method: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def with_weights(arguments: dict[str, Any], *, labels: int) -> dict[str, Any]:
     weights = arguments.get("sample_weight")
     x: Any = arguments.get("x")
     if weights is not None:
-        if not _is_array(x):
+        if not is_array(x):
             raise InvalidInputError(
                 "sample_weight goes with arrays; a dataset's elements hold their weights: "
                 "(x, None, weights), or (x, context, weights)."
@@ -112,7 +112,8 @@ class _Elements(keras.utils.PyDataset):
         self.elements.on_epoch_end()
 
 
-def _is_array(x: Any) -> bool:
+def is_array(x: Any) -> bool:
+    """Whether Keras takes `fit`'s x for an array of rows."""
     return (hasattr(x, "shape") and hasattr(x, "__len__")) or isinstance(x, list)
 
 
@@ -161,7 +162,7 @@ def _weigh_classes(arguments: dict[str, Any], table: np.ndarray) -> None:
         weights = tf.constant(table)
         arguments["x"] = x.map(lambda rows, label: (rows, label, tf.gather(weights, label)))
         return
-    if y is None or not _is_array(x):
+    if y is None or not is_array(x):
         raise InvalidInputError("class_weight needs labels: give y, or elements (x, labels).")
     values = np.asarray(y)
     if values.ndim != 1 or values.dtype.kind not in "iu":

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from zoo.core.lazy import bijectors, tfb
 from zoo.layers.norms import AffineParameters
+from zoo.ops.row_weights import batch_mean, row_shares
 
 __all__ = ["SeparableWhiteningMatrices", "WhiteningMatrix", "whitening_layer"]
 
@@ -156,12 +157,11 @@ class SeparableWhiteningMatrices(keras.layers.Layer):
 
 
 def _moments(x: Any) -> tuple[Any, Any]:
-    """Mean [D] and covariance [D, D] of the rows x [batch, D], in float64."""
+    """Mean [D] and covariance [D, D] of the rows x [batch, D] by their weights, in float64."""
     rows = tf.cast(x, tf.float64)
-    mean = tf.reduce_mean(rows, 0)
+    mean = batch_mean(rows)
     centred = rows - mean
-    count = tf.cast(tf.shape(rows)[0], tf.float64)
-    return mean, tf.matmul(centred, centred, transpose_a=True) / count
+    return mean, tf.matmul(centred, row_shares(centred), transpose_a=True)
 
 
 def _root_of_inverse(covariance: Any, epsilon: float) -> tuple[Any, Any, Any]:
@@ -180,7 +180,7 @@ def whitening_layer(kind: str, shape: tuple[int, ...], dtype: Any) -> Any:
     layer: Any = None
     if kind == "standardise":
         layer = AffineParameters(
-            shape, trainable=False, min_deviation=1e-6, dtype=dtype, name="standardisation"
+            shape, trainable=False, min_deviation=0.0, dtype=dtype, name="standardisation"
         )
     elif kind == "zca":
         layer = WhiteningMatrix(tf.TensorShape(shape).num_elements(), dtype=dtype, name="zca")

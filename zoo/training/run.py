@@ -17,8 +17,8 @@ import tensorflow as tf
 from zoo import loading
 from zoo.core.recipe import Recipe
 from zoo.core.recipe_json import to_dict
+from zoo.core.row_checks import check_finite, warn_of_columns
 from zoo.data import pipeline, sources
-from zoo.data.row_checks import check_finite, warn_of_columns
 from zoo.errors import (
     DataError,
     MissingCheckpointError,
@@ -92,10 +92,13 @@ class Run:
                 f"one row to validate; got {self.train_rows.rows} and {self.validation_rows.rows}. "
                 "Lower batch_size, or give more rows."
             )
-        check_finite(self.train_rows, recipe.dataset.name, "train")
-        check_finite(self.validation_rows, recipe.dataset.name, "validation")
+        for split, rows in (("train", self.train_rows), ("validation", self.validation_rows)):
+            called = f"{split} rows of {recipe.dataset.name}"
+            check_finite(rows.x, called, DataError)
+            if rows.context is not None:
+                check_finite(rows.context, f"contexts of the {called}", DataError)
         if not resume and self.writes:
-            warn_of_columns(self.train_rows.x, recipe.dataset.name)
+            warn_of_columns(self.train_rows.x, f"train rows of {recipe.dataset.name}")
         self.total_steps = self.steps_per_epoch * recipe.training.max_epochs
         keras.utils.set_random_seed(recipe.training.seed)
         with self._scope():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import keras
+import tensorflow as tf
 
 from zoo.core.config import ModelConfig
 from zoo.core.lazy import bijectors, tfb
@@ -39,6 +40,9 @@ class RadialFlow(FreeFlow):
             "raw_beta": (),
         }
         return shapes, {"center": self.config.base_scale}
+
+    def _neutral_weights(self) -> Mapping[str, Any]:
+        return {"raw_beta": tf.convert_to_tensor(self.parameters.weight("raw_alpha"))}  # beta = 0
 
     def _layer(self, index: int, weights: Mapping[str, Any]) -> tfb.Bijector:
         return bijectors.Radial(
