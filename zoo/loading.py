@@ -144,7 +144,9 @@ def load(
             from the config there.
         weights: True for the published weights, False for fresh ones, or the path of a checkpoint
             folder or of a `.weights.h5` file. For a name of the registry, fresh and given weights
-            go into the model of its recipe, and none of the published files is needed.
+            go into the model of its recipe, and none of the published files is needed. A folder
+            and a file are checked against the `SHA256SUMS` there; where there is none, the log
+            says that nothing proves them.
         revision: A branch, tag or commit of an hf:// address.
         sha256: The SHA-256 of the `SHA256SUMS` behind an address, or in a folder, and through it of
             config and weights; `zoo publish` prints it. An address needs it, as its content can
@@ -254,7 +256,7 @@ def _load_given(model: ZooModel, weights: str | os.PathLike[str]) -> None:
         check_config(locate.given(path), model)
         load_weights(model, path / WEIGHTS_FILE)
     elif path.name.endswith(".weights.h5"):
-        load_weights(model, path)
+        load_weights(model, locate.given_file(path))
     elif path.exists():
         raise InvalidInputError(f"Expected a checkpoint folder or a .weights.h5 file; got {path}.")
     else:

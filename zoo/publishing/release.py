@@ -37,7 +37,7 @@ from zoo.publishing.checkpoint import (
     read_audio_rates,
     read_checkpoint,
 )
-from zoo.publishing.copies import MANIFEST_FILE
+from zoo.publishing.copies import MANIFEST_FILE, is_run
 from zoo.publishing.samples import write_samples
 from zoo.store.files import apply_umask, read_json, write_json_atomic, write_text_atomic
 from zoo.store.folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_config, save_checkpoint
@@ -157,7 +157,8 @@ def check_finished(run: Path) -> None:
 
 def store(job: Release) -> None:
     """The weights and what the training wrote; those of a checkpoint as they are stored there."""
-    if verify_sha256sums(job.run):
+    hashed = verify_sha256sums(job.run)
+    if hashed and not is_run(job.run):
         for file in read_sha256sums(job.run):
             if file not in MADE:
                 shutil.copyfile(job.run / file, job.folder / file)

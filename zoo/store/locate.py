@@ -15,6 +15,7 @@ Weights are immutable: from version 2 on, the cache and the host name the folder
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,9 +24,17 @@ from typing import Any
 from zoo.errors import InvalidInputError, MissingCheckpointError, OfflineError
 from zoo.store import addresses, downloads, pins
 from zoo.store.downloads import cache_dir
-from zoo.store.hashes import verify_files, verify_sha256sums
+from zoo.store.hashes import (
+    SUMS_FILE,
+    read_sha256sums,
+    verify_files,
+    verify_listed,
+    verify_sha256sums,
+)
 
-__all__ = ["PACKAGE", "given", "local_folder", "resolve"]
+__all__ = ["PACKAGE", "given", "given_file", "local_folder", "resolve"]
+
+_LOGGER = logging.getLogger("zoo")
 
 PACKAGE = Path(__file__).resolve().parents[1]
 """The installed package, beside which a checkout has its `checkpoints/`."""
@@ -85,9 +94,28 @@ def given(path: str | os.PathLike[str], *, sha256: str = "") -> Path:
         )
     if sha256:
         addresses.verify(folder, addresses.checked_sha256(sha256), whole=True)
-    else:
-        verify_sha256sums(folder)
+    elif not verify_sha256sums(folder) and folder.is_dir():
+        _not_proven(folder, f"it has no {SUMS_FILE}, which a run gets at its end")
     return folder
+
+
+def given_file(path: Path) -> Path:
+    """A weights file that the caller named, checked against the `SHA256SUMS` beside it.
+
+    Raises:
+        IntegrityError: Its hash is another one.
+        FormatError: A malformed `SHA256SUMS`.
+    """
+    listed = read_sha256sums(path.parent) if (path.parent / SUMS_FILE).is_file() else {}
+    if path.name in listed:
+        verify_listed(path, listed[path.name])
+    else:
+        _not_proven(path, f"no {SUMS_FILE} beside it lists it")
+    return path
+
+
+def _not_proven(path: Path, why: str) -> None:
+    _LOGGER.warning("Nothing proves that %s is whole and unchanged: %s.", path, why)
 
 
 def _folders(name: str) -> list[Path]:

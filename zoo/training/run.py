@@ -32,6 +32,7 @@ from zoo.store.files import write_json_atomic
 from zoo.store.folder import RECIPE_FILE, save_checkpoint
 from zoo.store.weights import load_weights
 from zoo.training.build import build_model, build_objective
+from zoo.training.claim import seal, unseal
 from zoo.training.culprit import report
 from zoo.training.records import ENDED, TrainingResult, write_history, write_record
 from zoo.training.showcase import Showcase
@@ -128,6 +129,7 @@ class Run:
                 folder, self.step.state_variables(), recipe=self.recipe, restore=self.writes
             )
             self.counters.update(counters)
+        self._published = bool(self.counters["best_step"])  # the folder has weights of this run
 
     # What `zoo.training.replicas` does otherwise.
 
@@ -223,6 +225,7 @@ class Run:
         )
         reason = "finished"
         if self.writes:  # of a resumed run, max_epochs and patience may be new
+            unseal(self.folder)
             write_json_atomic(self.folder / RECIPE_FILE, to_dict(self.recipe))
         if not (self.folder / STATE_FILE).exists():
             self._save()  # so that a run that is killed before its first step resumes as well
@@ -286,13 +289,16 @@ class Run:
         return bool(self.history) and not math.isfinite(self.counters["best_validation_nats"])
 
     def _record(self, reason: str) -> TrainingResult:
-        return write_record(
+        result = write_record(
             self.folder,
             name=self.name,
             reason=reason,
             counters=self.counters,
             steps_per_epoch=self.steps_per_epoch,
         )
+        if self.writes and self._published:
+            seal(self.folder)
+        return result
 
     def batches(self) -> Iterator[tuple[Any, Any]]:
         """(x, context or None) of the steps to come, this process' rows, in their order."""
@@ -381,6 +387,7 @@ class Run:
         if not self.writes:
             return
         save_checkpoint(self.folder, self.model, family=self.recipe.family, recipe=self.recipe)
+        self._published = True
 
     def _save(self) -> None:
         if not self.writes:
