@@ -60,7 +60,7 @@ def warn_of_columns(
         found.append(f"equal columns: {', '.join(equal)}")
     if found:
         counted = " (counted from 0)" if names is None else ""
-        how_many = f"{len(x):,} {rows} have" if len(x) > 1 else f"only one of the {rows} has"
+        how_many = f"{len(x):,} {rows} have" if len(x) > 1 else f"only row of the {rows} has"
         warnings.warn(
             f"The {how_many} {'; '.join(found)}{counted}. The likelihood grows without bound "
             "there, and says nothing of the other columns: leave them out, or give more rows.",

@@ -13,7 +13,7 @@ import tensorflow as tf
 from zoo.core.checks import EVALUATION_SEED, checked_arrays, checked_weights, unpacked
 from zoo.errors import InvalidInputError
 from zoo.kinds.starting import small_weights, started
-from zoo.kinds.weighting import named, with_weights
+from zoo.kinds.weighting import check_rows, named, with_weights
 from zoo.objectives import NegativeLogLikelihood, Objective
 from zoo.objectives.gradient import gradients_of, guarded, nats_of
 from zoo.ops.units import bits_per_dim_from_nats
@@ -162,7 +162,10 @@ class Fitting(keras.Model):
         # Keras' adapters drop masks and cast without a word.
         others = (value for name, value in arguments.items() if name != "x")
         checked_arrays(self.data.dtype, arguments.get("x"), *others)
-        return with_weights(arguments, labels=self.config.context_size)
+        arguments = with_weights(arguments, labels=self.config.context_size)
+        if not arguments.get("_use_cached_eval_dataset"):  # of a fit that has checked them
+            check_rows(arguments)
+        return arguments
 
     def default_objective(self) -> Objective:
         """What the model minimises where nothing else is asked for: -log p."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from zoo.core.config import ModelConfig
+from zoo.core.config import ModelConfig, Preprocessing
 from zoo.core.lazy import bijectors, tfb
 from zoo.models.flows.free_flow import FreeFlow, FreeFlowConfig
 
@@ -24,6 +24,11 @@ __all__ = ["RadialConfig", "RadialFlow"]
 @dataclass(frozen=True, kw_only=True)
 class RadialConfig(FreeFlowConfig):
     """Sizes of a radial flow."""
+
+    @classmethod
+    def feature_preprocessing(cls) -> Preprocessing:
+        """Whitened: radial layers move points to and from centres, and turn no correlations."""
+        return Preprocessing(whitening="zca_cor")
 
 
 @keras.saving.register_keras_serializable("zoo")
