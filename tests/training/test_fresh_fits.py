@@ -166,7 +166,7 @@ def test_only_a_fresh_model_is_adapted(how: Any, tmp_path: Path) -> None:
 
 
 def test_the_start_can_be_switched_off_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    model = fresh()
+    model = fresh("realnvp")
     model.fit(rows(100), adapt=False, verbose=0)
     np.testing.assert_array_equal(standardisation(model), [[0.0] * 3, [1.0] * 3])
     assert model.is_fresh  # the rate is 0

@@ -64,7 +64,7 @@ def _of_arrays(arguments: Mapping[str, Any], count: int, *, conditional: bool) -
     _, context, weights = unpacked(data, conditional=conditional)
     places = np.arange(int(len(x) * (1.0 - split)))
     if weights is not None:
-        weights = np.asarray(weights).reshape(len(x), -1)[:, 0]
+        weights = np.asarray(weights, np.float32).reshape(len(x), -1)[:, 0]
         places = places[weights[: len(places)] > 0.0]
     if len(places) > count:
         places = places[np.linspace(0, len(places) - 1, count).astype(int)]
@@ -109,9 +109,9 @@ def _whole(element: Any) -> Any:
 
 def _counting(x: Any, context: Any, weights: Any) -> FirstRows:
     """A batch without the rows of weight 0."""
-    x, context, weights = (None if v is None else np.asarray(v) for v in (x, context, weights))
+    x, context = (None if v is None else np.asarray(v) for v in (x, context))
     if weights is None:
         return FirstRows(x, context, None)
-    weights = weights.reshape(len(x), -1)[:, 0]
+    weights = np.asarray(weights, np.float32).reshape(len(x), -1)[:, 0]
     kept = weights > 0.0
     return FirstRows(x[kept], None if context is None else context[kept], weights[kept])

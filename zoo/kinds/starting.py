@@ -39,7 +39,7 @@ def started(model: Any, arguments: Mapping[str, Any], *, adapt: bool) -> Iterato
     if not compiled or not (adapt or model.has_batch_norm):
         yield arguments
         return
-    steps = int(model.optimizer.iterations)
+    steps = model.optimizer.iterations.numpy()
     try:
         conditional = bool(model.config.context_size)
         rows, arguments["x"] = first_rows(arguments, model.rows_to_start, conditional=conditional)
@@ -49,7 +49,7 @@ def started(model: Any, arguments: Mapping[str, Any], *, adapt: bool) -> Iterato
             arguments["callbacks"] = _with(Moments(rows), arguments.get("callbacks"))
         yield arguments
     except BaseException:
-        if adapt and int(model.optimizer.iterations) == steps:
+        if adapt and model.optimizer.iterations.numpy() == steps:
             model.note_start()
         raise
 

@@ -158,17 +158,18 @@ class RunningMoments(keras.layers.Layer):
         Not where the variance overflows: one row of such a size would stay in them for ever.
         """
         mean, variance = batch_moments(x)
-        finite = tf.math.is_finite(mean) & tf.math.is_finite(variance)
-        for variable, value in ((self.mean, mean), (self.variance, variance)):
-            moved = self.decay * variable + (1.0 - self.decay) * tf.stop_gradient(value)
-            variable.assign(tf.where(finite, moved, variable))
+        self._move(mean, variance, decay=self.decay)
         return mean, variance
 
+    def _move(self, mean: Any, variance: Any, *, decay: float) -> None:
+        finite = tf.math.is_finite(mean) & tf.math.is_finite(variance)
+        for variable, value in ((self.mean, mean), (self.variance, variance)):
+            moved = decay * variable + (1.0 - decay) * tf.stop_gradient(value)
+            variable.assign(tf.where(finite, moved, variable))
+
     def initialize(self, x: Any) -> None:
-        """Sets the running moments to those of the rows x."""
-        mean, variance = batch_moments(x)
-        self.mean.assign(mean)
-        self.variance.assign(variance)
+        """Sets the running moments to those of the rows x, unless their variance overflows."""
+        self._move(*batch_moments(x), decay=0.0)
 
     def bijector(
         self, event_shape: tuple[int, ...], *, training: bool = False, fit: Fit = "nothing"

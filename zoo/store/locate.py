@@ -109,7 +109,7 @@ def given_file(path: Path) -> Path:
     listed = read_sha256sums(path.parent) if (path.parent / SUMS_FILE).is_file() else {}
     if path.name in listed:
         verify_listed(path, listed[path.name])
-    else:
+    elif path.is_file():
         _not_proven(path, f"no {SUMS_FILE} beside it lists it")
     return path
 
