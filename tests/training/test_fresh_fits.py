@@ -117,6 +117,16 @@ def test_validation_sees_the_moments_of_these_weights() -> None:
     np.testing.assert_allclose(model.log_prob(unseen), after, rtol=1e-5)
 
 
+def test_few_rows_do_not_replace_the_moments_of_many() -> None:
+    x = rows(400)
+    model = fresh()
+    model.fit(x, batch_size=100, verbose=0)
+    mean = model.norms[0].mean.numpy()
+    model.fit(x[:8], batch_size=8, verbose=0)
+    moved = np.abs(model.norms[0].mean.numpy() - mean).max()
+    assert 0.0 < moved < 0.02  # a hundredth of the way to the means of the eight
+
+
 def test_batch_norm_inside_networks_is_measured_too() -> None:
     x = np.random.default_rng(0).integers(0, 256, (64, 4, 4, 1)).astype(np.uint8)
     config = {"num_scales": 1, "num_final": 2, "filters": 4, "num_blocks": 1}

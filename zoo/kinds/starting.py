@@ -30,8 +30,9 @@ def started(model: Any, arguments: Mapping[str, Any], *, adapt: bool) -> Iterato
     """`fit`'s arguments, the model adapted to the first of their rows if it is fresh.
 
     A callback sets batch norm's moments to those of these rows before every validation and at the
-    end of every epoch: running ones lag behind the weights. Where `fit` is refused before its
-    first step, a fresh model still is.
+    end of every epoch: running ones lag behind the weights. A model that was trained before keeps
+    its running ones where these rows are too few to replace them. Where `fit` is refused before
+    its first step, a fresh model still is.
     """
     arguments = dict(arguments)
     adapt = adapt and model.is_fresh and model.objective.learns_from_rows
@@ -45,7 +46,7 @@ def started(model: Any, arguments: Mapping[str, Any], *, adapt: bool) -> Iterato
         rows, arguments["x"] = first_rows(arguments, model.rows_to_start, conditional=conditional)
         if rows is not None and adapt:
             _adapt(model, rows, names=_columns(arguments["x"]))
-        if rows is not None and model.has_batch_norm:
+        if rows is not None and model.has_batch_norm and (adapt or _suffice(model, rows)):
             arguments["callbacks"] = _with(Moments(rows), arguments.get("callbacks"))
         yield arguments
     except BaseException:
@@ -62,6 +63,12 @@ def _adapt(model: Any, rows: FirstRows, *, names: list[str] | None) -> None:
     _LOGGER.info(
         "%s starts from its data: whitening and norms fitted to %d rows.", model.name, len(x)
     )
+
+
+def _suffice(model: Any, rows: FirstRows) -> bool:
+    """Whether moments of these rows say more than running ones: ten rows a dimension, or all."""
+    needed = min(10 * model.config.event_size, model.rows_to_start)
+    return len(rows.x) >= needed
 
 
 def _columns(x: Any) -> list[str] | None:
@@ -86,8 +93,13 @@ class Moments(keras.callbacks.Callback):
     def __init__(self, rows: FirstRows) -> None:
         super().__init__()
         self.rows = rows
+        self.measured_at = -1
 
     def _measure(self) -> None:
+        step = int(self.model.optimizer.iterations.numpy())
+        if step == self.measured_at:
+            return
+        self.measured_at = step
         with rows_weighted(self.rows.weights):
             self.model.adapt_batch_norm(self.rows.x, self.rows.context)
 
