@@ -151,7 +151,9 @@ def load(
             from the config there.
         weights: True for the published weights, False for fresh ones, or the path of a checkpoint
             folder or of a `.weights.h5` file. For a name of the registry, fresh and given weights
-            go into the model of its recipe, and none of the published files is needed.
+            go into the model of its recipe, and none of the published files is needed. A folder
+            and a file are checked against the `SHA256SUMS` there; where there is none, the log
+            says that nothing proves them.
         revision: A branch, tag or commit of an hf:// address.
         sha256: The SHA-256 of the `SHA256SUMS` behind an address, or in a folder, and through it of
             config and weights; `zoo publish` prints it. An address needs it, as its content can
@@ -280,11 +282,11 @@ def _built(name: str, folder: Path | None, weights: Path | None) -> ZooModel:
 
     weights: the file that a folder's config must not be far larger than.
     """
-    if folder is None:
-        entry = registry.get(name)
-        return create(entry.family, **entry.recipe.config)
     from zoo import models
 
+    if folder is None:
+        recipe = registry.get(name).recipe
+        return models.build(recipe.family, recipe.config)
     values = read_config(folder)
     limit = limit_of(folder, weights)
     limit.check(values["config"], folder)
@@ -303,7 +305,7 @@ def _load_given(model: ZooModel, weights: str | os.PathLike[str]) -> None:
         check_config(locate.given(path), model)
         load_weights(model, path / WEIGHTS_FILE)
     elif path.name.endswith(".weights.h5"):
-        load_weights(model, path)
+        load_weights(model, locate.given_file(path))
     elif path.exists():
         raise InvalidInputError(f"Expected a checkpoint folder or a .weights.h5 file; got {path}.")
     else:

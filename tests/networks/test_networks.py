@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from zoo.layers.linear import LUFactors
 from zoo.layers.norms import AffineParameters, RunningMoments
-from zoo.layers.whitening import SeparableWhiteningMatrices, WhiteningMatrix
+from zoo.layers.whitening import SeparableWhiteningMatrices, WhiteningMatrix, whitening_layer
 from zoo.networks import blockwise
 from zoo.networks.made import MADE, MaskedDense, ResidualMADE
 from zoo.networks.mlp import MLP, ResidualMLP
@@ -318,6 +318,31 @@ def test_whitening_makes_the_covariance_the_identity(rng: np.random.Generator) -
     assert_allclose(matrix, matrix.T, atol=1e-12)  # symmetric: "zero-phase"
     assert_allclose(layer.inverse_matrix.numpy() @ matrix, np.eye(5), atol=1e-9)
     assert_allclose(layer.log_det.numpy(), np.linalg.slogdet(matrix)[1], rtol=1e-9)
+
+
+def test_columns_of_any_scale_are_whitened_by_their_correlations(rng: np.random.Generator) -> None:
+    scales = np.array([1e-6, 1.0, 1e5])
+    x = rng.normal(size=(400, 3)) @ (np.eye(3) + rng.normal(size=(3, 3))) * scales
+    layer = WhiteningMatrix(3, epsilon=1e-12, standardised=True)  # in float32
+    layer.build(None)
+    layer.initialize(tf.constant(x))
+    bijector = layer.bijector((3,))
+    z = bijector.inverse(tf.constant(x, tf.float32)).numpy().astype(np.float64)
+    assert_allclose(np.cov(z.T, bias=True), np.eye(3), atol=1e-4)
+    crossed = np.corrcoef(np.concatenate([x, z], 1).T)[:3, 3:]
+    assert_allclose(crossed, crossed.T, atol=1e-4)  # each z is nearest to its own column
+    matrix = layer.matrix.numpy().astype(np.float64)
+    assert_allclose(layer.log_det.numpy(), np.linalg.slogdet(matrix)[1], rtol=1e-5)
+    assert_allclose(bijector.forward(tf.constant(z, tf.float32)) / scales, x / scales, atol=1e-3)
+
+
+def test_a_constant_column_keeps_its_scale(rng: np.random.Generator) -> None:
+    x = rng.normal(size=(50, 3)).astype(np.float32) * [1e-9, 1.0, 1e9]
+    x[:, 1] = 0.1  # whose mean is not 0.1 in float32
+    layer = whitening_layer("standardise", (3,), "float32")
+    layer.initialize(tf.constant(x))
+    expected = [x[:, 0].std(), 1.0, x[:, 2].std()]
+    assert_allclose(np.exp(layer.log_scale), expected, rtol=1e-5)
 
 
 def test_separable_whitening_has_unit_covariance_along_each_axis(rng: np.random.Generator) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -136,14 +137,16 @@ class TestWeights:
             model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4, dtype="bfloat16")])
             return randomise(model, seed)
 
-        model, target = build(1), build(2)
+        model = build(1)
         path = save_weights(model, tmp_path / "a.weights.h5")
-        load_weights(target, path)
-        for one, two in zip(model.weights, target.weights, strict=True):
-            np.testing.assert_array_equal(
-                keras.ops.convert_to_numpy(one).astype("float32"),
-                keras.ops.convert_to_numpy(two).astype("float32"),
-            )
+        model.save_weights(tmp_path / "keras.weights.h5")
+        for source in (path, tmp_path / "keras.weights.h5"):  # float32, and marked raw bytes
+            load_weights(target := build(2), source)
+            for one, two in zip(model.weights, target.weights, strict=True):
+                np.testing.assert_array_equal(
+                    keras.ops.convert_to_numpy(one).astype("float32"),
+                    keras.ops.convert_to_numpy(two).astype("float32"),
+                )
 
     def test_a_layer_that_stores_something_else_than_its_weights_is_refused(
         self, tmp_path: Path
@@ -260,6 +263,29 @@ def no_values(path: Path) -> None:
         file["vars"].create_dataset("0", data=h5py.Empty("f4"))
 
 
+def instead(path: Path, *, shape: tuple[int, ...], dtype: Any, value: Any = None) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["vars/0"]
+        file["vars"].create_dataset("0", shape, dtype, data=value)
+
+
+def array_type(path: Path) -> None:
+    """Every element of the weight is an array of two numbers."""
+    instead(path, shape=(3,), dtype=np.dtype(("<f4", (2,))))
+
+
+def compound_type(path: Path) -> None:
+    instead(path, shape=(3,), dtype=np.dtype([("a", "<f4"), ("b", "<f4")]))
+
+
+def beyond_float32(path: Path) -> None:
+    instead(path, shape=(3,), dtype="f8", value=np.array([1.0, -1e39, 2.0]))
+
+
+def bytes_of_no_type(path: Path) -> None:
+    instead(path, shape=(3,), dtype="V2")
+
+
 DAMAGES = {
     "truncated": (truncate, FormatError, "truncated or damaged"),
     "empty": (empty, FormatError, "truncated or damaged"),
@@ -277,6 +303,10 @@ DAMAGES = {
     "extra-weight": (extra_weight, WeightsMismatchError, "vars/1 is not in the model"),
     "other-shape": (other_shape, WeightsMismatchError, r"shape \[4\], the model's is \[3\]"),
     "external-link": (link_instead, FormatError, "has a link in the place of vars/0"),
+    "array-type": (array_type, FormatError, "expected numbers"),
+    "compound-type": (compound_type, FormatError, "expected numbers"),
+    "beyond-float32": (beyond_float32, FormatError, r"/vars/0, up to -1e\+39, .* none of float32"),
+    "opaque": (bytes_of_no_type, FormatError, "expected numbers"),
     "external-data": (external_data, FormatError, "data in other files"),
 }
 

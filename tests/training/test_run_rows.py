@@ -17,8 +17,8 @@ from whole_runs import SHORT
 from zoo import training
 from zoo.core import lazy
 from zoo.core.recipe import variant
+from zoo.core.row_checks import warn_of_columns
 from zoo.data import sources
-from zoo.data.row_checks import warn_of_columns
 from zoo.errors import DataError, NonFiniteLossError, TrainingError
 from zoo.training.claim import alone
 from zoo.training.run import Run
@@ -45,7 +45,7 @@ def test_a_number_that_is_not_finite_is_named(
         x[7, 2] = x[9, 1] = value
 
     changed(monkeypatch, split, spoil)
-    message = rf"row 7, column 2 of its {split} rows .* holds {text}, and 2 of"
+    message = rf"row 7, column 2 of the {split} rows of features .* holds {text}, and 2 of"
     with pytest.raises(DataError, match=message):
         training.train(TABLE, tmp_path / "run")
     assert not (tmp_path / "run" / "run.json").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +24,9 @@ from whole_runs import (
 
 import zoo
 from zoo import training
+from zoo.errors import IntegrityError
+from zoo.loading import _load_given
+from zoo.store.hashes import read_sha256sums
 
 
 def test_the_loss_decreases(finished: SimpleNamespace) -> None:
@@ -86,6 +90,36 @@ def test_the_published_weights_are_the_averages(finished: SimpleNamespace) -> No
     averages = [arrays[key] for key in sorted(arrays)][-len(weights) :]
     for weight, average in zip(weights, averages, strict=True):
         np.testing.assert_array_equal(weight, average)
+
+
+def test_a_run_ends_with_the_hashes_of_what_it_leaves(
+    finished: SimpleNamespace, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = {"config.json", "recipe.json", "model.weights.h5", "history.csv", "run.json"}
+    assert read_sha256sums(finished.folder).keys() == kept
+    weights = finished.folder / "model.weights.h5"
+    model = zoo.load(finished.folder)
+    _load_given(model, weights)
+    assert caplog.text == ""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished.folder, folder)
+    (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")
+    with pytest.raises(IntegrityError, match=r"config\.json is not the file that SHA256SUMS lists"):
+        zoo.load(folder)
+    (folder / "SHA256SUMS").unlink()
+    zoo.load(folder)
+    assert "Nothing proves that" in caplog.text
+    assert "it has no SHA256SUMS, which a run gets at its end" in caplog.text
+    _load_given(model, folder / "model.weights.h5")
+    assert "no SHA256SUMS beside it lists it" in caplog.text
+
+
+def test_a_run_that_goes_on_is_hashed_anew(tmp_path: Path) -> None:
+    result = training.train(SHORT, tmp_path, max_seconds=0.0)
+    assert not (tmp_path / "SHA256SUMS").exists()  # nothing to load yet
+    (tmp_path / "SHA256SUMS").write_text("of before")
+    assert training.train(SHORT, tmp_path, resume=True, max_seconds=0.0).step == result.step + 1
+    assert not (tmp_path / "SHA256SUMS").exists()
 
 
 def test_tensorboard_gets_the_same_figures(finished: SimpleNamespace) -> None:

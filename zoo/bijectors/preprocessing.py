@@ -83,8 +83,8 @@ class PixelScaling(OnePassBijector):
 class ZCAWhitening(OnePassBijector):
     """z = W (x - mean),  W = C**(-1/2) symmetric;  log|det dz/dx| = log|det W|.
 
-    C is the covariance of the training rows. NICE (arXiv:1410.8516, Sec. 5.1) whitens CIFAR-10 and
-    SVHN so.
+    C is the covariance of the training rows; any other invertible W does as well. NICE
+    (arXiv:1410.8516, Sec. 5.1) whitens CIFAR-10 and SVHN so.
     mean: [D].   matrix: W, [D, D].   inverse_matrix: W**-1, [D, D].   log_det: log|det W|, scalar.
     Events of any shape; they are flattened in C order.
     """

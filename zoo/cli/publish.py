@@ -121,7 +121,7 @@ def publish(
 ) -> None:
     """Copy a checkpoint with its card, manifest and hashes to where others load it from.
 
-    A training run, a folder without SHA256SUMS, becomes a release on the way: its weights are
+    A training run, a folder without a card, becomes a release on the way: its weights are
     stored, evaluated on the test split of its dataset, and get golden outputs, samples, a card and
     hashes, all of it or nothing. The run's own folder stays as it is.
 
@@ -135,12 +135,12 @@ def publish(
     """
     from zoo.publishing import copies
 
-    unhashed = copies.is_unhashed(name)
-    fresh = run is not None or (unhashed and not as_is)
-    _refuse_unused(invocation, fresh=fresh, named=run is not None, unhashed=unhashed, to=to)
+    of_run = copies.is_run(name)
+    fresh = run is not None or (of_run and not as_is)
+    _refuse_unused(invocation, fresh=fresh, named=run is not None, of_run=of_run, to=to)
     if to:
         copies.parsed_address(to, private=private)  # before the work, not after it
-    if fresh or unhashed or to.startswith("gs://"):
+    if fresh or of_run or to.startswith("gs://"):
         import_tensorflow()
     with waiting(f"publishing {name}"), tempfile.TemporaryDirectory() as work:
         source: str | Path = name
@@ -169,7 +169,7 @@ def publish(
 
 
 def _refuse_unused(
-    invocation: typer.Context, *, fresh: bool, named: bool, unhashed: bool, to: str
+    invocation: typer.Context, *, fresh: bool, named: bool, of_run: bool, to: str
 ) -> None:
     """Raises InvalidInputError for options that say nothing about what is published."""
     given = {
@@ -184,7 +184,7 @@ def _refuse_unused(
         "version": ("--version goes with --run", named),
         "storage": ("--storage is of a training run", fresh),
         "licence": ("--licence is of a run of your own", fresh and not named),
-        "as_is": ("--as-is is of a training run", unhashed and not named),
+        "as_is": ("--as-is is of a training run", of_run and not named),
         **{key: (f"{option} goes with --to", bool(to)) for key, option in copies_only.items()},
     }
     for option, (message, applies) in allowed.items():

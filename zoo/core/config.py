@@ -30,13 +30,14 @@ class Preprocessing:
     transform: `zoo.bijectors.preprocessing.PixelScaling`'s, for integer data; "none" for features.
     alpha: the logit's margin.
     whitening: "standardise" (one mean and deviation a dimension), "zca" (a matrix of all
-    dimensions) or "separable" (a matrix an axis of the event), fitted by `adapt`.
+    dimensions), "zca_cor" (one of standardised dimensions, whatever their scales) or "separable" (a
+    matrix an axis of the event), fitted by `adapt`.
     """
 
     num_levels: int = 0
     transform: Literal["none", "unit", "symmetric", "logit"] = "none"
     alpha: float = 0.05
-    whitening: Literal["none", "standardise", "zca", "separable"] = "none"
+    whitening: Literal["none", "standardise", "zca", "zca_cor", "separable"] = "none"
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a combination that is no preprocessing."""
@@ -136,6 +137,14 @@ class ModelConfig:
         The default of `zoo.create` for [h, w, c] events.
         """
         return Preprocessing(num_levels=256, transform="logit")
+
+    @classmethod
+    def feature_preprocessing(cls) -> Preprocessing:
+        """What is done to real features, whatever their scales.
+
+        The default of `zoo.create` for events that are no images.
+        """
+        return Preprocessing(whitening="standardise")
 
 
 def _check_types(config: ModelConfig) -> None:

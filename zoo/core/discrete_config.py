@@ -34,6 +34,11 @@ class DiscreteConfig(ModelConfig):
         """None: integers stay integers."""
         return Preprocessing()
 
+    @classmethod
+    def feature_preprocessing(cls) -> Preprocessing:
+        """None, either."""
+        return Preprocessing()
+
     def data_space(self, dtype: str = "float32") -> Space:
         """Integers as the dataset stores them; `dtype` is of real numbers, which they are not."""
         del dtype

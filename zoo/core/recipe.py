@@ -64,7 +64,8 @@ KINDS: dict[type, dict[str, type]] = {
 class Recipe:
     """One training run, or, with `after`, the last stage of a chain of runs.
 
-    `family` and `config` build the model (`zoo.create(family, **config)`).
+    `family` and `config` build the model: what the config leaves out has its class's default, as in
+    config.json, not that of `zoo.create`.
     `after`: the run before, from whose weights this one starts. The recipe's own of the same names
     and shapes take their values; further layers are fresh, and so is an output layer of another
     size.   `start`: the same of the published weights of a registered model.

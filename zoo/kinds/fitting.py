@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from zoo.core.checks import EVALUATION_SEED, checked_arrays, checked_weights, unpacked
 from zoo.errors import InvalidInputError
 from zoo.kinds.arguments import as_arrays
-from zoo.kinds.weighting import named, with_weights
+from zoo.kinds.starting import small_weights, started
+from zoo.kinds.weighting import check_rows, named, with_weights
 from zoo.objectives import NegativeLogLikelihood, Objective
 from zoo.objectives.gradient import gradients_of, guarded, nats_of
 from zoo.ops.units import bits_per_dim_from_nats
@@ -38,6 +40,19 @@ class Fitting(keras.Model):
         self._frozen_paths: tuple[str, ...] = ()
         self._loss_tracker_nats = keras.metrics.Mean(name="loss")
         self.noise_seed = keras.random.SeedGenerator(seed=0, name="noise_seed")
+        self.note_start()
+
+    def note_start(self) -> None:
+        """Takes the weights as they are for those of a fresh model, which `fit` adapts."""
+        with tf.init_scope():  # they have values even where the model is made in a graph
+            self._start = tuple(small_weights(self)) if tf.executing_eagerly() else None
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nothing has set the weights, neither data nor training nor a file."""
+        if self._start is None or not tf.executing_eagerly():
+            return False
+        return all(map(np.array_equal, small_weights(self), self._start))
 
     def freeze(self, pattern: str) -> list[str]:
         """Keeps some weights as they are in training; returns their paths.
@@ -115,9 +130,13 @@ class Fitting(keras.Model):
         self._objective = objective
         super().compile(optimizer=optimizer, **kwargs)
 
-    def fit(self, *args: Any, **kwargs: Any) -> Any:
+    def fit(self, *args: Any, adapt: bool = True, **kwargs: Any) -> Any:
         """Keras' fit of x, or x and labels y; sample_weight and class_weight count rows.
 
+        A fresh model, which nothing was loaded into and which was neither trained nor adapted,
+        starts from its data: `adapt` on the first of its rows, of arrays on rows from all over.
+        Batch norm is evaluated with the moments of these rows, measured anew after every epoch.
+        adapt: False starts with the weights as they are.
         A row of weight k counts as that row given k times: each step's loss is
         sum(w nats) / sum(w) over its global batch, and the history's over the epoch.
         class_weight: of a label, {label: weight}, 1 for the others.
@@ -126,7 +145,8 @@ class Fitting(keras.Model):
         """
         arguments = self._honoured(keras.Model.fit, args, kwargs)
         self._train_on()
-        return super().fit(**arguments)
+        with started(self, arguments, adapt=adapt) as arguments:
+            return super().fit(**arguments)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Keras' evaluate; with sample_weight the mean is sum(w nats) / sum(w) over all rows."""
@@ -153,7 +173,10 @@ class Fitting(keras.Model):
         # Keras' adapters drop masks and cast without a word.
         others = (value for name, value in arguments.items() if name != "x")
         checked_arrays(self.data.dtype, arguments.get("x"), *others)
-        return with_weights(arguments, labels=self.config.context_size)
+        arguments = with_weights(arguments, labels=self.config.context_size)
+        if not arguments.get("_use_cached_eval_dataset"):  # of a fit that has checked them
+            check_rows(arguments)
+        return arguments
 
     def default_objective(self) -> Objective:
         """What the model minimises where nothing else is asked for: -log p."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow as tf
 
 from zoo.core import checks
@@ -22,6 +23,7 @@ from zoo.core.space import Space
 from zoo.kinds.model import ZooModel
 from zoo.layers.norms import Fit
 from zoo.layers.whitening import whitening_layer
+from zoo.networks.batch_norm import measuring
 from zoo.ops.noise import hashed_uniform
 
 __all__ = ["Flow"]
@@ -33,9 +35,13 @@ class Flow(ZooModel, Scores, Samples, Bijective):
     Subclassing: set `config_class` and `family`; create every layer in `_create_networks`; return
     the flow in `_flow` (latent [D] -> model space [*event_shape]); override `base_distribution` if
     the base is not a standard normal.
+
+    starts_from_data: whether layers behind the whitening set weights from rows (`initialize`). A
+    fresh flow that was adapted to rows is a Gaussian fitted to them: its networks say 0.
     """
 
     portable: ClassVar[frozenset[str]] = frozenset({"log_prob", "encode", "decode"})
+    starts_from_data: ClassVar[bool] = True
 
     # What subclasses provide.
 
@@ -260,9 +266,20 @@ class Flow(ZooModel, Scores, Samples, Bijective):
         """Sends the rows x through the flow, whose layers set the weights that `fit` names."""
         x = self.checked_data(x)
         context = self.checked_context(context, rows=x.shape[0])
+        if not self.starts_from_data:
+            return
         y = self.dequantised(x, tf.constant(EVALUATION_SEED, tf.int32))
-        chain = self.chain(fit=fit, context=self.encoded_context(context))
-        bijectors.inverse_and_log_det(chain, y, len(self.config.event_shape))
+        with measuring():
+            chain = self.chain(fit=fit, context=self.encoded_context(context))
+            bijectors.inverse_and_log_det(chain, y, len(self.config.event_shape))
+
+    @property
+    def rows_to_start(self) -> int:
+        """More where whitening or batch norm is measured: their errors stay in the density."""
+        size, fewest = self.config.event_size, super().rows_to_start
+        if self.whitening is None and not self.has_batch_norm:
+            return fewest
+        return int(np.clip(2**22 // size, fewest, 2**14))
 
     # Input checks.
 

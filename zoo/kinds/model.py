@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+import numpy as np
 import tensorflow as tf
 
 from zoo.core import checks, forks
@@ -20,6 +21,7 @@ from zoo.kinds.fitting import Fitting
 from zoo.kinds.signatures import signatures
 from zoo.kinds.summary import described, shown_shapes
 from zoo.layers.norms import RunningMoments
+from zoo.networks.batch_norm import BatchNormalization
 
 if TYPE_CHECKING:
     from zoo.core.signature import Signature
@@ -161,7 +163,7 @@ class ZooModel(Fitting):
         """Fits the whitening alone to the rows x [batch, *event_shape], typically all of them."""
 
     def adapt_batch_norm(self, x: Any, context: Any = None) -> None:
-        """Sets the running moments of every batch norm bijector to those of the rows x.
+        """Sets the running moments of every batch norm layer to those of the rows x.
 
         This goes layer by layer. The MAF paper evaluates with the moments of the whole training set
         (Sec. 4.1); without batch norm this does nothing.   x: [batch, *event_shape].
@@ -171,8 +173,14 @@ class ZooModel(Fitting):
 
     @property
     def has_batch_norm(self) -> bool:
-        """Whether a bijector of the flow normalises by batch moments."""
-        return any(isinstance(layer, RunningMoments) for layer in self._flatten_layers())
+        """Whether a bijector of the flow, or a network of it, normalises by batch moments."""
+        layers = (RunningMoments, BatchNormalization)
+        return any(isinstance(layer, layers) for layer in self._flatten_layers())
+
+    @property
+    def rows_to_start(self) -> int:
+        """How many rows do for `adapt` and `adapt_batch_norm`: fewer of larger events."""
+        return int(np.clip(2**20 // self.config.event_size, 64, 2**14))
 
     def initialize(self, x: Any, context: Any, fit: Fit) -> None:
         """Sets the weights that are measured on the rows x, by default none."""

@@ -7,6 +7,7 @@ are rows of several numbers: neither says so.
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.core.checks import WEIGHTS_ALONE, checked_weights, refuse_mask
+from zoo.core.row_checks import check_finite
 from zoo.errors import InvalidInputError
 
-__all__ = ["named", "with_weights"]
+__all__ = ["check_rows", "is_array", "named", "with_weights"]
 
 
 def named(method: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def with_weights(arguments: dict[str, Any], *, labels: int) -> dict[str, Any]:
     weights = arguments.get("sample_weight")
     x: Any = arguments.get("x")
     if weights is not None:
-        if not _is_array(x):
+        if not is_array(x):
             raise InvalidInputError(
                 "sample_weight goes with arrays; a dataset's elements hold their weights: "
                 "(x, None, weights), or (x, context, weights)."
@@ -62,6 +64,29 @@ def with_weights(arguments: dict[str, Any], *, labels: int) -> dict[str, Any]:
             (rows, {WEIGHTS_ALONE: weights}) if context is None else whole
         )
     return arguments
+
+
+def check_rows(arguments: Mapping[str, Any]) -> None:
+    """Raises InvalidInputError, with row and column, for NaN and infinity in arrays.
+
+    arguments: of `with_weights`.   Warns of a batch_size above the number of rows.
+    """
+    x: Any = arguments.get("x")
+    validation: Any = arguments.get("validation_data")
+    if not isinstance(validation, tuple | list):
+        validation = (validation,)
+    parts = [("rows", x), ("contexts of the rows", arguments.get("y"))]
+    parts += zip(("validation rows", "contexts of the validation rows"), validation, strict=False)
+    for called, values in parts:
+        if is_array(values):
+            check_finite(np.asarray(values), called, InvalidInputError)
+    size = arguments.get("batch_size")
+    if size is not None and is_array(x) and size > len(x):
+        warnings.warn(
+            f"batch_size {size:,} is larger than the {len(x):,} rows there are: one step an epoch.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def _without_none(elements: Any) -> Any:
@@ -112,7 +137,8 @@ class _Elements(keras.utils.PyDataset):
         self.elements.on_epoch_end()
 
 
-def _is_array(x: Any) -> bool:
+def is_array(x: Any) -> bool:
+    """Whether Keras takes `fit`'s x for an array of rows."""
     return (hasattr(x, "shape") and hasattr(x, "__len__")) or isinstance(x, list)
 
 
@@ -161,7 +187,7 @@ def _weigh_classes(arguments: dict[str, Any], table: np.ndarray) -> None:
         weights = tf.constant(table)
         arguments["x"] = x.map(lambda rows, label: (rows, label, tf.gather(weights, label)))
         return
-    if y is None or not _is_array(x):
+    if y is None or not is_array(x):
         raise InvalidInputError("class_weight needs labels: give y, or elements (x, labels).")
     values = np.asarray(y)
     if values.ndim != 1 or values.dtype.kind not in "iu":

@@ -44,6 +44,10 @@ class FlowParameters(keras.layers.Layer):
         ]
         self.built = True
 
+    def weight(self, name: str) -> Any:
+        """The variable of a name, of all layers: [num_layers, *shape]."""
+        return self.stacked[list(self.shapes).index(name)]
+
     def layers(self) -> list[dict[str, Any]]:
         """The weights of every layer as tensors: [{name: [*shape]}, ...]."""
         columns = [tf.unstack(tf.convert_to_tensor(w), axis=0) for w in self.stacked]

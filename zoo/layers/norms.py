@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from zoo.core.lazy import bijectors
@@ -23,9 +25,10 @@ class AffineParameters(keras.layers.Layer):
     """A trainable shift and log-scale of shape `shape`, with initialisation from data.
 
     `initialize(x)` sets them to the mean and log standard deviation of x over all axes but the last
-    ones that `shape` covers, so that (x - shift) exp(-log_scale) has mean 0 and deviation 1 (Glow,
-    arXiv:1807.03039, Sec. 3.1). `log_scale` is `log_scale_factor` times a weight: under Adam that
-    multiplies its learning rate by the factor.
+    ones that `shape` covers, so that (x - shift) exp(-log_scale) has mean 0 and the deviation
+    `deviation` (Glow, arXiv:1807.03039, Sec. 3.1). `log_scale` is `log_scale_factor` times a
+    weight: under Adam that multiplies its learning rate by the factor.
+    min_deviation: what smaller deviations of x count as; with 0, what is constant keeps its scale.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class AffineParameters(keras.layers.Layer):
         use_shift: bool = True,
         log_scale_factor: float = 1.0,
         min_deviation: float = 1e-3,
+        deviation: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -42,6 +46,7 @@ class AffineParameters(keras.layers.Layer):
         self.use_shift = use_shift
         self.log_scale_factor = log_scale_factor
         self.min_deviation = min_deviation
+        self.deviation = deviation
 
     def build(self, input_shape: Any = None) -> None:
         """Creates the weights."""
@@ -66,13 +71,15 @@ class AffineParameters(keras.layers.Layer):
         return tf.zeros(self.shape, self.raw_log_scale.dtype)
 
     def initialize(self, x: Any) -> None:
-        """Sets the weights from the rows x [batch, ..., *shape]."""
-        axes = list(range(x.shape.rank - len(self.shape)))
-        mean, variance = tf.nn.moments(x, axes)
-        deviation = tf.maximum(tf.sqrt(variance), self.min_deviation)
-        self.raw_log_scale.assign(tf.math.log(deviation) / self.log_scale_factor)
+        """Sets the weights from the rows x [batch, ..., *shape], in float64, by their weights."""
+        mean, variance = batch_moments(tf.cast(x, tf.float64), kept=len(self.shape))
+        found = tf.maximum(tf.sqrt(variance), self.min_deviation)
+        epsilon = np.finfo(self.raw_log_scale.dtype).eps  # what rounding makes of a constant
+        found = tf.where(found > epsilon * tf.abs(mean), found, tf.ones_like(found))
+        log_scale = (tf.math.log(found) - math.log(self.deviation)) / self.log_scale_factor
+        self.raw_log_scale.assign(tf.cast(log_scale, self.raw_log_scale.dtype))
         if self.use_shift:
-            self.raw_shift.assign(mean)
+            self.raw_shift.assign(tf.cast(mean, self.raw_shift.dtype))
 
     def bijector(
         self, event_shape: tuple[int, ...], *, training: bool = False, fit: Fit = "nothing"
@@ -103,6 +110,7 @@ class AffineParameters(keras.layers.Layer):
             "use_shift": self.use_shift,
             "log_scale_factor": self.log_scale_factor,
             "min_deviation": self.min_deviation,
+            "deviation": self.deviation,
         }
 
 
@@ -150,17 +158,18 @@ class RunningMoments(keras.layers.Layer):
         Not where the variance overflows: one row of such a size would stay in them for ever.
         """
         mean, variance = batch_moments(x)
-        finite = tf.math.is_finite(mean) & tf.math.is_finite(variance)
-        for variable, value in ((self.mean, mean), (self.variance, variance)):
-            moved = self.decay * variable + (1.0 - self.decay) * tf.stop_gradient(value)
-            variable.assign(tf.where(finite, moved, variable))
+        self._move(mean, variance, decay=self.decay)
         return mean, variance
 
+    def _move(self, mean: Any, variance: Any, *, decay: float) -> None:
+        finite = tf.math.is_finite(mean) & tf.math.is_finite(variance)
+        for variable, value in ((self.mean, mean), (self.variance, variance)):
+            moved = decay * variable + (1.0 - decay) * tf.stop_gradient(value)
+            variable.assign(tf.where(finite, moved, variable))
+
     def initialize(self, x: Any) -> None:
-        """Sets the running moments to those of the rows x."""
-        mean, variance = batch_moments(x)
-        self.mean.assign(mean)
-        self.variance.assign(variance)
+        """Sets the running moments to those of the rows x, unless their variance overflows."""
+        self._move(*batch_moments(x), decay=0.0)
 
     def bijector(
         self, event_shape: tuple[int, ...], *, training: bool = False, fit: Fit = "nothing"

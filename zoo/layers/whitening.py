@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from zoo.core.lazy import bijectors, tfb
 from zoo.layers.norms import AffineParameters
+from zoo.ops.row_weights import batch_mean, row_shares
 
 __all__ = ["SeparableWhiteningMatrices", "WhiteningMatrix", "whitening_layer"]
 
@@ -20,12 +21,22 @@ class WhiteningMatrix(keras.layers.Layer):
 
     `initialize` fits them to the training rows.
     W = U (S + eps I)**(-1/2) U^T of the covariance U S U^T; eps keeps constant directions finite.
+    standardised: W V**(-1/2), W of the correlations and V the columns' variances, which may be of
+    any scales (ZCA-cor; Kessy, Lewin & Strimmer 2018, arXiv:1512.00809).
     """
 
-    def __init__(self, event_size: int, *, epsilon: float = 1e-6, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        event_size: int,
+        *,
+        epsilon: float = 1e-6,
+        standardised: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.event_size = event_size
         self.epsilon = epsilon
+        self.standardised = standardised
 
     def build(self, input_shape: Any = None) -> None:
         """Creates the (frozen) weights: the identity until `initialize`."""
@@ -46,7 +57,14 @@ class WhiteningMatrix(keras.layers.Layer):
     def initialize(self, x: Any) -> None:
         """Fits to the rows x [batch, ...] of D numbers each, in float64."""
         mean, covariance = _moments(tf.reshape(x, [-1, self.event_size]))
+        scales = tf.ones_like(mean)
+        if self.standardised:
+            variances = tf.linalg.diag_part(covariance)
+            scales = tf.sqrt(tf.where(variances > 0.0, variances, tf.ones_like(variances)))
+            covariance /= scales[:, None] * scales
         matrix, inverse_matrix, log_det = _root_of_inverse(covariance, self.epsilon)
+        matrix, inverse_matrix = matrix / scales, scales[:, None] * inverse_matrix
+        log_det -= tf.reduce_sum(tf.math.log(scales))
         for variable, value in (
             (self.mean, mean),
             (self.matrix, matrix),
@@ -67,7 +85,12 @@ class WhiteningMatrix(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
-        return {**super().get_config(), "event_size": self.event_size, "epsilon": self.epsilon}
+        return {
+            **super().get_config(),
+            "event_size": self.event_size,
+            "epsilon": self.epsilon,
+            "standardised": self.standardised,
+        }
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -156,12 +179,11 @@ class SeparableWhiteningMatrices(keras.layers.Layer):
 
 
 def _moments(x: Any) -> tuple[Any, Any]:
-    """Mean [D] and covariance [D, D] of the rows x [batch, D], in float64."""
+    """Mean [D] and covariance [D, D] of the rows x [batch, D] by their weights, in float64."""
     rows = tf.cast(x, tf.float64)
-    mean = tf.reduce_mean(rows, 0)
+    mean = batch_mean(rows)
     centred = rows - mean
-    count = tf.cast(tf.shape(rows)[0], tf.float64)
-    return mean, tf.matmul(centred, centred, transpose_a=True) / count
+    return mean, tf.matmul(centred, row_shares(centred), transpose_a=True)
 
 
 def _root_of_inverse(covariance: Any, epsilon: float) -> tuple[Any, Any, Any]:
@@ -180,10 +202,15 @@ def whitening_layer(kind: str, shape: tuple[int, ...], dtype: Any) -> Any:
     layer: Any = None
     if kind == "standardise":
         layer = AffineParameters(
-            shape, trainable=False, min_deviation=1e-6, dtype=dtype, name="standardisation"
+            shape, trainable=False, min_deviation=0.0, dtype=dtype, name="standardisation"
         )
-    elif kind == "zca":
-        layer = WhiteningMatrix(tf.TensorShape(shape).num_elements(), dtype=dtype, name="zca")
+    elif kind in ("zca", "zca_cor"):
+        layer = WhiteningMatrix(
+            tf.TensorShape(shape).num_elements(),
+            standardised=kind == "zca_cor",
+            dtype=dtype,
+            name=kind,
+        )
     elif kind == "separable":
         layer = SeparableWhiteningMatrices(shape, dtype=dtype, name="separable")
     if layer is not None:

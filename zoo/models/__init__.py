@@ -85,7 +85,9 @@ def create(family: str, *, dtype: Any = None, name: str | None = None, **config:
 
     `zoo.create("realnvp", event_shape=(32, 32, 3))`, `zoo.create("maf", event_shape=(10,),
     hidden_units=(64, 64))`. Fields left out have the family's defaults; for events [h, w, c]
-    without `preprocessing` that is the paper's treatment of uint8 images, for vectors none at all.
+    without `preprocessing` that is the paper's treatment of uint8 images, for all others real
+    features, which flows standardise: `fit` takes each column's mean and deviation from the rows,
+    and so does `adapt`. `preprocessing={}` takes features as they are.
 
     Raises UnknownModelError for no family, ConfigError for fields that do not fit.
     """
@@ -100,8 +102,11 @@ def complete_config(family: str, **config: Any) -> ModelConfig:
             f"zoo.create({family!r}, ...) needs event_shape=, such as (32, 32, 3) or (10,)."
         )
     config["event_shape"] = _event_shape(config["event_shape"])
-    if "preprocessing" not in config and len(config["event_shape"]) == 3:
-        config["preprocessing"] = cls.config_class.image_preprocessing()
+    if "preprocessing" not in config:
+        defaults, is_image = cls.config_class, len(config["event_shape"]) == 3
+        config["preprocessing"] = (
+            defaults.image_preprocessing() if is_image else defaults.feature_preprocessing()
+        )
     if dataclasses.is_dataclass(config.get("preprocessing")):
         config["preprocessing"] = dataclasses.asdict(config["preprocessing"])
     return cls.config_class.from_dict(config)

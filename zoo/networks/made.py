@@ -25,6 +25,7 @@ __all__ = ["MADE", "BoundMADE", "MaskedDense", "ResidualMADE"]
 # Blocks narrower than this gain nothing: the multiplication is then bound by its overhead.
 MIN_BLOCK_UNITS = 128
 MAX_BLOCKS = 8
+BLOCK_SCALE = 0.1  # a fresh residual block adds little to its input
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -302,8 +303,8 @@ class ResidualMADE(MADE):
         self.num_units = num_units
         self.num_blocks = num_blocks
         self.dropout = dropout
-        for layer in self.hidden[2::2]:  # a fresh block adds little to its input
-            layer.kernel_scale = output_scale
+        for layer in self.hidden[2::2]:
+            layer.kernel_scale = BLOCK_SCALE
         self.dropout_layers = (
             [keras.layers.Dropout(dropout, dtype=self.dtype_policy) for _ in range(num_blocks)]
             if dropout

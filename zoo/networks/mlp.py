@@ -12,6 +12,8 @@ from zoo.networks import activations
 
 __all__ = ["MLP", "ResidualMLP"]
 
+BLOCK_SCALE = 0.1  # of what a fresh residual block adds to its input
+
 
 @keras.saving.register_keras_serializable("zoo")
 class MLP(keras.layers.Layer):
@@ -89,7 +91,7 @@ class ResidualMLP(keras.layers.Layer):
         h = W x + b;   h += W drop(act(W act(h) + b)) + b, num_blocks times;   out = W act(h) + b
 
     The conditioner of neural spline flows (arXiv:1906.04032, Sec. 5.1), with an activation before
-    the output too. The output starts small, and a fresh block adds little to its input.
+    the output too. The output starts small, or at 0, and a fresh block adds little to its input.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class ResidualMLP(keras.layers.Layer):
         self.blocks = [
             (
                 self._dense(num_units, f"block_{i}_a"),
-                self._dense(num_units, f"block_{i}_b", scale=output_scale),
+                self._dense(num_units, f"block_{i}_b", scale=BLOCK_SCALE),
             )
             for i in range(num_blocks)
         ]
@@ -126,7 +128,7 @@ class ResidualMLP(keras.layers.Layer):
         )
 
     def _dense(self, units: int, name: str, *, scale: float = 1.0) -> Any:
-        initializer = keras.initializers.VarianceScaling(2.0 * scale**2)
+        initializer = keras.initializers.VarianceScaling(2.0 * scale**2) if scale else "zeros"
         return keras.layers.Dense(
             units, kernel_initializer=initializer, dtype=self.dtype_policy, name=name
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import importlib
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from zoo.core import objective as settings_of
 from zoo.core.capabilities import capabilities_of
@@ -16,7 +16,12 @@ __all__ = ["Objective", "check_needs", "objective_of"]
 
 
 class Objective(abc.ABC):
-    """A loss in nats per row, whose mean over the global batch training minimises."""
+    """A loss in nats per row, whose mean over the global batch training minimises.
+
+    learns_from_rows: whether rows are data, and not the names of random numbers alone.
+    """
+
+    learns_from_rows: ClassVar[bool] = True
 
     @classmethod
     @abc.abstractmethod

@@ -9,7 +9,7 @@ integrated on a grid, so that the loss is the divergence itself and 0 is a perfe
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -32,6 +32,8 @@ class ReverseKL(Objective):
     that row and the seed alone.
     Raises ConfigError for no energy.
     """
+
+    learns_from_rows: ClassVar[bool] = False
 
     def __init__(self, energy: str, settings: settings_of.ReverseKL | None = None) -> None:
         self.settings = settings or settings_of.ReverseKL()

@@ -15,7 +15,14 @@ import tensorflow as tf
 
 from zoo.ops.replicas import replica_mean
 
-__all__ = ["batch_mean", "batch_moments", "rows_weighted", "weighted", "weighted_mean"]
+__all__ = [
+    "batch_mean",
+    "batch_moments",
+    "row_shares",
+    "rows_weighted",
+    "weighted",
+    "weighted_mean",
+]
 
 _SHARES: ContextVar[Any] = ContextVar("shares of the batch's rows", default=None)
 
@@ -64,13 +71,24 @@ def _local_mean(x: Any, axes: list[int]) -> Any:
 
 
 def batch_mean(values: Any) -> Any:
-    """The mean of one value a row, [batch], over the global batch."""
+    """The mean of values [batch, ...] over the rows of the global batch."""
     return replica_mean(_local_mean(values, [0]))
 
 
-def batch_moments(x: Any) -> tuple[Any, Any]:
-    """(mean, variance) of x [batch, ..., channels] over all axes but the last, global batch."""
-    axes = list(range(x.shape.rank - 1))
+def row_shares(values: Any) -> Any:
+    """Values [batch, size], each row times its share of this replica's batch."""
+    shares = _SHARES.get()
+    if shares is None:
+        return values / tf.cast(tf.shape(values)[0], values.dtype)
+    return values * tf.cast(shares, values.dtype)[:, None]
+
+
+def batch_moments(x: Any, *, kept: int = 1) -> tuple[Any, Any]:
+    """(mean, variance) of x [batch, ..., channels] over the global batch.
+
+    kept: how many of the last axes stay; the mean is over all others.
+    """
+    axes = list(range(x.shape.rank - kept))
     if _SHARES.get() is not None:
         mean = replica_mean(_local_mean(x, axes))
         return mean, replica_mean(_local_mean(tf.math.squared_difference(x, mean), axes))

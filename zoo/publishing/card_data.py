@@ -18,6 +18,7 @@ TRANSFORMS = {
 WHITENINGS = {
     "standardise": "standardised by the training set's mean and deviation of each dimension",
     "zca": "whitened by ZCA, fitted to the training set",
+    "zca_cor": "standardised, then whitened by ZCA, fitted to the training set",
     "separable": "whitened along each axis of a row, fitted to the training set",
 }
 TARGET = (

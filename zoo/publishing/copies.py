@@ -23,6 +23,7 @@ from typing import Any
 
 from zoo import loading
 from zoo.errors import CheckpointError, InvalidInputError, PublishError, ZooError
+from zoo.publishing.card import CARD_FILE
 from zoo.publishing.staging import OLD, staged
 from zoo.store import pins, remotes
 from zoo.store.files import check_file, replacing, write_json_atomic
@@ -36,7 +37,7 @@ from zoo.store.hashes import (
 )
 from zoo.store.weights import WEIGHTS_FILE
 
-__all__ = ["MANIFEST_FILE", "Publication", "is_unhashed", "parsed_address", "publish"]
+__all__ = ["MANIFEST_FILE", "Publication", "is_run", "parsed_address", "publish"]
 
 MANIFEST_FILE = "manifest.json"
 MANIFEST_VERSION = 1
@@ -97,8 +98,8 @@ def publish(
 
     Args:
         name: A name with published weights, or the path of a checkpoint folder. A folder without
-            `SHA256SUMS`, such as `zoo train` writes, is loaded once to see that it is whole, and
-            copied as it is; `zoo.publishing.release` makes a release of it.
+            `SHA256SUMS` is loaded once to see that it is whole. A run of `zoo train` is copied as
+            it is; `zoo.publishing.release` makes a release of it.
         to: The path of a folder, or an hf:// or gs:// address.
         overwrite: Replace another checkpoint that lies there. Only what a `SHA256SUMS` lists is
             ever replaced in a folder.
@@ -157,9 +158,13 @@ def parsed_address(
 # --- the source, verified, and a copy of it, verified
 
 
-def is_unhashed(name: str | os.PathLike[str]) -> bool:
-    """Whether `name` is a folder without hashes of its own, which `publish` loads to check it."""
-    return loading.is_folder(name) and not Path(name, SUMS_FILE).expanduser().is_file()
+def is_run(name: str | os.PathLike[str]) -> bool:
+    """Whether `name` is a folder as training leaves it: its hashes list no card and no manifest."""
+    if not loading.is_folder(name):
+        return False
+    folder = Path(name).expanduser()
+    hashed = (folder / SUMS_FILE).is_file()
+    return not hashed or not {CARD_FILE, MANIFEST_FILE} & read_sha256sums(folder).keys()
 
 
 def _source(name: str | os.PathLike[str]) -> _Source:

@@ -36,7 +36,7 @@ from zoo.publishing.checkpoint import (
     read_audio_rates,
     read_checkpoint,
 )
-from zoo.publishing.copies import MANIFEST_FILE
+from zoo.publishing.copies import MANIFEST_FILE, is_run
 from zoo.publishing.samples import write_samples
 from zoo.publishing.staging import OLD, staged
 from zoo.store.files import read_object, write_json_atomic, write_text_atomic
@@ -156,7 +156,8 @@ def check_finished(run: Path) -> None:
 
 def store(job: Release) -> None:
     """The weights and what the training wrote; those of a checkpoint as they are stored there."""
-    if verify_sha256sums(job.run):
+    hashed = verify_sha256sums(job.run)
+    if hashed and not is_run(job.run):
         for file in read_sha256sums(job.run):
             if file not in MADE:
                 shutil.copyfile(job.run / file, job.folder / file)

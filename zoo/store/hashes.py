@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +34,33 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_sha256sums(folder: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+def write_sha256sums(
+    folder: str | os.PathLike[str], names: Iterable[str] | None = None
+) -> dict[str, dict[str, Any]]:
     """Writes `SHA256SUMS` over the folder's files, in the format of `sha256sum --check`.
 
     Hidden files, subfolders and `SHA256SUMS` itself are left out.
+
+    Args:
+        folder: A checkpoint folder.
+        names: Of the files that count, where there are others; those that are absent do not.
 
     Returns:
         {file name: {"sha256": digest, "size": bytes}}, the `files` of an entry in `zoo/pins.json`.
     """
     folder = Path(folder)
-    names = sorted(
+    names = None if names is None else set(names)
+    found = sorted(
         path.name
         for path in folder.iterdir()
         if path.is_file() and path.name != SUMS_FILE and not path.name.startswith(".")
+        if names is None or path.name in names
     )
     files: dict[str, dict[str, Any]] = {
         name: {"sha256": sha256_of(folder / name), "size": (folder / name).stat().st_size}
-        for name in names
+        for name in found
     }
-    lines = [f"{files[name]['sha256']}  {name}\n" for name in names]
+    lines = [f"{files[name]['sha256']}  {name}\n" for name in found]
     write_text_atomic(folder / SUMS_FILE, "".join(lines))
     return files
 

@@ -15,6 +15,7 @@ Weights are immutable: from version 2 on, the cache and the host name the folder
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,10 +26,18 @@ from zoo.store import addresses, downloads, pins
 from zoo.store.downloads import cache_dir
 from zoo.store.files import check_file
 from zoo.store.folder import CONFIG_FILE, METRICS_FILE, RECIPE_FILE, RUN_FILE
-from zoo.store.hashes import SUMS_FILE, verify_files, verify_sha256sums
+from zoo.store.hashes import (
+    SUMS_FILE,
+    read_sha256sums,
+    verify_files,
+    verify_listed,
+    verify_sha256sums,
+)
 from zoo.store.weights import WEIGHTS_FILE
 
-__all__ = ["PACKAGE", "given", "local_folder", "resolve"]
+__all__ = ["PACKAGE", "given", "given_file", "local_folder", "resolve"]
+
+_LOGGER = logging.getLogger("zoo")
 
 # What is read of a folder that the caller names, and somebody else may have written.
 _READ = (SUMS_FILE, CONFIG_FILE, WEIGHTS_FILE, RECIPE_FILE, METRICS_FILE, RUN_FILE)
@@ -95,9 +104,28 @@ def given(path: str | os.PathLike[str], *, sha256: str = "") -> Path:
             check_file(folder / file, links=False)
     if sha256:
         addresses.verify(folder, addresses.checked_sha256(sha256), whole=True)
-    else:
-        verify_sha256sums(folder)
+    elif not verify_sha256sums(folder) and folder.is_dir():
+        _not_proven(folder, f"it has no {SUMS_FILE}, which a run gets at its end")
     return folder
+
+
+def given_file(path: Path) -> Path:
+    """A weights file that the caller named, checked against the `SHA256SUMS` beside it.
+
+    Raises:
+        IntegrityError: Its hash is another one.
+        FormatError: A malformed `SHA256SUMS`.
+    """
+    listed = read_sha256sums(path.parent) if (path.parent / SUMS_FILE).is_file() else {}
+    if path.name in listed:
+        verify_listed(path, listed[path.name])
+    elif path.is_file():
+        _not_proven(path, f"no {SUMS_FILE} beside it lists it")
+    return path
+
+
+def _not_proven(path: Path, why: str) -> None:
+    _LOGGER.warning("Nothing proves that %s is whole and unchanged: %s.", path, why)
 
 
 def _folders(name: str) -> list[Path]:

@@ -82,11 +82,13 @@ def save_weights(
 def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
     """Assigns a `.weights.h5` file to a built model: all of it, or none of it.
 
-    Names and shapes are compared, and every value is read, before the first assignment.
+    Names and shapes are compared, and every value is read and cast to its weight's dtype, before
+    the first assignment.
 
     Raises:
         MissingCheckpointError: No such file.
-        FormatError: Truncated, damaged or not HDF5; a newer format version; NaN or infinity.
+        FormatError: Truncated, damaged or not HDF5; a newer format version; NaN, infinity, numbers
+            beyond the weight's dtype, or what is no number.
         WeightsMismatchError: Names or shapes that are not the model's.
     """
     import h5py
@@ -105,7 +107,7 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
                 {key: tuple(dataset.shape) for key, dataset in datasets.items()},
                 path,
             )
-            values = {key: _read(datasets[key], path) for key in variables}
+            values = {key: _read(datasets[key], variables[key], path) for key in variables}
     except (OSError, RuntimeError, KeyError) as error:  # what h5py raises for damaged files
         raise FormatError(
             f"{path} cannot be read as HDF5 ({error}). It is truncated or damaged: restore it."
@@ -224,16 +226,28 @@ def _check_match(
         )
 
 
-def _read(dataset: Any, path: Path) -> Any:
+def _read(dataset: Any, variable: Any, path: Path) -> Any:
+    """The dataset's numbers in the dtype of the variable, whose shape they have."""
+    import ml_dtypes
     import numpy as np
 
     value = dataset[()]
-    if dataset.attrs.get("dtype") == "bfloat16":  # how Keras marks what it stores as raw bytes
-        import ml_dtypes
-
-        value = np.array(value, dtype=ml_dtypes.bfloat16).astype(np.float32)
-    if value.dtype.kind not in "fiub":
-        raise FormatError(f"{path} holds {value.dtype} in {dataset.name}: expected numbers.")
+    if dataset.attrs.get("dtype") == "bfloat16" and dataset.dtype == "V2":  # as Keras marks it
+        value = np.asarray(value).view(ml_dtypes.bfloat16).astype(np.float32)
+    if value.dtype.kind not in "fiub" or value.shape != tuple(variable.shape):
+        raise FormatError(
+            f"{path} holds {dataset.dtype} in {dataset.name}: expected numbers. Nothing was loaded."
+        )
     if value.dtype.kind == "f" and not np.isfinite(value).all():
         raise FormatError(f"{path} holds NaN or infinity in {dataset.name}. Nothing was loaded.")
-    return value
+    target = np.dtype(getattr(ml_dtypes, variable.dtype, variable.dtype))
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = value.astype(target)
+    whole = target.kind in "iub"
+    if not (np.array_equal(cast, value) if whole else np.isfinite(cast.astype(np.float64)).all()):
+        largest = value.flat[np.argmax(np.abs(value.astype(np.float64)))]
+        raise FormatError(
+            f"{path} holds numbers in {dataset.name}, up to {largest:g}, that are none of "
+            f"{variable.dtype}, which its weight is. Nothing was loaded."
+        )
+    return cast

@@ -25,8 +25,8 @@ def build_model(recipe: Recipe, name: str) -> Any:
     policy = training.conditioner_dtype if narrow else ""
     model = build(recipe.family, recipe.config, conditioner_dtype=policy, name=name)
     check_augmentation(training.augment, model)
-    whitening = model.config.preprocessing.whitening
-    if training.conditioner_dtype == "tensorfloat32" and whitening in ("zca", "separable"):
+    multiplies = model.config.preprocessing.whitening not in ("none", "standardise")
+    if training.conditioner_dtype == "tensorfloat32" and multiplies:
         raise ConfigError(
             "TF32 would round the whitening's matrix products, too, which are part of the density: "
             "set conditioner_dtype to float32 or mixed_bfloat16."

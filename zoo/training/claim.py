@@ -11,16 +11,17 @@ import filelock
 from zoo.errors import TrainingError
 from zoo.store.files import unfinished
 from zoo.store.folder import CONFIG_FILE, METRICS_FILE, RECIPE_FILE, RUN_FILE
-from zoo.store.hashes import SUMS_FILE
+from zoo.store.hashes import SUMS_FILE, write_sha256sums
 from zoo.store.weights import WEIGHTS_FILE
 from zoo.training.records import HISTORY_FILE
 from zoo.training.state import PREVIOUS_FILE, STATE_FILE
 
-__all__ = ["WRITTEN", "alone", "claim"]
+__all__ = ["WRITTEN", "alone", "claim", "seal", "unseal"]
 
 _STATES = (STATE_FILE, PREVIOUS_FILE)
 _RECORDS = (*_STATES, RUN_FILE, HISTORY_FILE)
-WRITTEN = (*_RECORDS, CONFIG_FILE, RECIPE_FILE, WEIGHTS_FILE)
+_KEPT = (CONFIG_FILE, RECIPE_FILE, WEIGHTS_FILE, HISTORY_FILE, RUN_FILE)
+WRITTEN = (*_STATES, *_KEPT, SUMS_FILE)
 """The files that a run writes."""
 
 # What a run leaves that was killed before it had saved a state, or while an earlier stage ran.
@@ -69,3 +70,13 @@ def claim(folder: Path, *, overwrite: bool) -> None:
             f"{folder} holds something that is no run, {', '.join(others[:3])}{more}, and training "
             "would write its weights there: give another --out, or --overwrite."
         )
+
+
+def seal(folder: Path) -> None:
+    """Writes the hashes of what a run leaves for others, by which `zoo.load` knows it is whole."""
+    write_sha256sums(folder, _KEPT)
+
+
+def unseal(folder: Path) -> None:
+    """Removes the hashes of a run that goes on: its files will be others."""
+    (folder / SUMS_FILE).unlink(missing_ok=True)

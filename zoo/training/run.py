@@ -17,8 +17,8 @@ import tensorflow as tf
 from zoo import loading
 from zoo.core.recipe import Recipe
 from zoo.core.recipe_json import to_dict
+from zoo.core.row_checks import check_finite, warn_of_columns
 from zoo.data import pipeline, sources
-from zoo.data.row_checks import check_finite, warn_of_columns
 from zoo.errors import (
     DataError,
     MissingCheckpointError,
@@ -32,6 +32,7 @@ from zoo.store.files import write_json_atomic
 from zoo.store.folder import RECIPE_FILE, save_checkpoint
 from zoo.store.weights import load_weights
 from zoo.training.build import build_model, build_objective
+from zoo.training.claim import seal, unseal
 from zoo.training.culprit import report
 from zoo.training.records import ENDED, TrainingResult, write_history, write_record
 from zoo.training.showcase import Showcase, has_tensorboard
@@ -92,10 +93,13 @@ class Run:
                 f"one row to validate; got {self.train_rows.rows} and {self.validation_rows.rows}. "
                 "Lower batch_size, or give more rows."
             )
-        check_finite(self.train_rows, recipe.dataset.name, "train")
-        check_finite(self.validation_rows, recipe.dataset.name, "validation")
+        for split, rows in (("train", self.train_rows), ("validation", self.validation_rows)):
+            called = f"{split} rows of {recipe.dataset.name}"
+            check_finite(rows.x, called, DataError)
+            if rows.context is not None:
+                check_finite(rows.context, f"contexts of the {called}", DataError)
         if not resume and self.writes:
-            warn_of_columns(self.train_rows.x, recipe.dataset.name)
+            warn_of_columns(self.train_rows.x, f"train rows of {recipe.dataset.name}")
         self.total_steps = self.steps_per_epoch * recipe.training.max_epochs
         keras.utils.set_random_seed(recipe.training.seed)
         with self._scope():
@@ -125,6 +129,7 @@ class Run:
                 folder, self.step.state_variables(), recipe=self.recipe, restore=self.writes
             )
             self.counters.update(counters)
+        self._published = bool(self.counters["best_step"])  # the folder has weights of this run
 
     # What `zoo.training.replicas` does otherwise.
 
@@ -221,6 +226,7 @@ class Run:
         )
         reason = "finished"
         if self.writes:  # of a resumed run, max_epochs and patience may be new
+            unseal(self.folder)
             write_json_atomic(self.folder / RECIPE_FILE, to_dict(self.recipe))
         if not (self.folder / STATE_FILE).exists():
             self._save()  # so that a run that is killed before its first step resumes as well
@@ -284,13 +290,16 @@ class Run:
         return bool(self.history) and not math.isfinite(self.counters["best_validation_nats"])
 
     def _record(self, reason: str) -> TrainingResult:
-        return write_record(
+        result = write_record(
             self.folder,
             name=self.name,
             reason=reason,
             counters=self.counters,
             steps_per_epoch=self.steps_per_epoch,
         )
+        if self.writes and self._published:
+            seal(self.folder)
+        return result
 
     def batches(self) -> Iterator[tuple[Any, Any]]:
         """(x, context or None) of the steps to come, this process' rows, in their order."""
@@ -380,6 +389,7 @@ class Run:
         if not self.writes:
             return
         save_checkpoint(self.folder, self.model, family=self.recipe.family, recipe=self.recipe)
+        self._published = True
 
     def _save(self) -> None:
         if not self.writes:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.core import advice, checks
-from zoo.core.config import ModelConfig
+from zoo.core.config import ModelConfig, Preprocessing
 from zoo.core.space import Space
 from zoo.errors import ConfigError, InvalidInputError
 
@@ -40,6 +40,11 @@ class AudioConfig(ModelConfig):
     position_frames: int = 0
     num_durations: int = 0
     sample_rate: int = 8000
+
+    @classmethod
+    def feature_preprocessing(cls) -> Preprocessing:
+        """None: samples are taken as they are."""
+        return Preprocessing()
 
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that cannot be built."""

@@ -63,6 +63,22 @@ class FreeFlow(Flow):
     def _layer(self, index: int, weights: Mapping[str, Any]) -> tfb.Bijector:
         raise NotImplementedError
 
+    def _neutral_weights(self) -> Mapping[str, Any]:
+        """Values of stacked weights, [num_layers, ...], by name, that make a layer the identity."""
+        raise NotImplementedError
+
+    def initialize(self, x: Any, context: Any, fit: Fit) -> None:
+        """Makes the layers identities and the base the Gaussian of the rows x, where `fit` is all.
+
+        A fresh model, whose layers are random, spreads over the plane: a start for energies, which
+        are not learnt from rows.
+        """
+        x = self.checked_data(x)
+        if fit == "all":
+            for name, value in self._neutral_weights().items():
+                self.parameters.weight(name).assign(value)
+        super().initialize(x, context, fit)
+
     def _create_networks(self) -> None:
         config = self.config
         shapes, deviations = self._layer_weights()

@@ -16,6 +16,7 @@ hidden degrees are sorted, not random.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -31,6 +32,10 @@ from zoo.models.flows.maf import AutoregressiveConfig, _Autoregressive
 __all__ = ["IAF", "IAFConfig"]
 
 GATE_BIAS = 1.5  # of s, so that a fresh layer keeps most of z (the authors' code)
+
+
+def _sigmoid(s: float) -> float:
+    return 1.0 / (1.0 + math.exp(-s))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +64,10 @@ class IAF(_Autoregressive):
         config = self.config
         self.networks = [self._made(f"made_{i}", 2) for i in range(config.num_layers)]
         self.scaling = AffineParameters(
-            (config.event_size,), dtype=self.dtype_policy, name="scaling"
+            (config.event_size,),
+            deviation=_sigmoid(GATE_BIAS) ** config.num_layers,  # of what the fresh gates keep
+            dtype=self.dtype_policy,
+            name="scaling",
         )
         self.scaling.build(None)
 
@@ -69,6 +77,8 @@ class IAF(_Autoregressive):
         del training  # no noise
         chain = flattening(self.config)
         chain.append(self.scaling.bijector((self.config.event_size,), fit=fit))
+        if fit != "nothing":  # the gates take nothing from the rows, in D passes each
+            return chain
         gated = bijectors.Gated(GATE_BIAS, self.config.log_scale_limit)
         for i, network in enumerate(reversed(self.networks)):
             if i:

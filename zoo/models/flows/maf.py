@@ -122,6 +122,7 @@ class _Autoregressive(Flow):
             num_parameters=num_parameters,
             context_size=config.context_size,
             activation=config.activation,
+            output_scale=0.0,
             dtype=self.network_dtype,
             name=name,
         )
@@ -166,6 +167,7 @@ class MADEModel(_WithMixtures):
 
     config_class: ClassVar[type[ModelConfig]] = MADEConfig
     family: ClassVar[str] = "made"
+    starts_from_data: ClassVar[bool] = False
 
     def _create_networks(self) -> None:
         self.network = self._made("made", 3 * self.config.num_components or 2)
@@ -176,7 +178,7 @@ class MADEModel(_WithMixtures):
     def _flow(
         self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
     ) -> list[tfb.Bijector]:
-        del training, fit  # neither noise nor moments
+        del training, fit
         scalar_map = self._mixture_map() if self.config.num_components else self._affine_map()
         return [*flattening(self.config), self._layer(self.network, scalar_map, context)]
 

@@ -31,6 +31,8 @@ from zoo.networks.mlp import MLP
 
 __all__ = ["NICE", "NICEConfig"]
 
+LOGISTIC_DEVIATION = math.pi / math.sqrt(3.0)  # of the standard logistic
+
 
 @dataclass(frozen=True, kw_only=True)
 class NICEConfig(ModelConfig):
@@ -92,6 +94,7 @@ class NICE(Flow):
             (config.event_size,),
             use_shift=False,
             log_scale_factor=config.log_scale_factor,
+            deviation=1.0 if config.base == "normal" else LOGISTIC_DEVIATION,
             dtype=self.dtype_policy,
             name="scaling",
         )

@@ -15,9 +15,9 @@ MAF (`zoo.models.flows.maf`) is `nsf` with an affine map for the spline and a re
 
 Deviations: hidden degrees are sorted, not cyclic; the diagonal of U is exp of a weight, not
 softplus; the raw slopes are offset, so that a network that says 0 is the identity; raw numbers are
-not divided by sqrt(hidden units) but start at a tenth of the usual scale. Couplings condition on
-the first half and on the second in turn. With `affine`, which the paper does not have, a coordinate
-is shifted and scaled before its spline: rows with heavy tails lie beyond any bound.
+not divided by sqrt(hidden units) but start at 0, a fresh spline at the identity. Couplings
+condition on the first half and on the second in turn. With `affine`, which the paper does not have,
+a coordinate is shifted and scaled before its spline: rows with heavy tails lie beyond any bound.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ class NSFCouplingConfig(NSFConfig):
 class _NeuralSplineFlow(Flow):
     """The chain of all families; they say how a step's splines are conditioned."""
 
+    starts_from_data: ClassVar[bool] = False
     config: NSFConfig
 
     def _create_networks(self) -> None:
@@ -131,7 +132,7 @@ class _NeuralSplineFlow(Flow):
     def _flow(
         self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
     ) -> list[tfb.Bijector]:
-        del fit  # nothing starts from the data
+        del fit
         chain = flattening(self.config)
         for i in range(self.config.num_layers):
             chain += self._layer(i, context, training=training)
@@ -156,6 +157,7 @@ class NSF(_NeuralSplineFlow):
             dropout=config.dropout,
             context_size=config.context_size,
             activation=config.activation,
+            output_scale=0.0,
             dtype=self.network_dtype,
             name=f"made_{index}",
         )
@@ -189,6 +191,7 @@ class NSFCoupling(_NeuralSplineFlow):
             moved * self._scalar_map().num_parameters,
             dropout=config.dropout,
             activation=config.activation,
+            output_scale=0.0,
             dtype=self.network_dtype,
             name=f"coupling_{index}",
         )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import keras
+import tensorflow as tf
 
 from zoo.core.config import ModelConfig
 from zoo.core.lazy import bijectors, tfb
@@ -39,6 +40,11 @@ class PlanarFlow(FreeFlow):
         size = self.config.event_size
         deviation = math.sqrt(2.0 / size)  # N(0, 1) in two dimensions
         return {"w": (size,), "u": (size,), "b": ()}, dict.fromkeys("wub", deviation)
+
+    def _neutral_weights(self) -> Mapping[str, Any]:
+        # u_hat = 0 where u is parallel to w and m(w.u) = 0.
+        w = tf.convert_to_tensor(self.parameters.weight("w"))
+        return {"u": math.log(math.e - 1.0) * w / tf.reduce_sum(tf.square(w), -1, keepdims=True)}
 
     def _layer(self, index: int, weights: Mapping[str, Any]) -> tfb.Bijector:
         return bijectors.Planar(weights["w"], weights["u"], weights["b"], name=f"planar_{index}")

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import keras
+import tensorflow as tf
 
-from zoo.core.config import ModelConfig
+from zoo.core.config import ModelConfig, Preprocessing
 from zoo.core.lazy import bijectors, tfb
 from zoo.models.flows.free_flow import FreeFlow, FreeFlowConfig
 
@@ -23,6 +24,11 @@ __all__ = ["RadialConfig", "RadialFlow"]
 @dataclass(frozen=True, kw_only=True)
 class RadialConfig(FreeFlowConfig):
     """Sizes of a radial flow."""
+
+    @classmethod
+    def feature_preprocessing(cls) -> Preprocessing:
+        """Whitened: radial layers move points to and from centres, and turn no correlations."""
+        return Preprocessing(whitening="zca_cor")
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -39,6 +45,9 @@ class RadialFlow(FreeFlow):
             "raw_beta": (),
         }
         return shapes, {"center": self.config.base_scale}
+
+    def _neutral_weights(self) -> Mapping[str, Any]:
+        return {"raw_beta": tf.convert_to_tensor(self.parameters.weight("raw_alpha"))}  # beta = 0
 
     def _layer(self, index: int, weights: Mapping[str, Any]) -> tfb.Bijector:
         return bijectors.Radial(

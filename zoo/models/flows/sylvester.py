@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import keras
+import tensorflow as tf
 
 from zoo.core.config import ModelConfig
 from zoo.core.lazy import bijectors, tfb
@@ -67,6 +68,9 @@ class SylvesterFlow(FreeFlow):
             shapes["q"] = (count, size)
         deviation = 1.0 / math.sqrt(columns)
         return shapes, {"r1": deviation, "r2": deviation, "b": 1.0, "q": 1.0}
+
+    def _neutral_weights(self) -> Mapping[str, Any]:
+        return {"r1": tf.zeros_like(self.parameters.weight("r1"))}
 
     def _layer(self, index: int, weights: Mapping[str, Any]) -> tfb.Bijector:
         if self.config.frame == "orthogonal":

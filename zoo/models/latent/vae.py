@@ -93,6 +93,11 @@ class VAEConfig(ModelConfig):
         """256 grey levels; `{"num_levels": 2, "transform": "unit"}` for binary images."""
         return Preprocessing(num_levels=256, transform="unit")
 
+    @classmethod
+    def feature_preprocessing(cls) -> Preprocessing:
+        """Features as they are."""
+        return Preprocessing()
+
 
 class _Posterior(NamedTuple):
     """q(z_0 | x) and the flow: mean and log_scale [batch, latent_size], bijectors z_0 -> z_K."""

@@ -17,6 +17,7 @@ from zoo.store.files import read_object
 from zoo.store.folder import save_checkpoint
 from zoo.store.hashes import sha256_of
 from zoo.training.build import build_model
+from zoo.training.claim import seal, unseal
 from zoo.training.portable import arrays
 from zoo.training.portable.exporting import FORMAT_VERSION, MANIFEST_FILE, described
 from zoo.training.records import TrainingResult, write_history, write_record
@@ -120,6 +121,7 @@ class _Import:
     def write(self, folder: Path) -> TrainingResult:
         """Writes the run; the state first, since a state without weights can be resumed."""
         self._check_folder(folder)
+        unseal(folder)
         if self.state is not None:
             _assign(self.variables, self.state)
             save_state(
@@ -133,7 +135,7 @@ class _Import:
             _assign(self.model.variables, self.weights)
             save_checkpoint(folder, self.model, family=self.recipe.family, recipe=self.recipe)
         write_history(folder, self.progress["history"])
-        return write_record(
+        result = write_record(
             folder,
             name=self.manifest["name"],
             reason=self.progress["reason"],
@@ -141,6 +143,8 @@ class _Import:
             steps_per_epoch=self.manifest["steps_per_epoch"],
             software=self.progress["software"],
         )
+        seal(folder)
+        return result
 
     def _check_folder(self, folder: Path) -> None:
         """A run in the folder must be the same one, and not ahead.
