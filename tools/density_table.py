@@ -131,9 +131,9 @@ def speed_table(root: Path) -> str:
     return (
         f"{text}\n\nRows a second on 2 CPU cores, float32: 5 layers with two hidden layers (nsf: "
         "three) of 512 units (1024 for D = 784), batches of 1000 (100), each library as its "
-        "documentation shows, zoo by XLA or as a graph, a batch whole or in a block for each core, "
-        "whichever is faster (`tools/benchmark_peers.py`). "
-        "An empty cell was not timed."
+        "documentation shows: zoo by `model.log_prob(x)`, `model.fit(x)` and `model.sample(n)` "
+        "with nothing set, once it is warm (`tools/benchmark_peers.py`). An empty cell was not "
+        "timed."
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
 from zoo.core.checks import EVALUATION_SEED, checked_arrays, checked_weights, unpacked
 from zoo.errors import InvalidInputError
+from zoo.kinds.compiled import FIT_COMPILING_SECONDS, fit_seconds, suits_xla
 from zoo.kinds.weighting import named, with_weights
 from zoo.objectives import NegativeLogLikelihood, Objective
 from zoo.objectives.gradient import gradients_of, guarded, nats_of
@@ -29,7 +30,9 @@ class Fitting(keras.Model):
     """
 
     config: Any
+    conditioner_dtype: str
     data: Any
+    jit_compile: bool
 
     def _create_training_state(self) -> None:
         self._objective: Objective | None = None
@@ -88,6 +91,7 @@ class Fitting(keras.Model):
         *,
         objective: Objective | None = None,
         loss: Any = None,
+        jit_compile: bool | Literal["auto"] = "auto",
         **kwargs: Any,
     ) -> None:
         """Keras' compile; `loss`, `metrics` and the weights of both must stay None.
@@ -96,6 +100,9 @@ class Fitting(keras.Model):
             `zoo.objectives.distillation.DistillationLoss` or
             `zoo.objectives.reverse_kl.ReverseKL`; without, the model's own (`default_objective`).
             A model that is saved with an objective is loaded without its optimizer.
+        jit_compile: whether steps are compiled by XLA. "auto" is decided by each `fit`: on a CPU,
+            dense networks in full precision are where that pays, by an estimate of all steps so
+            far (`zoo.kinds.compiled`); with an accelerator it is Keras' choice.
         Raises InvalidInputError for a loss, which has no rows of a density, and for metrics.
         """
         if loss is not None:
@@ -111,7 +118,10 @@ class Fitting(keras.Model):
                 f"{', '.join(unused)}."
             )
         self._objective = objective
-        super().compile(optimizer=optimizer, **kwargs)
+        self._jit_by_rule = jit_compile == "auto" and not tf.config.list_physical_devices("GPU")
+        self._seconds_fitted = 0.0
+        chosen = False if self._jit_by_rule else jit_compile
+        super().compile(optimizer=optimizer, jit_compile=chosen, **kwargs)
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Keras' fit of x, or x and labels y; sample_weight and class_weight count rows.
@@ -122,7 +132,22 @@ class Fitting(keras.Model):
         Raises InvalidInputError for weights that are not one a row, finite and >= 0, for class
         weights where there are no labels, and for masked arrays; warns of digits that x loses.
         """
-        return super().fit(**self._honoured(keras.Model.fit, args, kwargs))
+        arguments = self._honoured(keras.Model.fit, args, kwargs)
+        self._choose_program(arguments)
+        return super().fit(**arguments)
+
+    def _choose_program(self, arguments: dict[str, Any]) -> None:
+        """Goes over to XLA where that pays for the fits so far and this one."""
+        if not self.compiled or not self._jit_by_rule or self.jit_compile or self.run_eagerly:
+            return
+        self._seconds_fitted += fit_seconds(arguments, self.count_params())
+        if (
+            self._seconds_fitted >= FIT_COMPILING_SECONDS
+            and suits_xla(self.weights, self.conditioner_dtype)
+            and self.distribute_strategy.num_replicas_in_sync == 1
+        ):
+            self.jit_compile = True
+            self.train_function = self.test_function = self.predict_function = None
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Keras' evaluate; with sample_weight the mean is sum(w nats) / sum(w) over all rows."""
