@@ -100,9 +100,10 @@ def test_fit_keeps_the_best_validation_and_scores_the_stored_rows(
 
 def test_rates_are_rows_over_the_median_call() -> None:
     worker = _tool("peer_worker")
+    worker.WARM = 0.0
     calls: list[int] = []
     assert worker.rate(lambda: calls.append(1), 10, repeats=3, seconds=0.0) > 0.0
-    assert len(calls) == worker.WARM + 3  # one a repeat
+    assert len(calls) == 3 + 3  # warm ones, one a repeat
     calls.clear()
     worker.LONG = 0.0  # a long call is timed once
     assert worker.rate(lambda: calls.append(1), 10, repeats=3, seconds=0.0) > 0.0
@@ -290,5 +291,11 @@ def test_rates_of_rounds_are_medians(
                 "--rounds", "3", "--out", str(out)])  # fmt: skip
     ours, theirs = json.loads(out.read_text())["results"]
     assert order == ["zoo", "zuko"] * 3  # in turn
-    assert (ours["log_prob"], ours["rounds"]) == (400.0, 3)
+    assert (ours["log_prob"], ours["rounds"]) == (400.0, {"log_prob": [300.0, 900.0, 400.0]})
     assert theirs["error"] == "no memory"
+    rates = iter([500.0])
+    peers.main(["--libraries", "zoo", "--sizes", "3", "--rates", "log_prob",
+                "--rounds", "1", "--add", "--out", str(out)])  # fmt: skip
+    *_, ours = json.loads(out.read_text())["results"]
+    assert ours["log_prob"] == 450.0
+    assert len(ours["rounds"]["log_prob"]) == 4

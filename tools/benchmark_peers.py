@@ -13,9 +13,9 @@ zoo's, which are random: its sampling stops early where a flow is close to the i
 
 Zoo is measured by its public calls and its defaults alone, `model.log_prob(x)`, `model.sample(n)`
 and `model.fit(x)`, the others as they document themselves, compiled where they say how. Calls are
-warm. Libraries take turns, `--rounds` times, and the medians count: machines waver. A call draws as
-many rows as a batch has, or `--sampled`: splines of 784 columns need minutes for 100 where every
-column takes a pass through the networks.
+warm. Libraries take turns, `--rounds` times, and the medians count: machines waver. `--add` adds
+rounds to those that the file has. A call draws as many rows as a batch has, or `--sampled`: splines
+of 784 columns need minutes for 100 where every column takes a pass through the networks.
 
 Results are added to `benchmarks/peers_cpu.json`; a run replaces those of its own jobs. A library
 that fails has its error there in place of its figures.
@@ -46,7 +46,7 @@ SIZES = (6, 43, 784)
 # Splines: a first layer and a residual block of two, or as many plain ones.
 HIDDEN = {"maf": 2, "nsf": 3, "coupling": 2}
 RATES = ("log_prob", "fit", "sample")
-STEPS = 20  # batches of a fit
+STEPS = 30  # batches of a fit
 KEY = ("task", "dataset", "model", "size", "library")
 
 
@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=0,
         help="of the speed jobs in turn; default: 3",
     )
+    parser.add_argument("--add", action="store_true", help="keep the file's rounds of these jobs")
     parser.add_argument(
         "--sampled", type=int, default=0, help="rows that a call draws; 0: as many as a batch has"
     )
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             sizes = [int(size) for size in options.sizes.split(",")]
             jobs = speed_jobs(models, sizes, libraries, options)
-        answers: list[list[dict[str, Any]]] = [[] for _ in jobs]
+        answers = [earlier_rounds(results, job) if options.add else [] for job in jobs]
         for job, earlier in list(zip(jobs, answers, strict=True)) * options.rounds:
             python = Path(sys.executable) if job["library"] == "zoo" else options.python
             print(f"{job['library']}: {job['model']}, D = {job['size']}", file=sys.stderr)
@@ -208,16 +209,32 @@ def run(python: Path, job: dict[str, Any], *, timeout: float) -> dict[str, Any]:
 
 
 def median(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The last answer with the median of every rate over all, or the first that is an error.
+    """The last answer with the median of every rate over all, or the last that is an error.
 
-    A machine whose speed wavers from minute to minute treats jobs alike that take turns.
+    A machine whose speed wavers from minute to minute treats jobs alike that take turns. "rounds"
+    has what the medians are of.
     """
     failed = [answer for answer in answers if "error" in answer]
-    if failed or len(answers) == 1:
-        return (failed or answers)[0]
-    last = answers[-1]
-    rates = {n: statistics.median(a[n] for a in answers) for n in RATES if n in last}
-    return {**last, **rates, "rounds": len(answers)}
+    if failed:
+        return failed[-1]
+    rounds = {n: [a[n] for a in answers if n in a] for n in RATES}
+    rounds = {name: values for name, values in rounds.items() if values}
+    if not rounds:
+        return answers[-1]
+    rates = {name: statistics.median(values) for name, values in rounds.items()}
+    return {**answers[-1], **rates, "rounds": rounds}
+
+
+def earlier_rounds(results: Sequence[dict[str, Any]], job: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answers of the rounds that a job has in the results."""
+    key = [job.get(name) for name in KEY]
+    found = [old for old in results if [old.get(name) for name in KEY] == key]
+    answers: list[dict[str, Any]] = []
+    for name, values in (found[0].get("rounds", {}) if found else {}).items():
+        answers.extend({} for _ in range(len(values) - len(answers)))
+        for answer, value in zip(answers, values, strict=False):
+            answer[name] = value
+    return answers
 
 
 def described(job: dict[str, Any]) -> dict[str, Any]:

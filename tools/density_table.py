@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import benchmark_peers
+import cold_start
 
 from zoo import registry
 from zoo.core.recipe import stages
@@ -21,6 +22,7 @@ from zoo.store.files import read_optional
 
 PEERS_FILE = Path("benchmarks") / "peers_cpu.json"
 INVERSION_FILE = Path("benchmarks") / "inversion_cpu.json"
+COLD_FILE = Path("benchmarks") / "cold_start.json"
 
 
 class Record(NamedTuple):
@@ -134,6 +136,17 @@ def speed_table(root: Path) -> str:
         "documentation shows: zoo by `model.log_prob(x)`, `model.fit(x)` and `model.sample(n)` "
         "with nothing set, once it is warm (`tools/benchmark_peers.py`). An empty cell was not "
         "timed."
+    )
+
+
+def cold_table(root: Path) -> str:
+    """Markdown: seconds and memory of the first calls of published models."""
+    results = read_optional(root / COLD_FILE).get("results", [])
+    if not results:
+        return "Not measured in this checkout: `python tools/cold_start.py`."
+    return (
+        f"{cold_start.table(results)}\n\nA new process on 2 CPU cores, after `import tensorflow` "
+        "(`tools/cold_start.py`)."
     )
 
 

@@ -39,7 +39,8 @@ import numpy as np
 
 NUM_BINS = 8
 CLIP_NORM = 5.0  # of fits of a budget
-WARM = 5  # calls, and timings' seconds, before the first timing
+WARM = 3.0  # seconds of calls before the first timing
+SLOW = 6.0  # seconds of timings after which no other one starts
 LONG = 60.0  # seconds of a call that is timed once
 VALIDATIONS = 20  # of a fit, evenly over its budget
 
@@ -376,12 +377,12 @@ def shuffled(x: np.ndarray, batch: int) -> Iterator[np.ndarray]:
 def rate(call: Callable[[], Any], rows: int, *, repeats: int, seconds: float) -> float:
     """Rows a second: the median of `repeats` timings, each of as many calls as last `seconds`.
 
-    First come warm ones, `WARM` of them and for `WARM` times as long as a timing: they compile, and
-    what is called once need not get the program of what is called often. The last of them says how
-    many calls a timing has; where it takes `LONG` seconds it is the only one, and the only timing.
+    First come warm ones, for `WARM` seconds and three at least: they compile, and what is called
+    once need not get the program of what is called often. The last of them says how many calls a
+    timing has. Slow calls have fewer timings, those of `LONG` seconds the warm one alone.
     """
     begun, warm, lasted = time.perf_counter(), 0, 0.0
-    while lasted < LONG and (warm < WARM or time.perf_counter() - begun < WARM * seconds):
+    while lasted < LONG and (warm < 3 or time.perf_counter() - begun < WARM):
         start = time.perf_counter()
         call()
         lasted = time.perf_counter() - start
@@ -389,8 +390,8 @@ def rate(call: Callable[[], Any], rows: int, *, repeats: int, seconds: float) ->
     if lasted >= LONG:
         return rows / lasted
     calls = max(1, math.ceil(seconds / lasted))
-    timings = []
-    for _ in range(repeats):
+    timings: list[float] = []
+    while len(timings) < repeats and sum(timings) * calls < SLOW:
         start = time.perf_counter()
         for _ in range(calls):
             call()

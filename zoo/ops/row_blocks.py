@@ -23,13 +23,9 @@ def in_row_blocks(
     equal length or one apart. Rows must not depend on one another, as those of `log_prob`,
     `bits_per_dim`, `encode` and `decode` do not.
 
-    On a CPU where each part has a core of its own, no core waits for another within an operation,
-    and a part's activations may fit its cache: couplings gain most. What a function computes on its
-    weights alone (masked networks) is done once a part. TensorFlow must then keep to one thread an
-    operation, which it can be told before it computes anything:
-
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(2)
+    On a CPU no core then waits for another within an operation, and a part's activations may fit
+    its cache. What a function computes on its weights alone (masked networks) is done once a part.
+    Models' own calls come to it by themselves (`zoo.kinds.compiled`); TensorFlow needs no setting.
 
     function: One or several tensors [batch, ...] -> tensors [batch, ...] in any structure.
     blocks: At least 1, which compiles `function` and no more. Of fewer rows each is a part; inside
