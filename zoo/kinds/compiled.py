@@ -93,17 +93,14 @@ class Calls:
     ) -> None:
         names, specs = list(signature), list(signature.values())
 
-        def by_position(*values: Any) -> Any:
-            return function(**dict(zip(names, values, strict=True)), **constants)
-
         def in_a_loop(*values: Any) -> Any:
             with blockwise.in_a_loop():
-                return by_position(*values)
+                return function(**dict(zip(names, values, strict=True)), **constants)
 
         self._graph = traced_once(in_a_loop, specs)
         self._weights = weights
         self._whole = sum(name == "seed" for name in names)
-        self._function, self._specs = by_position, specs
+        self._function, self._specs = in_a_loop, specs
         self._programs: dict[int, Callable[..., Any]] = {}  # by number of blocks
         self._spent: dict[int, float] = defaultdict(
             float
