@@ -11,6 +11,7 @@ import tensorflow as tf
 from tiny import TINY
 
 import zoo
+from zoo.errors import InvalidInputError
 from zoo.kinds import compiled
 from zoo.kinds.compiled import Calls, fit_seconds, suits_xla
 
@@ -182,3 +183,27 @@ def test_fit_decides_what_auto_means(
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
     monkeypatch.setattr("zoo.kinds.fitting.FIT_COMPILING_SECONDS", 0.0)
     assert not fitted(False).jit_compile
+
+
+def test_what_xla_would_not_say_is_said_before(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NaN and labels out of range, in arrays and in datasets: XLA drops a step's assertions."""
+    monkeypatch.setattr("zoo.kinds.fitting.FIT_COMPILING_SECONDS", 0.0)
+    model = random_model("maf")
+    model.compile(keras.optimizers.SGD(1e-2))
+    x, labels = rng.normal(size=(8, 3)).astype("float32"), np.arange(8) % 2
+    gap = x.copy()
+    gap[5, 1] = np.nan
+    with pytest.raises(InvalidInputError, match="x holds NaN"):
+        model.fit(gap, labels, verbose=0)
+    with pytest.raises(InvalidInputError, match=r"Labels must be in 0\.\.1"):
+        model.fit(x, labels + 1, verbose=0)
+    with pytest.raises(InvalidInputError, match="x holds NaN"):
+        model.fit(x, labels, validation_data=(gap, labels), verbose=0)
+    for rows, classes, message in ((gap, labels, "x holds NaN"), (x, labels + 1, "Labels must")):
+        some = tf.data.Dataset.from_tensor_slices((rows, classes)).batch(4)
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            model.fit(some, verbose=0)
+    assert model.jit_compile
+    assert int(model.optimizer.iterations) <= 1  # of the dataset's first batch

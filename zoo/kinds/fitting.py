@@ -138,7 +138,10 @@ class Fitting(keras.Model):
 
     def _choose_program(self, arguments: dict[str, Any]) -> None:
         """Goes over to XLA where that pays for the fits so far and this one."""
-        if not self.compiled or not self._jit_by_rule or self.jit_compile or self.run_eagerly:
+        if not self.compiled or not self._jit_by_rule or self.run_eagerly:
+            return
+        if self.jit_compile:
+            self._check_before(arguments)
             return
         self._seconds_fitted += fit_seconds(arguments, self.count_params())
         if (
@@ -148,6 +151,26 @@ class Fitting(keras.Model):
         ):
             self.jit_compile = True
             self.train_function = self.test_function = self.predict_function = None
+            self._check_before(arguments)
+
+    def _check_before(self, arguments: dict[str, Any]) -> None:
+        """Checks rows that are given: XLA drops the assertions of a step."""
+        x, held_out = arguments.get("x"), arguments.get("validation_data")
+        if isinstance(x, tf.data.Dataset):
+            arguments["x"] = x.map(self._asserted)
+        elif hasattr(x, "shape"):
+            self._batch((x, arguments.get("y"), arguments.get("sample_weight")))
+        if isinstance(held_out, tf.data.Dataset):
+            arguments["validation_data"] = held_out.map(self._asserted)
+        elif hasattr(held_out, "shape") or isinstance(held_out, tuple):
+            self._batch(held_out)
+
+    def _asserted(self, *parts: Any) -> Any:
+        """An element of a dataset, after the assertions of its checks."""
+        element = parts if len(parts) > 1 else parts[0]
+        checked = [tensor for tensor in self._batch(element) if tensor is not None]
+        with tf.control_dependencies(checked):
+            return tf.nest.map_structure(tf.identity, element)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Keras' evaluate; with sample_weight the mean is sum(w nats) / sum(w) over all rows."""

@@ -149,20 +149,20 @@ class BlockSolver:
                 earlier.append(h)
         return tf.concat(solved, 1)
 
-    def _looped(self, step: Step, z: Any, kernels: Sequence[Any], biases: Sequence[Any]) -> Any:
+    def _looped(
+        self, step: Step, z: Any, kernels_whole: Sequence[Any], biases: Sequence[Any]
+    ) -> Any:
         """The blocks one after another by one body: [rows, K * B]."""
         num_blocks, size = self._coordinates.shape
         latents, rows = _padded_columns(z, self._coordinates), tf.shape(z)[0]
-        with tf.control_dependencies([latents]):  # weights of later networks are copied later
-            layers = [
-                layer._replace(kernel=tf.identity(kernel))
-                for layer, kernel in zip(self._layers, kernels, strict=True)
-            ]
-            rows_first = [_kernel_rows(layer) for layer in layers]  # each [K, in, K * out]
-        widths = [layer.out_blocks.shape[1] for layer in layers]
+        widths = [layer.out_blocks.shape[1] for layer in self._layers]
 
         def body(k: Any, solved: Any, *before: Any) -> tuple[Any, ...]:
-            latent, kernels = latents[k], [kernel[k] for kernel in rows_first]
+            latent = latents[k]
+            kernels = [  # each [in, K * out]
+                _kernel_rows(layer, kernel, k)
+                for layer, kernel in zip(self._layers, kernels_whole, strict=True)
+            ]
             at_hand = [
                 (
                     tf.reshape(h, [rows, num_blocks, width])[:, k],
@@ -191,7 +191,7 @@ class BlockSolver:
             return k + 1, tf.tensor_scatter_nd_update(solved, [[k]], x[None]), *after
 
         before = []
-        for bias, layer, width in zip(biases, layers, widths, strict=True):
+        for bias, layer, width in zip(biases, self._layers, widths, strict=True):
             columns = tf.transpose(_padded_columns(bias, layer.out_blocks), [1, 0, 2])
             flat = tf.reshape(columns, [-1, num_blocks * width])
             before.append(flat + tf.zeros([rows, num_blocks * width], flat.dtype))
@@ -257,11 +257,18 @@ def _repeated(function: Callable[[Any], Any], start: Any, most: int) -> Any:
     return tf.while_loop(lambda _, changed: changed, update, state, maximum_iterations=most)[0]
 
 
-def _kernel_rows(layer: Layer) -> Any:
-    """[K, in, K * out]: rows and columns in the order of the blocks, the rows a block each."""
-    padded = tf.pad(layer.kernel, [[0, 1], [0, 1]])
-    rows = tf.gather(padded, layer.in_blocks)  # [K, in, units + 1]
-    return tf.gather(rows, layer.out_blocks.reshape(-1), axis=2)
+def _kernel_rows(layer: Layer, kernel: Any, k: Any) -> Any:
+    """[in, K * out]: the rows of block k, the columns in the order of the blocks.
+
+    A block at a time: a copy of all of them would be as large as the weights.
+    """
+    columns = layer.out_blocks.reshape(-1)
+    no_row, no_column = kernel.shape[0], kernel.shape[1]
+    rows = tf.constant(layer.in_blocks)[k]
+    block = tf.gather(kernel, tf.minimum(rows, no_row - 1))
+    block = tf.gather(block, np.minimum(columns, no_column - 1), axis=1)
+    block *= tf.cast(rows < no_row, kernel.dtype)[:, None]
+    return block * tf.constant(columns < no_column, kernel.dtype)
 
 
 def _kernel_blocks(layer: Layer) -> Any:
