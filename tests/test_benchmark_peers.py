@@ -6,8 +6,6 @@ import importlib.util
 import json
 import os
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -57,6 +55,9 @@ class Normal:
         self.scales.append(scale)
         return 0.0
 
+    def fit(self, x: np.ndarray, batch: int) -> None:
+        self.scales.append(len(x) / batch)
+
     def weights(self) -> float:
         return self.mean
 
@@ -99,16 +100,20 @@ def test_fit_keeps_the_best_validation_and_scores_the_stored_rows(
 
 def test_rates_are_rows_over_the_median_call() -> None:
     worker = _tool("peer_worker")
+    worker.WARM = 0.0
     calls: list[int] = []
     assert worker.rate(lambda: calls.append(1), 10, repeats=3, seconds=0.0) > 0.0
-    assert len(calls) == 5  # one compiles, one calibrates, one a repeat
+    assert len(calls) == 3 + 3  # warm ones, one a repeat
     calls.clear()
     worker.LONG = 0.0  # a long call is timed once
     assert worker.rate(lambda: calls.append(1), 10, repeats=3, seconds=0.0) > 0.0
-    assert len(calls) == 2
-    job = {"seed": 0, "batch": 4, "size": 2, "sampled": 3, "repeats": 1, "seconds": 0.0}
-    rates = ["log_prob", "sample", "training_step"]
-    assert set(worker.speed(Normal(), {**job, "rates": rates})) == set(rates)
+    assert len(calls) == 1
+    job = {"seed": 0, "batch": 4, "size": 2, "sampled": 3, "repeats": 1, "seconds": 0.0, "steps": 5}
+    rates = ["log_prob", "sample", "fit"]
+    flow = Normal()
+    assert set(worker.speed(flow, {**job, "rates": rates})) == set(rates)
+    assert set(flow.batches) == {4}
+    assert set(flow.scales) == {5.0}
     assert set(worker.speed(Normal(), {**job, "rates": rates[:1]})) == {"log_prob"}
 
 
@@ -160,8 +165,8 @@ def test_results_of_a_job_replace_older_ones(peers: ModuleType, tmp_path: Path) 
 def test_the_table_marks_the_fastest_and_shows_errors(peers: ModuleType) -> None:
     speed = {"task": "speed", "model": "maf", "size": 43}
     rows = [
-        {**speed, "library": "zoo", "log_prob": 2e4, "training_step": 7e3, "sample": 9e3},
-        {**speed, "library": "zuko", "log_prob": 3e4, "training_step": 6e3, "sample": 7e2},
+        {**speed, "library": "zoo", "log_prob": 2e4, "fit": 7e3, "sample": 9e3},
+        {**speed, "library": "zuko", "log_prob": 3e4, "fit": 6e3, "sample": 7e2},
         {**speed, "library": "normflows", "batch": 100, "sampled": 4, "sample": 0.271},
         {**speed, "library": "nflows", "error": "No module | named nflows"},
         {**speed, "library": "flowjax", "log_prob": 1e4},  # the others were not asked for
@@ -183,6 +188,7 @@ def test_the_table_marks_the_fastest_and_shows_errors(peers: ModuleType) -> None
     assert "| maf | 43 | nflows | No module / named nflows |  |  |" in text
     assert "| maf | 43 | flowjax | 10,000 |  |  |" in text
     assert "| maf | 43 | normflows |  |  | 0.27 (4 a call) |" in text
+    assert "| maf | 43 | zoo / fastest | 0.67x | 1.17x | 12.86x |" in text
     assert "| magic | maf | zoo | -4.86 ± 0.22 | 1,200 | 120 | 2 |" in text
 
 
@@ -204,13 +210,13 @@ def test_a_job_of_our_own_runs_in_a_process(
 ) -> None:
     def tiny(*arguments: Any) -> list[dict[str, Any]]:
         (job, *_) = jobs(*arguments)
-        return [{**job, "layers": 2, "units": 8, "batch": 16, "sampled": 4}]
+        return [{**job, "layers": 2, "units": 8, "batch": 16, "sampled": 4, "steps": 2}]
 
     jobs = peers.speed_jobs
     monkeypatch.setattr(peers, "speed_jobs", tiny)
     out = tmp_path / "peers.json"
     peers.main(["--libraries", "zoo", "--sizes", "3", "--repeats", "1", "--seconds", "0",
-                "--out", str(out)])  # fmt: skip
+                "--rounds", "1", "--out", str(out)])  # fmt: skip
     (result,) = json.loads(out.read_text())["results"]
     assert "error" not in result, result
     assert all(result[name] > 0.0 for name in peers.RATES)
@@ -226,7 +232,7 @@ def test_a_job_of_our_own_runs_in_a_process(
         (["--libraries", "zoo,pyro"], "no pyro; there are zoo, nflows"),
         (["--models", "glow"], "no glow; there are maf"),
         (["--repeats", "0"], "--repeats and --rounds must be at least 1"),
-        (["--rounds", "0"], "--repeats and --rounds must be at least 1"),
+        (["--rounds", "-1"], "--repeats and --rounds must be at least 1"),
         (["--sampled", "-1"], "--sampled must be 0 or more; got -1"),
         (["--rounds", "2", "--fit", "magic"], "--rounds is of speeds alone"),
         (["--budget", "0"], "--budget positive"),
@@ -241,51 +247,32 @@ def test_bad_options_end_the_tool(
     assert message in capsys.readouterr().err
 
 
-def test_the_faster_of_two_ways_is_found_once(worker: ModuleType) -> None:
-    calls: list[str] = []
-
-    def way(name: str, seconds: float) -> Callable[[int], int]:
-        def call(x: int) -> int:
-            calls.append(name)
-            time.sleep(seconds)
-            return x + len(name)
-
-        return call
-
-    chosen = worker.faster([way("slow", 0.1), way("quick", 0.01)], 0.25)
-    assert [chosen(1), chosen(2), chosen(3)] == [6, 7, 8]
-    assert calls[:4] == ["slow"] * 4  # one compiles
-    assert set(calls[4:]) == {"quick"}
-    assert len(calls) > 4 + 3 + 4  # a quarter of a second
-    calls.clear()
-    assert worker.faster([way("slow", 0.01), way("quick", 0.0)], 0.0)(1) == 6
-    assert calls == ["slow"] * 4 + ["quick"] * 5
+def test_batches_are_all_rows_in_another_order(worker: ModuleType) -> None:
+    x = np.arange(10.0)[:, None]
+    parts = list(worker.shuffled(x, 4))
+    assert [len(part) for part in parts] == [4, 4, 2]
+    assert sorted(np.concatenate(parts)[:, 0]) == list(range(10))
 
 
-@pytest.mark.parametrize("by_xla", [True, False])
-def test_our_jobs_are_the_same_in_blocks(
-    worker: ModuleType, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, *, by_xla: bool
+@pytest.mark.parametrize("model", ["maf", "nsf", "coupling"])
+def test_our_jobs_are_the_public_calls(
+    worker: ModuleType, rng: np.random.Generator, model: str
 ) -> None:
-    import tensorflow as tf
+    job = {"task": "speed", "model": model, "size": 4, "layers": 2, "units": 8, "hidden": 3}
+    ours = worker.Zoo({**job, "seed": 3})
+    x = rng.normal(size=(11, 4)).astype("float32")
+    np.testing.assert_array_equal(ours.log_prob(x), ours._model.log_prob(x))
+    assert np.abs(ours.sample(6) - ours.sample(6)).min() > 0.0
+    ours.fit(x, 4)
+    assert int(ours._model.optimizer.iterations) == 3
 
-    threads: list[int] = []
-    for name in ("intra", "inter"):
-        monkeypatch.setattr(
-            tf.config.threading, f"set_{name}_op_parallelism_threads", threads.append
-        )
-    monkeypatch.setattr(worker, "faster", lambda ways, seconds: ways[0 if by_xla else 1])
-    job = {"task": "speed", "model": "coupling", "size": 4, "layers": 2, "units": 8, "hidden": 1}
-    whole, blocks = (worker.Zoo({**job, "seed": 3, "blocks": n}) for n in (1, 2))
-    assert threads == [1, 2]  # of the second
-    x = rng.normal(size=(11, 4)).astype("float32")  # 5 and 6
-    for _ in range(2):
-        np.testing.assert_allclose(whole.log_prob(x), blocks.log_prob(x), rtol=1e-4, atol=1e-4)
-        assert whole.training_step(x, 1.0) == pytest.approx(blocks.training_step(x, 1.0), rel=1e-4)
-    for ours, theirs in zip(whole.weights(), blocks.weights(), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-4)
-    first, second = blocks.sample(6), blocks.sample(6)
-    assert first.shape == (6, 4)
-    assert np.abs(first - second).min() > 0.0
+
+def test_our_steps_of_a_budget_learn(worker: ModuleType, rng: np.random.Generator) -> None:
+    job = {"task": "fit", "model": "maf", "size": 2, "layers": 1, "units": 4, "hidden": 1}
+    ours = worker.Zoo({**job, "seed": 3, "rate": 1e-2})
+    x = rng.normal(size=(16, 2)).astype("float32")
+    losses = [ours.training_step(x, 1.0) for _ in range(5)]
+    assert losses[-1] < losses[0]
 
 
 def test_rates_of_rounds_are_medians(
@@ -299,37 +286,16 @@ def test_rates_of_rounds_are_medians(
         return {"log_prob": next(rates)} if job["library"] == "zoo" else {"error": "no memory"}
 
     monkeypatch.setattr(peers, "run", run)
-    monkeypatch.setattr(peers, "block_counts", lambda job: [1])
     out = tmp_path / "peers.json"
     peers.main(["--libraries", "zoo,zuko", "--sizes", "3", "--rates", "log_prob",
                 "--rounds", "3", "--out", str(out)])  # fmt: skip
     ours, theirs = json.loads(out.read_text())["results"]
     assert order == ["zoo", "zuko"] * 3  # in turn
-    assert (ours["log_prob"], ours["rounds"]) == (400.0, 3)
+    assert (ours["log_prob"], ours["rounds"]) == (400.0, {"log_prob": [300.0, 900.0, 400.0]})
     assert theirs["error"] == "no memory"
-
-
-def test_the_faster_number_of_blocks_counts(
-    peers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the medians of rounds, each rate alone; a failure is not hidden by the other's figures."""
-    rates = {1: [(100.0, 9.0), (300.0, 1.0), (200.0, 8.0)], 3: [(150.0, 7.0)] * 3}
-
-    def run(python: Path, job: dict[str, Any], *, timeout: float) -> dict[str, Any]:
-        return dict(zip(("log_prob", "sample"), rates[job["blocks"]].pop(), strict=True))
-
-    monkeypatch.setattr(peers, "run", run)
-    monkeypatch.setattr(peers.os, "sched_getaffinity", lambda _: {0, 1, 2})
-    out = tmp_path / "peers.json"
-    peers.main(["--libraries", "zoo", "--sizes", "3", "--rates", "log_prob,sample",
-                "--rounds", "3", "--out", str(out)])  # fmt: skip
-    (result,) = json.loads(out.read_text())["results"]
-    assert (result["log_prob"], result["sample"], result["rounds"]) == (200.0, 8.0, 3)
-    assert result["blocks"] == {"log_prob": 1, "sample": 1}
-    answers = {1: [{"log_prob": 1.0, "sample": 5.0}], 2: [{"log_prob": 2.0, "sample": 4.0}]}
-    blocks = {"log_prob": 2, "sample": 1}
-    assert peers.fastest(answers) == {"log_prob": 2.0, "sample": 5.0, "blocks": blocks}
-    assert peers.fastest({**answers, 2: [{"error": "killed"}]}) == {"error": "killed"}
-    assert peers.block_counts({"library": "zoo", "task": "speed"}) == [1, 3]
-    assert peers.block_counts({"library": "zoo", "task": "fit"}) == [1]
-    assert peers.block_counts({"library": "zuko", "task": "speed"}) == [1]
+    rates = iter([500.0])
+    peers.main(["--libraries", "zoo", "--sizes", "3", "--rates", "log_prob",
+                "--rounds", "1", "--add", "--out", str(out)])  # fmt: skip
+    *_, ours = json.loads(out.read_text())["results"]
+    assert ours["log_prob"] == 450.0
+    assert len(ours["rounds"]["log_prob"]) == 4

@@ -77,3 +77,22 @@ def test_keras_loads_a_saved_model_after_import_zoo_alone(order: str, tmp_path: 
     name, value = run_python(code, quiet=order.startswith("import zoo")).split()
     assert name == "NICE"
     assert float(value) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_probability_is_imported_as_if_before_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It then leaves its Keras 2 layers for later; TensorFlow's names are all there again."""
+    import tensorflow as tf
+    import tensorflow_probability as tfp
+
+    from zoo.core import lazy
+
+    names, seen = dir(tf), []
+    assert len(names) > 100
+    monkeypatch.delitem(sys.modules, "tensorflow_probability")
+    monkeypatch.setattr(lazy.importlib, "import_module", lambda _: seen.append(dir(tf)))
+    lazy._import_probability()
+    assert seen == [[]]
+    assert dir(tf) == names
+    monkeypatch.setitem(sys.modules, "tensorflow_probability", tfp)
+    lazy._import_probability()
+    assert len(seen) == 1

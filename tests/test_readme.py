@@ -106,8 +106,8 @@ class TestDensityTable:
         (tmp_path / "benchmarks").mkdir()
         job = {"task": "speed", "model": "maf", "size": 6}
         results = [
-            {**job, "library": "zoo", "log_prob": 2e5, "training_step": 3e4, "sample": 1.0},
-            {**job, "library": "zuko", "log_prob": 1e5, "training_step": 4e4, "sample": 2.0},
+            {**job, "library": "zoo", "log_prob": 2e5, "fit": 3e4, "sample": 1.0},
+            {**job, "library": "zuko", "log_prob": 1e5, "fit": 4e4, "sample": 2.0},
             {**job, "library": "nflows", "error": "exit code -9"},
             {"task": "fit", "library": "zuko", "dataset": "magic", "model": "maf", "value": 1.0},
         ]
@@ -116,3 +116,4 @@ class TestDensityTable:
         assert "| maf | 6 | zoo | **200,000** | 30,000 | 1 |" in lines
         assert "| maf | 6 | zuko | 100,000 | **40,000** | **2** |" in lines
         assert "| maf | 6 | nflows | exit code -9 |  |  |" in lines
+        assert "| maf | 6 | zoo / fastest | 2.00x | 0.75x | 0.50x |" in lines

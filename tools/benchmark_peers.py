@@ -9,13 +9,13 @@ Every measurement is a process of its own (`tools/peer_worker.py`), in the envir
 library, one after the other: nothing else should run on the machine. The same sizes, batches and
 precision for all: D of 6, 43 and 784, 5 layers with two hidden layers (splines three) of 512 units
 (1024 for 784), float32, batches of 1000 (100 for 784), standard normal rows. Weights are fresh, but
-zoo's, which are random: its sampling stops early where a flow is close to the identity. Zoo's
-functions are compiled by XLA or are TensorFlow's graph, whichever a trial finds faster, and run
-twice: by TensorFlow's own threads, and with a batch's rows in a block for each core
-(`zoo.ops.row_blocks`). The faster counts; "blocks" in the results says which it was. Where the
-machine's speed wavers, `--rounds 5` lets the libraries take turns and keeps the medians. A call
-draws as many rows as a batch has, or `--sampled`: splines of 784 columns need minutes for 100 where
-every column takes a pass through the networks.
+zoo's, which are random: its sampling stops early where a flow is close to the identity.
+
+Zoo is measured by its public calls and its defaults alone, `model.log_prob(x)`, `model.sample(n)`
+and `model.fit(x)`, the others as they document themselves, compiled where they say how. Calls are
+warm. Libraries take turns, `--rounds` times, and the medians count: machines waver. `--add` adds
+rounds to those that the file has. A call draws as many rows as a batch has, or `--sampled`: splines
+of 784 columns need minutes for 100 where every column takes a pass through the networks.
 
 Results are added to `benchmarks/peers_cpu.json`; a run replaces those of its own jobs. A library
 that fails has its error there in place of its figures.
@@ -45,7 +45,8 @@ MODELS = ("maf", "nsf", "coupling")
 SIZES = (6, 43, 784)
 # Splines: a first layer and a residual block of two, or as many plain ones.
 HIDDEN = {"maf": 2, "nsf": 3, "coupling": 2}
-RATES = ("log_prob", "training_step", "sample")
+RATES = ("log_prob", "fit", "sample")
+STEPS = 30  # batches of a fit
 KEY = ("task", "dataset", "model", "size", "library")
 
 
@@ -60,8 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=5, help="timings of which the median counts")
     parser.add_argument("--seconds", type=float, default=1.0, help="that each timing lasts")
     parser.add_argument(
-        "--rounds", type=int, default=1, help="of the speed jobs in turn; rates are their medians"
+        "--rounds",
+        type=int,
+        default=0,
+        help="of the speed jobs in turn; default: 3",
     )
+    parser.add_argument("--add", action="store_true", help="keep the file's rounds of these jobs")
     parser.add_argument(
         "--sampled", type=int, default=0, help="rows that a call draws; 0: as many as a batch has"
     )
@@ -75,14 +80,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     libraries = _names(parser, options.libraries, LIBRARIES)
     models = _names(parser, options.models, MODELS)
     options.rates = _names(parser, options.rates, RATES)
+    if options.fit and options.rounds:
+        parser.error("--rounds is of speeds alone")
+    options.rounds = options.rounds or (1 if options.fit else 3)
     if min(options.repeats, options.rounds) < 1 or options.seconds < 0.0 or options.budget <= 0.0:
         parser.error(
             "--repeats and --rounds must be at least 1, --seconds 0 or more, --budget positive"
         )
     if options.sampled < 0:
         parser.error(f"--sampled must be 0 or more; got {options.sampled}")
-    if options.fit and options.rounds > 1:
-        parser.error("--rounds is of speeds alone")
     results = read(options.out)
     if options.table:
         print(table(results))
@@ -93,14 +99,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             sizes = [int(size) for size in options.sizes.split(",")]
             jobs = speed_jobs(models, sizes, libraries, options)
-        answers: list[dict[int, list[dict[str, Any]]]] = [{} for _ in jobs]
+        answers = [earlier_rounds(results, job) if options.add else [] for job in jobs]
         for job, earlier in list(zip(jobs, answers, strict=True)) * options.rounds:
             python = Path(sys.executable) if job["library"] == "zoo" else options.python
             print(f"{job['library']}: {job['model']}, D = {job['size']}", file=sys.stderr)
-            for blocks in block_counts(job):
-                answer = run(python, {**job, "blocks": blocks}, timeout=options.timeout)
-                earlier.setdefault(blocks, []).append(answer)
-            results = merged(results, {**described(job), **fastest(earlier)})
+            earlier.append(run(python, job, timeout=options.timeout))
+            results = merged(results, {**described(job), **median(earlier)})
             write(options.out, results)
     print(table(results))
 
@@ -129,6 +133,7 @@ def speed_jobs(
             "batch": (batch := 100 if size > 100 else 1000),
             "sampled": options.sampled or batch,
             "rates": options.rates,
+            "steps": STEPS,
             "repeats": options.repeats,
             "seconds": options.seconds,
             "seed": 0,
@@ -204,41 +209,32 @@ def run(python: Path, job: dict[str, Any], *, timeout: float) -> dict[str, Any]:
 
 
 def median(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The last answer with the median of every rate over all, or the first that is an error.
+    """The last answer with the median of every rate over all, or the last that is an error.
 
-    A machine whose speed wavers from minute to minute treats jobs alike that take turns.
+    A machine whose speed wavers from minute to minute treats jobs alike that take turns. "rounds"
+    has what the medians are of.
     """
     failed = [answer for answer in answers if "error" in answer]
-    if failed or len(answers) == 1:
-        return (failed or answers)[0]
-    last = answers[-1]
-    rates = {n: statistics.median(a[n] for a in answers) for n in RATES if n in last}
-    return {**last, **rates, "rounds": len(answers)}
+    if failed:
+        return failed[-1]
+    rounds = {n: [a[n] for a in answers if n in a] for n in RATES}
+    rounds = {name: values for name, values in rounds.items() if values}
+    if not rounds:
+        return answers[-1]
+    rates = {name: statistics.median(values) for name, values in rounds.items()}
+    return {**answers[-1], **rates, "rounds": rounds}
 
 
-def block_counts(job: dict[str, Any]) -> list[int]:
-    """In how many blocks of rows a job is run, once each: zoo's speed also in one a core."""
-    cores = len(os.sched_getaffinity(0))
-    in_blocks = job["library"] == "zoo" and job["task"] == "speed" and cores > 1
-    return [1, cores] if in_blocks else [1]
-
-
-def fastest(answers: dict[int, list[dict[str, Any]]]) -> dict[str, Any]:
-    """The medians of the answers of each number of blocks; of each rate, the largest of those.
-
-    With several numbers, "blocks" says of each rate which it was. An error of any is the answer.
-    """
-    medians = {blocks: median(rounds) for blocks, rounds in answers.items()}
-    whole, *_ = medians.values()
-    failed = [answer for answer in medians.values() if "error" in answer]
-    if failed or len(medians) == 1:
-        return (failed or [whole])[0]
-    chosen = {
-        name: max(medians, key=lambda blocks, name=name: medians[blocks][name])
-        for name in RATES
-        if name in whole
-    }
-    return {**whole, **{n: medians[b][n] for n, b in chosen.items()}, "blocks": chosen}
+def earlier_rounds(results: Sequence[dict[str, Any]], job: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answers of the rounds that a job has in the results."""
+    key = [job.get(name) for name in KEY]
+    found = [old for old in results if [old.get(name) for name in KEY] == key]
+    answers: list[dict[str, Any]] = []
+    for name, values in (found[0].get("rounds", {}) if found else {}).items():
+        answers.extend({} for _ in range(len(values) - len(answers)))
+        for answer, value in zip(answers, values, strict=False):
+            answer[name] = value
+    return answers
 
 
 def described(job: dict[str, Any]) -> dict[str, Any]:
@@ -269,14 +265,17 @@ def write(path: Path, results: list[dict[str, Any]]) -> None:
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
-    """Two Markdown tables: rows a second with the best of each in bold, and nats."""
+    """Two Markdown tables: rows a second, the best of each in bold, and nats.
+
+    The last row of a model and a size is ours over the fastest of the others.
+    """
     parts = []
     speeds = [result for result in results if result["task"] == "speed"]
     speeds.sort(key=lambda r: (r["model"], r["size"], LIBRARIES.index(r["library"])))
     if speeds:
-        lines = ["| model | D | library | log_prob | training step | sample |"]
+        lines = ["| model | D | library | log_prob | fit | sample |"]
         lines.append("| --- | ---: | --- | ---: | ---: | ---: |")
-        for result in speeds:
+        for index, result in enumerate(speeds):
             same = [
                 r for r in speeds if (r["model"], r["size"]) == (result["model"], result["size"])
             ]
@@ -287,6 +286,10 @@ def table(results: Sequence[dict[str, Any]]) -> str:
             )
             heading = (result["model"], str(result["size"]), result["library"])
             lines.append(f"| {' | '.join([*heading, *cells])} |")
+            if index + 1 == len(speeds) or speeds[index + 1] not in same:
+                ratios = [_ratio(same, name) for name in RATES]
+                heading = (*heading[:2], "zoo / fastest")
+                lines.append(f"| {' | '.join([*heading, *ratios])} |")
         parts.append("\n".join(lines))
     fits = [result for result in results if result["task"] == "fit"]
     if fits:
@@ -303,6 +306,13 @@ def table(results: Sequence[dict[str, Any]]) -> str:
             lines.append(f"| {' | '.join([*heading, *cells])} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
+
+
+def _ratio(same: Sequence[dict[str, Any]], name: str) -> str:
+    """Ours over the fastest other library's; empty where either was not timed."""
+    ours = [r[name] for r in same if r["library"] == "zoo" and name in r]
+    others = [r[name] for r in same if r["library"] != "zoo" and name in r]
+    return f"{ours[0] / max(others):.2f}x" if ours and others else ""
 
 
 def _cell(result: dict[str, Any], name: str, best: float) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import benchmark_peers
+import cold_start
 
 from zoo import registry
 from zoo.core.recipe import stages
@@ -21,6 +22,7 @@ from zoo.store.files import read_optional
 
 PEERS_FILE = Path("benchmarks") / "peers_cpu.json"
 INVERSION_FILE = Path("benchmarks") / "inversion_cpu.json"
+COLD_FILE = Path("benchmarks") / "cold_start.json"
 
 
 class Record(NamedTuple):
@@ -131,9 +133,20 @@ def speed_table(root: Path) -> str:
     return (
         f"{text}\n\nRows a second on 2 CPU cores, float32: 5 layers with two hidden layers (nsf: "
         "three) of 512 units (1024 for D = 784), batches of 1000 (100), each library as its "
-        "documentation shows, zoo by XLA or as a graph, a batch whole or in a block for each core, "
-        "whichever is faster (`tools/benchmark_peers.py`). "
-        "An empty cell was not timed."
+        "documentation shows: zoo by `model.log_prob(x)`, `model.fit(x)` and `model.sample(n)` "
+        "with nothing set, once it is warm (`tools/benchmark_peers.py`). An empty cell was not "
+        "timed."
+    )
+
+
+def cold_table(root: Path) -> str:
+    """Markdown: seconds and memory of the first calls of published models."""
+    results = read_optional(root / COLD_FILE).get("results", [])
+    if not results:
+        return "Not measured in this checkout: `python tools/cold_start.py`."
+    return (
+        f"{cold_start.table(results)}\n\nA new process on 2 CPU cores, after `import tensorflow` "
+        "(`tools/cold_start.py`)."
     )
 
 

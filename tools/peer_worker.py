@@ -4,11 +4,11 @@ It runs in the environment of the library that the job names and imports nothing
 project: NumPy and that library are enough. A job is
 
     {"library": "zuko", "model": "maf", "size": 43, "layers": 5, "units": 512, "hidden": 2,
-     "seed": 0, "task": "speed", "batch": 1000, "sampled": 1000, "repeats": 5, "seconds": 1.0,
-     "rates": ["log_prob", "sample", "training_step"], "blocks": 2}
+     "seed": 0, "task": "speed", "batch": 1000, "sampled": 1000, "steps": 20, "repeats": 5,
+     "seconds": 1.0, "rates": ["log_prob", "sample", "fit"]}
     {…, "task": "fit", "data": "rows.npz", "batch": 500, "rate": 1e-3, "budget": 600.0}
 
-and the answer {"log_prob": rows/s, "sample": rows/s, "training_step": rows/s} or {"value": nats,
+and the answer {"log_prob": rows/s, "sample": rows/s, "fit": rows/s} or {"value": nats,
 "two_standard_errors": nats, "steps": n, "epochs": n, "seconds": s}; the file of a fit has float32
 arrays train, validation and test [rows, D]. Models: "maf" (affine, autoregressive), "nsf"
 (rational-quadratic splines of 8 bins, autoregressive), "coupling" (affine couplings); networks of
@@ -16,12 +16,13 @@ arrays train, validation and test [rows, D]. Models: "maf" (affine, autoregressi
 does that itself. Splines take 3 hidden layers: zoo and normflows know their networks as a first
 layer and residual blocks of two.
 
-Each library is used as its documentation shows: compiled where it compiles (flowjax; zoo, by XLA or
-as a graph, `faster`), eager where it does not. With "blocks" above 1, of zoo alone, a batch's rows
-are in as many parts of a thread each (`zoo.ops.row_blocks`), which is a setting of the process. A
-call of a minute or more is timed once, after one that compiles. Fits are Adam on a cosine over the
-budget, gradients clipped at 5, standardised by train, the weights of the best validation kept;
-figures are in nats of the stored rows.
+Each library is called as its documentation shows. Zoo: `model.log_prob(x)`, `model.sample(n)`,
+`model.fit(x)`, nothing else set. zuko, nflows and normflows: modules of PyTorch, and a loop of
+Adam's steps over shuffled batches. flowjax: the same loop, every function under
+`equinox.filter_jit`. A rate of fit is of `steps` batches a call. A call of a minute or more is
+timed once, after one that compiles. Fits of a budget are Adam on a cosine over it, gradients
+clipped at 5, standardised by train, the weights of the best validation kept; figures are in nats of
+the stored rows.
 """
 
 from __future__ import annotations
@@ -31,14 +32,15 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 NUM_BINS = 8
-CLIP_NORM = 5.0
-TRIAL = 0.25  # seconds that a candidate is tried
+CLIP_NORM = 5.0  # of fits of a budget
+WARM = 3.0  # seconds of calls before the first timing
+SLOW = 6.0  # seconds of timings after which no other one starts
 LONG = 60.0  # seconds of a call that is timed once
 VALIDATIONS = 20  # of a fit, evenly over its budget
 
@@ -51,6 +53,7 @@ class Torch:
 
         torch.manual_seed(job["seed"])
         self._torch = torch
+        self._clipped = job["task"] == "fit"
         self._build = {"nflows": _nflows, "normflows": _normflows, "zuko": _zuko}[job["library"]]
         self._module, self._log_prob, self._sample = self._build(job)
         self._optimizer = torch.optim.Adam(self._module.parameters(), lr=job.get("rate", 1e-3))
@@ -72,9 +75,15 @@ class Torch:
         self._optimizer.zero_grad()
         loss = -self._log_prob(self._torch.from_numpy(x)).mean()
         loss.backward()
-        self._torch.nn.utils.clip_grad_norm_(self._module.parameters(), CLIP_NORM)
+        if self._clipped:
+            self._torch.nn.utils.clip_grad_norm_(self._module.parameters(), CLIP_NORM)
         self._optimizer.step()
-        return float(loss)
+        return float(loss.detach())
+
+    def fit(self, x: np.ndarray, batch: int) -> None:
+        """One epoch of shuffled batches."""
+        for part in shuffled(x, batch):
+            self.training_step(part, 1.0)
 
     def weights(self) -> Any:
         """A copy of the weights."""
@@ -222,8 +231,9 @@ class Flowjax:
         def whole(params: Any) -> Any:
             return paramax.unwrap(eqx.combine(params, static))
 
+        clipping = optax.clip_by_global_norm(CLIP_NORM)
         optimizer = optax.chain(
-            optax.clip_by_global_norm(CLIP_NORM),
+            clipping if job["task"] == "fit" else optax.identity(),
             optax.scale_by_adam(),
             optax.scale(-job.get("rate", 1e-3)),
         )
@@ -258,6 +268,11 @@ class Flowjax:
         )
         return float(loss)
 
+    def fit(self, x: np.ndarray, batch: int) -> None:
+        """One epoch of shuffled batches."""
+        for part in shuffled(x, batch):
+            self.training_step(part, 1.0)
+
     def weights(self) -> Any:
         """The weights, which are never changed in place."""
         return self._params
@@ -268,17 +283,13 @@ class Flowjax:
 
 
 class Zoo:
-    """This project: densities, inverses and steps, by XLA or as a graph (`faster`), in row blocks.
-
-    Latents are drawn by the graph: XLA's own generator takes as long as a coupling flow.
-    """
+    """This project, by its public calls; fits of a budget by a step under XLA."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         import keras
         import tensorflow as tf
 
         import zoo
-        from zoo.ops.row_blocks import in_row_blocks
 
         keras.utils.set_random_seed(job["seed"])
         size, layers, units = job["size"], job["layers"], job["units"]
@@ -286,17 +297,15 @@ class Zoo:
         config: dict[str, Any] = {"event_shape": (size,)}
         family = {"maf": "maf", "nsf": "nsf", "coupling": "realnvp"}[job["model"]]
         if family == "maf":
-            norm = "activation_norm"
-            config |= {"num_layers": layers, "hidden_units": hidden_units, "normalization": norm}
+            config |= {"num_layers": layers, "hidden_units": hidden_units}
         elif family == "nsf":
             config |= {"num_layers": layers, "num_units": units, "num_bins": NUM_BINS}
             config |= {"num_blocks": (job["hidden"] - 1) // 2}
         else:
             config |= {"num_couplings": layers, "hidden_units": hidden_units}
-        self._tf, self._in_row_blocks, self._blocks = tf, in_row_blocks, job.get("blocks", 1)
-        if self._blocks > 1:
-            tf.config.threading.set_intra_op_parallelism_threads(1)
-            tf.config.threading.set_inter_op_parallelism_threads(self._blocks)
+        if family == "maf" and job["task"] == "fit":
+            config["normalization"] = "activation_norm"
+        self._tf = tf
         self._model = zoo.create(family, **config)
         if job["task"] == "speed":
             # A fresh flow is close to the identity: its sampling would stop after a pass or two.
@@ -305,67 +314,32 @@ class Zoo:
                 if len(variable.shape) == 2:
                     fan_in = math.sqrt(variable.shape[0])
                     variable.assign(rng.normal(size=variable.shape) / fan_in)
+            self._model.compile(keras.optimizers.Adam(1e-3))
+            return
         self._fresh = True
-        self._rate = job.get("rate", 1e-3)
+        self._rate = job["rate"]
         self._optimizer = keras.optimizers.Adam(self._rate, global_clipnorm=CLIP_NORM)
         self._optimizer.build(self._model.trainable_variables)
-        # A trial step changes the weights, and at a rate of 0 the optimiser's moments.
-        trials = ((self._scoring, TRIAL), (self._drawing, TRIAL), (self._stepping, 0.0))
-        self._scored, self._drawn, self._step = (
-            faster([compiled(by_xla=by_xla) for by_xla in (True, False)], seconds)
-            for compiled, seconds in trials
-        )
+        self._step = tf.function(self._taken, jit_compile=True, autograph=False)
 
-    def _scoring(self, *, by_xla: bool) -> Callable[..., Any]:
-        return self._in_row_blocks(self._model.log_prob, self._blocks, jit_compile=by_xla)
-
-    def _drawing(self, *, by_xla: bool) -> Callable[..., Any]:
-        size = self._model.config.event_size
-        decode = self._in_row_blocks(self._model.decode, self._blocks, jit_compile=by_xla)
-
-        def drawn(count: int) -> Any:
-            return decode(self._tf.random.normal([count, size]))
-
-        return self._tf.function(drawn, autograph=False)
-
-    def _stepping(self, *, by_xla: bool) -> Callable[..., Any]:
-        """A step; in blocks of rows, by the sum of their shares of the loss and its gradients."""
+    def _taken(self, x: Any) -> Any:
+        with self._tf.GradientTape() as tape:
+            loss = -self._tf.reduce_mean(self._model.log_prob(x))
         variables = self._model.trainable_variables
-
-        def gradients(x: Any, rows: int) -> Any:
-            with self._tf.GradientTape() as tape:
-                loss = -self._tf.reduce_sum(self._model.log_prob(x)) / rows
-            return loss, tape.gradient(loss, variables)
-
-        def apply(shares: Sequence[Any]) -> Any:
-            add = self._tf.add_n
-            loss, gradient = self._tf.nest.map_structure(lambda *values: add(values), *shares)
-            self._optimizer.apply(gradient, variables)
-            return loss
-
-        if self._blocks == 1:
-            return self._function(lambda x: apply([gradients(x, x.shape[0])]), by_xla=by_xla)
-        compiled_gradients = self._function(gradients, by_xla=by_xla)
-        compiled_apply = self._function(apply, by_xla=by_xla)
-
-        def step(x: Any) -> Any:
-            rows = x.shape[0]
-            sizes = [len(part) for part in np.array_split(range(rows), self._blocks)]
-            parts = self._tf.split(x, sizes)
-            return compiled_apply([compiled_gradients(part, rows) for part in parts])
-
-        return self._function(step, by_xla=False)
-
-    def _function(self, function: Callable[..., Any], *, by_xla: bool) -> Callable[..., Any]:
-        return self._tf.function(function, jit_compile=by_xla, autograph=False)
+        self._optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
         """[n] nats."""
-        return self._scored(self._tf.constant(x)).numpy()
+        return self._model.log_prob(x).numpy()
 
     def sample(self, count: int) -> np.ndarray:
         """[count, D]."""
-        return self._drawn(count).numpy()
+        return self._model.sample(count).numpy()
+
+    def fit(self, x: np.ndarray, batch: int) -> None:
+        """One epoch of shuffled batches."""
+        self._model.fit(x, batch_size=batch, epochs=1, verbose=0)
 
     def training_step(self, x: np.ndarray, scale: float) -> float:
         """One step at `scale` times the rate; the mean loss in nats."""
@@ -393,45 +367,31 @@ LIBRARIES: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-def faster(candidates: Sequence[Callable[..., Any]], seconds: float) -> Callable[..., Any]:
-    """The candidate whose quickest call takes less time, found when it is first called.
-
-    Each has three calls, or as many as last `seconds`. XLA saves calls and passes over memory; the
-    graph's own matrix products are the faster ones where those are most of the work.
-    """
-    chosen: list[Callable[..., Any]] = []
-
-    def call(*arguments: Any) -> Any:
-        if not chosen:
-            timings = []
-            for candidate in candidates:
-                np.asarray(candidate(*arguments))  # compiles
-                trials: list[float] = []
-                while len(trials) < 3 or sum(trials) < seconds:
-                    start = time.perf_counter()
-                    np.asarray(candidate(*arguments))
-                    trials.append(time.perf_counter() - start)
-                timings.append(min(trials))
-            chosen.append(candidates[timings.index(min(timings))])
-        return chosen[0](*arguments)
-
-    return call
+def shuffled(x: np.ndarray, batch: int) -> Iterator[np.ndarray]:
+    """The rows in another order, a batch at a time."""
+    order = np.random.default_rng().permutation(len(x))
+    for first in range(0, len(x), batch):
+        yield x[order[first : first + batch]]
 
 
 def rate(call: Callable[[], Any], rows: int, *, repeats: int, seconds: float) -> float:
     """Rows a second: the median of `repeats` timings, each of as many calls as last `seconds`.
 
-    The second call, which says how many, is the only timing where it takes `LONG` seconds.
+    First come warm ones, for `WARM` seconds and three at least: they compile, and what is called
+    once need not get the program of what is called often. The last of them says how many calls a
+    timing has. Slow calls have fewer timings, those of `LONG` seconds the warm one alone.
     """
-    call()  # compiles
-    start = time.perf_counter()
-    call()
-    lasted = time.perf_counter() - start
+    begun, warm, lasted = time.perf_counter(), 0, 0.0
+    while lasted < LONG and (warm < 3 or time.perf_counter() - begun < WARM):
+        start = time.perf_counter()
+        call()
+        lasted = time.perf_counter() - start
+        warm += 1
     if lasted >= LONG:
         return rows / lasted
     calls = max(1, math.ceil(seconds / lasted))
-    timings = []
-    for _ in range(repeats):
+    timings: list[float] = []
+    while len(timings) < repeats and sum(timings) * calls < SLOW:
         start = time.perf_counter()
         for _ in range(calls):
             call()
@@ -440,14 +400,15 @@ def rate(call: Callable[[], Any], rows: int, *, repeats: int, seconds: float) ->
 
 
 def speed(flow: Any, job: dict[str, Any]) -> dict[str, float]:
-    """The job's rates, the training step's last: it changes the weights."""
+    """The job's rates, that of fit last: it changes the weights."""
     rng = np.random.default_rng(job["seed"])
-    x = rng.normal(size=(job["batch"], job["size"])).astype(np.float32)
+    x = rng.normal(size=(job["steps"] * job["batch"], job["size"])).astype(np.float32)
+    scored = x[: job["batch"]]
     timing = {"repeats": job["repeats"], "seconds": job["seconds"]}
     calls: dict[str, tuple[Callable[[], Any], int]] = {
-        "log_prob": (lambda: flow.log_prob(x), len(x)),
+        "log_prob": (lambda: flow.log_prob(scored), len(scored)),
         "sample": (lambda: flow.sample(job["sampled"]), job["sampled"]),
-        "training_step": (lambda: flow.training_step(x, 1.0), len(x)),
+        "fit": (lambda: flow.fit(x, job["batch"]), len(x)),
     }
     return {name: rate(*calls[name], **timing) for name in calls if name in job["rates"]}
 

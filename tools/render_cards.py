@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from density_table import density_table, inversion_table, speed_table
+from density_table import cold_table, density_table, inversion_table, speed_table
 from drawn_from import stale
 from fine_tuning_example import outdated, printed
 
@@ -205,6 +205,7 @@ def render(root: Path) -> dict[Path, str]:
     text = fill(readme.read_text(encoding="utf-8"), "results", results_table(checkpoints))
     text = fill(text, "density", density_table(checkpoints, root))
     text = fill(text, "peers", speed_table(root))
+    text = fill(text, "cold", cold_table(root))
     text = fill(text, "inversion", inversion_table(root))
     text = fill(text, "voices", held_out_table(root))
     text = fill(text, "tuned", printed(root))

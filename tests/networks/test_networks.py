@@ -14,6 +14,7 @@ from zoo.layers.linear import LUFactors
 from zoo.layers.norms import AffineParameters, RunningMoments
 from zoo.layers.whitening import SeparableWhiteningMatrices, WhiteningMatrix, whitening_layer
 from zoo.networks import blockwise
+from zoo.networks.blockwise import in_a_loop
 from zoo.networks.made import MADE, MaskedDense, ResidualMADE
 from zoo.networks.mlp import MLP, ResidualMLP
 from zoo.networks.resnet import ConvResNet, WeightNormConv2D
@@ -115,7 +116,36 @@ def test_block_solver_is_d_passes_of_the_network(
         x[:, i] = step(z, network(x, context=context))[:, i]
     solver = network.bind(context).solver()
     assert solver is not None
-    assert_allclose(solver(step, tf.constant(z)), x, rtol=1e-9, atol=1e-11)
+    assert_allclose(solver(step, tf.constant(z), kind="affine"), x, rtol=1e-9, atol=1e-11)
+    with in_a_loop():
+        assert_allclose(solver(step, tf.constant(z), kind="affine"), x, rtol=1e-9, atol=1e-11)
+
+
+def test_networks_alike_share_a_loop_and_keep_their_weights(rng: np.random.Generator) -> None:
+    """Sizes, weights and numbers of rows are the graph's to know; steps of other kinds are not."""
+    networks = [_made((16,), 10, 2, context_size=0) for _ in range(3)]
+    for network in networks:
+        network.build((None, 10))
+        _randomise(network, rng)
+    z, traced = rng.normal(size=(4, 10)), []
+
+    def step(z, parameters):
+        traced.append(1)
+        return z + 0.3 * parameters[..., 0]
+
+    @tf.function(autograph=False)
+    def looped(z):
+        with in_a_loop():
+            kinds = ["a", "a", "b"]
+            solvers = [network.bind().solver() for network in networks]
+            return [solver(step, z, kind=kind) for solver, kind in zip(solvers, kinds, strict=True)]
+
+    found = looped(tf.constant(z))
+    once = len(traced)
+    traced.clear()
+    for network, x in zip(networks, found, strict=True):
+        assert_allclose(network.bind().solver()(step, tf.constant(z), kind="a"), x, atol=1e-12)
+    assert len(traced) > once  # eight blocks each, and not one body of either kind
 
 
 def test_single_coordinates_and_mixed_networks_have_no_block_solver() -> None:

@@ -30,8 +30,9 @@ Step = Callable[[Any, Any], Any]
 class Conditioner(Protocol):
     """x [..., D] -> the parameters of a `ScalarMap`, those of coordinate i functions of x_<i.
 
-    It may have `solver()`, a function of (step, z) that returns the x with
-    step(z, conditioner(x)) = x faster than `jacobi`, or None where nothing is faster.
+    It may have `solver()`, a function of (step, z, kind=) that returns the x with
+    step(z, conditioner(x)) = x faster than `jacobi`, or None where nothing is faster; kind is the
+    step's scalar map.
     """
 
     def __call__(self, x: Any) -> Any:
@@ -114,7 +115,7 @@ class AutoregressiveFlow(tfb.MaskedAutoregressiveFlow):
 
         solver = getattr(self._conditioner, "solver", lambda: None)()
         if solver is not None and z.shape.rank == 2:
-            return solver(step, z)
+            return solver(step, z, kind=self._scalar_map)
         return jacobi(self._conditioner, step, z)
 
     def _inverse(self, x: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -13,6 +13,7 @@ import tensorflow as tf
 from zoo.core.checks import EVALUATION_SEED, checked_arrays, checked_weights, unpacked
 from zoo.errors import InvalidInputError
 from zoo.kinds.arguments import as_arrays
+from zoo.kinds.compiled import FIT_COMPILING_SECONDS, fit_seconds, suits_xla
 from zoo.kinds.starting import small_weights, started
 from zoo.kinds.weighting import check_rows, named, with_weights
 from zoo.objectives import NegativeLogLikelihood, Objective
@@ -32,8 +33,10 @@ class Fitting(keras.Model):
     """
 
     config: Any
+    conditioner_dtype: str
     data: Any
     release: Any
+    jit_compile: bool
 
     def _create_training_state(self) -> None:
         self._objective: Objective | None = None
@@ -105,6 +108,7 @@ class Fitting(keras.Model):
         *,
         objective: Objective | None = None,
         loss: Any = None,
+        jit_compile: bool | Literal["auto"] = "auto",
         **kwargs: Any,
     ) -> None:
         """Keras' compile; `loss`, `metrics` and the weights of both must stay None.
@@ -113,6 +117,9 @@ class Fitting(keras.Model):
             `zoo.objectives.distillation.DistillationLoss` or
             `zoo.objectives.reverse_kl.ReverseKL`; without, the model's own (`default_objective`).
             A model that is saved with an objective is loaded without its optimizer.
+        jit_compile: whether steps are compiled by XLA. "auto" is decided by each `fit`: on a CPU,
+            dense networks in full precision are where that pays, by an estimate of all steps so
+            far (`zoo.kinds.compiled`); with an accelerator it is Keras' choice.
         Raises InvalidInputError for a loss, which has no rows of a density, and for metrics.
         """
         if loss is not None:
@@ -128,7 +135,10 @@ class Fitting(keras.Model):
                 f"{', '.join(unused)}."
             )
         self._objective = objective
-        super().compile(optimizer=optimizer, **kwargs)
+        self._jit_by_rule = jit_compile == "auto" and not tf.config.list_physical_devices("GPU")
+        self._seconds_fitted = 0.0
+        chosen = False if self._jit_by_rule else jit_compile
+        super().compile(optimizer=optimizer, jit_compile=chosen, **kwargs)
 
     def fit(self, *args: Any, adapt: bool = True, **kwargs: Any) -> Any:
         """Keras' fit of x, or x and labels y; sample_weight and class_weight count rows.
@@ -145,8 +155,45 @@ class Fitting(keras.Model):
         """
         arguments = self._honoured(keras.Model.fit, args, kwargs)
         self._train_on()
+        self._choose_program(arguments)
         with started(self, arguments, adapt=adapt) as arguments:
             return super().fit(**arguments)
+
+    def _choose_program(self, arguments: dict[str, Any]) -> None:
+        """Goes over to XLA where that pays for the fits so far and this one."""
+        if not self.compiled or not self._jit_by_rule or self.run_eagerly:
+            return
+        if self.jit_compile:
+            self._check_before(arguments)
+            return
+        self._seconds_fitted += fit_seconds(arguments, self.count_params())
+        if (
+            self._seconds_fitted >= FIT_COMPILING_SECONDS
+            and suits_xla(self.weights, self.conditioner_dtype)
+            and self.distribute_strategy.num_replicas_in_sync == 1
+        ):
+            self.jit_compile = True
+            self.train_function = self.test_function = self.predict_function = None
+            self._check_before(arguments)
+
+    def _check_before(self, arguments: dict[str, Any]) -> None:
+        """Checks rows that are given: XLA drops the assertions of a step."""
+        x, held_out = arguments.get("x"), arguments.get("validation_data")
+        if isinstance(x, tf.data.Dataset):
+            arguments["x"] = x.map(self._asserted)
+        elif hasattr(x, "shape"):
+            self._batch((x, arguments.get("y"), arguments.get("sample_weight")))
+        if isinstance(held_out, tf.data.Dataset):
+            arguments["validation_data"] = held_out.map(self._asserted)
+        elif hasattr(held_out, "shape") or isinstance(held_out, tuple):
+            self._batch(held_out)
+
+    def _asserted(self, *parts: Any) -> Any:
+        """An element of a dataset, after the assertions of its checks."""
+        element = parts if len(parts) > 1 else parts[0]
+        checked = [tensor for tensor in self._batch(element) if tensor is not None]
+        with tf.control_dependencies(checked):
+            return tf.nest.map_structure(tf.identity, element)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Keras' evaluate; with sample_weight the mean is sum(w nats) / sum(w) over all rows."""

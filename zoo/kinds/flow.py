@@ -20,6 +20,7 @@ from zoo.core.capabilities import Bijective, Samples, Scores
 from zoo.core.checks import EVALUATION_SEED
 from zoo.core.lazy import bijectors, tfb, tfd
 from zoo.core.space import Space
+from zoo.kinds.compiled import traced_once
 from zoo.kinds.model import ZooModel
 from zoo.layers.norms import Fit
 from zoo.layers.whitening import whitening_layer
@@ -42,6 +43,7 @@ class Flow(ZooModel, Scores, Samples, Bijective):
 
     portable: ClassVar[frozenset[str]] = frozenset({"log_prob", "encode", "decode"})
     starts_from_data: ClassVar[bool] = True
+    by_xla: ClassVar[bool] = True
 
     # What subclasses provide.
 
@@ -234,9 +236,24 @@ class Flow(ZooModel, Scores, Samples, Bijective):
                 context = tf.fill([int(num_samples)], context)
         context = self.checked_context(context, rows=num_samples)
         seed = checks.seed_tensor(seed, default=None)
-        z = self.base_distribution().sample(int(num_samples), seed=seed)
-        z = tf.constant(float(temperature), z.dtype) * z
+        z = self._latents(int(num_samples), float(temperature), seed)
         return self._run("decode", self._decode, z=z, context=context)
+
+    def _latents(self, count: int, temperature: float, seed: Any) -> Any:
+        """temperature * z, z ~ base: [count, D]."""
+
+        def drawn(count: Any, temperature: Any, seed: Any) -> Any:
+            return temperature * self.base_distribution().sample(count, seed=seed)
+
+        factor = tf.constant(temperature, self.compute_dtype)
+        if not tf.executing_eagerly():
+            return drawn(count, factor, seed)
+        if "latents" not in self._compiled_functions:
+            specs = [tf.TensorSpec([], tf.int32), tf.TensorSpec([], factor.dtype)]
+            self._compiled_functions["latents"] = traced_once(
+                drawn, [*specs, tf.TensorSpec([2], tf.int32)]
+            )
+        return self._compiled_functions["latents"](tf.constant(count), factor, seed)
 
     def draw_rows(self, seeds: Any, temperature: Any, context: Any = None) -> Any:
         """The images of draws of the base: [batch, *event_shape]."""

@@ -17,6 +17,7 @@ from zoo.core.config import ModelConfig
 from zoo.core.release import Release
 from zoo.core.space import Space
 from zoo.errors import ConfigError
+from zoo.kinds.compiled import Calls, suits_xla
 from zoo.kinds.fitting import Fitting
 from zoo.kinds.signatures import signatures
 from zoo.kinds.summary import described, shown_shapes
@@ -37,6 +38,8 @@ class ZooModel(Fitting):
     slow_direction: the one that takes up to D network passes, in place of one.
     not_served, served_first, portable, words: of `serving_signatures`, by name: those left out and
     why; the server's default; those that LiteRT and ONNX have; other descriptions.
+    by_xla: whether calls may be compiled: they draw no random numbers of TensorFlow's, which XLA
+    draws otherwise, and no integer hangs on the last digit.
 
     All randomness comes from seeds: `log_prob` without a seed uses a fixed one, and the noise of a
     row depends on the row and the seed alone, so that scores are reproducible and independent of
@@ -50,6 +53,7 @@ class ZooModel(Fitting):
     served_first: ClassVar[str] = "log_prob"
     portable: ClassVar[frozenset[str]] = frozenset()
     words: ClassVar[Mapping[str, str]] = {}
+    by_xla: ClassVar[bool] = False
 
     def __init__(
         self, config: ModelConfig | Mapping[str, Any], *, conditioner_dtype: str = "", **kwargs: Any
@@ -218,25 +222,23 @@ class ZooModel(Fitting):
         return self.score(x, context, seed, training=training)
 
     def _run(self, name: str, function: Callable[..., Any], **arrays: Any) -> Any:
-        """function(**arrays), as a graph over batches of any size when called eagerly.
+        """function(**arrays), when called eagerly by the program that pays (`zoo.kinds.compiled`).
 
-        arrays: a batch each, but for `seed`; None stays None.
+        arrays: a batch each, but for `seed`, the last; None stays None.
         """
         if not tf.executing_eagerly():
             return function(**arrays)
         given = {key: value for key, value in arrays.items() if value is not None}
         if name not in self._compiled_functions:
-            missing = {key: None for key in arrays if key not in given}
-            signature = [
-                tf.TensorSpec([2] if key == "seed" else [None, *value.shape[1:]], value.dtype)
+            signature = {
+                key: tf.TensorSpec([2] if key == "seed" else [None, *value.shape[1:]], value.dtype)
                 for key, value in given.items()
-            ]
-
-            def by_keyword(*values: Any) -> Any:
-                return function(**dict(zip(given, values, strict=True)), **missing)
-
-            compiled = tf.function(by_keyword, input_signature=signature, autograph=False)
-            # One trace a model: TensorFlow counts those of all models together and would warn.
-            compiled._omit_frequent_tracing_warning = True
-            self._compiled_functions[name] = compiled
-        return self._compiled_functions[name](*given.values())
+            }
+            suits = self.by_xla and suits_xla(self.weights, self.conditioner_dtype)
+            self._compiled_functions[name] = Calls(
+                function,
+                signature,
+                {key: None for key in arrays if key not in given},
+                weights=self.count_params() if suits else 0,
+            )
+        return self._compiled_functions[name](list(given.values()))

@@ -42,6 +42,10 @@ class MaskedDense(keras.layers.Layer):
         self.mask = np.asarray(mask, bool)
         self.kernel_scale = kernel_scale
         self.blocks = _column_blocks(self.mask)
+        # Of units sorted by degree a column of the mask is so many ones and then zeros.
+        ones = self.mask.sum(0)
+        prefixes = np.arange(len(self.mask))[:, None] < ones
+        self._ones = ones if (prefixes == self.mask).all() else None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the kernel [in, out] and the bias [out]."""
@@ -63,8 +67,12 @@ class MaskedDense(keras.layers.Layer):
     def masked_kernel(self) -> Any:
         """W * M, [in, out], in the compute dtype."""
         dtype = self.compute_dtype
-        # TensorFlow puts boolean constants into a graph one by one: a second for every million.
-        return tf.cast(self.kernel, dtype) * tf.cast(self.mask.astype(np.uint8), dtype)
+        if self._ones is not None:  # a constant of [out], not one of [in, out]
+            mask = tf.range(self.mask.shape[0])[:, None] < tf.constant(self._ones, tf.int32)
+        else:
+            # TensorFlow puts booleans into a graph one by one: a second for every million.
+            mask = self.mask.astype(np.uint8)
+        return tf.cast(self.kernel, dtype) * tf.cast(mask, dtype)
 
     def bind(self, kernel: Any = None) -> Callable[[Any], Any]:
         """x [..., in] -> y [..., out] with the masked kernel computed now, once for every call.
@@ -241,8 +249,8 @@ class BoundMADE:
         shape = tf.concat([tf.shape(x), [made.num_parameters]], 0)
         return tf.cast(tf.reshape(outputs, shape), x.dtype)
 
-    def solver(self) -> Callable[[Any, Any], Any] | None:
-        """(step, z) -> the x with step(z, self(x)) = x, block by block; None for one coordinate.
+    def solver(self) -> blockwise.BlockSolver | None:
+        """Finds the x with step(z, self(x)) = x, block by block; None for one coordinate.
 
         None also where the network's precision is lower than the flow's: its products, summed in
         another order, would differ by more than rounding.
@@ -264,7 +272,14 @@ class BoundMADE:
         ]
         if self.shift is not None:
             layers[0] = layers[0]._replace(bias=layers[0].bias + self.shift)
-        return blockwise.BlockSolver(layers, made.network, made.event_size, made.num_parameters)
+        config = made.get_config()
+        return blockwise.BlockSolver(
+            layers,
+            made.network,
+            made.event_size,
+            made.num_parameters,
+            alike=(type(made), *(repr(config[key]) for key in sorted(config) if key != "name")),
+        )
 
 
 @keras.saving.register_keras_serializable("zoo")

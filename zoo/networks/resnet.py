@@ -162,22 +162,26 @@ class ConvResNet(keras.layers.Layer):
         self.built = True
 
     def call(self, x: Any, training: bool = False) -> Any:  # noqa: FBT001, FBT002 (Keras' own signature)
-        """[batch, h, w, in] -> [batch, h, w, out_channels]."""
+        """[batch, h, w, in] -> [batch, h, w, out_channels].
+
+        Convolutions are run by their `call`: what Keras does around it, once for the network, takes
+        as long as tracing them.
+        """
         activation = activations.activation(self.activation)
         if self.stride > 1:
             x = tf.nn.space_to_depth(x, self.stride)
-        h = self.stem(tf.concat([x, -x], -1))
-        skip = self.skips[0](h) if self.skips else h
+        h = self.stem.call(tf.concat([x, -x], -1))
+        skip = self.skips[0].call(h) if self.skips else h
         for i, (first, second) in enumerate(self.blocks):
             norms = self.norms[i] if self.norms else (None, None)
             residual = h
             for convolution, norm in zip((first, second), norms, strict=True):
                 if norm is not None:
                     residual = norm(residual, training=training)
-                residual = convolution(activation(residual))
+                residual = convolution.call(activation(residual))
             h += residual
-            skip = skip + self.skips[i + 1](h) if self.skips else h
-        out = self.output_layer(activation(skip))
+            skip = skip + self.skips[i + 1].call(h) if self.skips else h
+        out = self.output_layer.call(activation(skip))
         return tf.nn.depth_to_space(out, self.stride) if self.stride > 1 else out
 
     def get_config(self) -> dict[str, Any]:

@@ -12,8 +12,8 @@ __all__ = ["in_row_blocks"]
 
 
 def in_row_blocks(
-    function: Callable[[Any], Any], blocks: int, *, jit_compile: bool = True
-) -> Callable[[Any], Any]:
+    function: Callable[..., Any], blocks: int, *, jit_compile: bool = True, whole: int = 0
+) -> Callable[..., Any]:
     """`function` compiled, with its rows in `blocks` parts that are computed side by side.
 
         log_prob = in_row_blocks(model.log_prob, 2)
@@ -23,18 +23,15 @@ def in_row_blocks(
     equal length or one apart. Rows must not depend on one another, as those of `log_prob`,
     `bits_per_dim`, `encode` and `decode` do not.
 
-    On a CPU where each part has a core of its own, no core waits for another within an operation,
-    and a part's activations may fit its cache: couplings gain most. What a function computes on its
-    weights alone (masked networks) is done once a part. TensorFlow must then keep to one thread an
-    operation, which it can be told before it computes anything:
+    On a CPU no core then waits for another within an operation, and a part's activations may fit
+    its cache. What a function computes on its weights alone (masked networks) is done once a part.
+    Models' own calls come to it by themselves (`zoo.kinds.compiled`); TensorFlow needs no setting.
 
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(2)
-
-    function: One tensor [batch, ...] -> tensors [batch, ...] in any structure.
+    function: One or several tensors [batch, ...] -> tensors [batch, ...] in any structure.
     blocks: At least 1, which compiles `function` and no more. Of fewer rows each is a part; inside
         a function that was traced for any number of rows, some parts are then empty.
     jit_compile: By XLA, each part a program of its own; else as TensorFlow's graph.
+    whole: How many of the last arguments have no rows: every part gets them as they are.
 
     Raises ValueError for a number of blocks that is no whole one of at least 1, and the compiled
     function, where there are several, for a scalar.
@@ -46,18 +43,20 @@ def in_row_blocks(
         return compiled if jit_compile else tf.function(function, autograph=False)
 
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-    def whole(x: Any) -> Any:
-        x = tf.convert_to_tensor(x)
-        if x.shape.rank == 0:
+    def side_by_side(*arguments: Any) -> Any:
+        tensors = [tf.convert_to_tensor(argument) for argument in arguments]
+        batches, others = tensors[: len(tensors) - whole], tensors[len(tensors) - whole :]
+        if any(x.shape.rank == 0 for x in batches):
             raise ValueError("Expected rows [batch, ...]; got a scalar.")
-        rows, parts = x.shape[0], blocks
+        rows, parts = batches[0].shape[0], blocks
         if rows is None:
-            rows = tf.shape(x)[0]
+            rows = tf.shape(batches[0])[0]
         else:
             parts = max(1, min(blocks, rows))  # models refuse batches without rows
         ends = [rows * part // parts for part in range(parts + 1)]
         sizes = [end - start for start, end in itertools.pairwise(ends)]
-        outputs = [compiled(part) for part in tf.split(x, sizes, num=parts)]
+        split = zip(*(tf.split(x, sizes, num=parts) for x in batches), strict=True)
+        outputs = [compiled(*part, *others) for part in split]
         return tf.nest.map_structure(lambda *values: tf.concat(values, 0), *outputs)
 
-    return whole
+    return side_by_side
