@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from zoo.evaluation import evaluate
     from zoo.exporting import export
     from zoo.loading import ModelInfo, create, info, list_models, load
+    from zoo.training.own_data import fit
 
 __all__ = [
     "ModelInfo",
@@ -29,6 +30,7 @@ __all__ = [
     "create",
     "evaluate",
     "export",
+    "fit",
     "info",
     "list_models",
     "load",
@@ -40,6 +42,7 @@ _HOMES = {
     "create": "zoo.loading",
     "evaluate": "zoo.evaluation",
     "export": "zoo.exporting",
+    "fit": "zoo.training.own_data",
     "info": "zoo.loading",
     "list_models": "zoo.loading",
     "load": "zoo.loading",

@@ -18,6 +18,7 @@ from zoo.cli.app import (
     loaded,
     print_json,
 )
+from zoo.cli.contexts import context_of
 from zoo.cli.use import read_rows, scores_of
 from zoo.errors import CheckpointError, DataError, InvalidInputError
 from zoo.media.console import columns, waiting
@@ -57,7 +58,7 @@ def anomalies(
 
     model = loaded(name)
     with complaining():
-        rows, labels = read_rows(file, model.data, context)
+        rows, labels = read_rows(file, model, context)
         normal, normal_labels = _reference(name, reference, model, context)
     nats = scores_of(model, rows, labels, label=str(file))
     p = p_values(nats, scores_of(model, normal, normal_labels, label="reference"))
@@ -92,15 +93,16 @@ def anomalies(
         print(f"  {len(found) - len(shown)} more; --all shows them")
 
 
-def _reference(name: str, path: Path | None, model: Any, context: int | None) -> tuple[Any, Any]:
+def _reference(name: str, path: Path | None, model: Any, context: str | None) -> tuple[Any, Any]:
     """The reference rows and their labels."""
     if path is not None:
-        return read_rows(path, model.data, context)
+        return read_rows(path, model, context)
     import numpy as np
 
     from zoo import loading, registry
+    from zoo.core.data import Table
     from zoo.core.recipe_json import from_dict
-    from zoo.data import sample_labels, samples
+    from zoo.data import own_rows, sample_labels, samples
     from zoo.store.files import read_json
     from zoo.store.folder import RECIPE_FILE
 
@@ -110,6 +112,9 @@ def _reference(name: str, path: Path | None, model: Any, context: int | None) ->
             recipe = from_dict(stored)
         else:
             recipe = registry.get(name).recipe
+        if isinstance(recipe.dataset, Table):
+            own = own_rows.read(recipe.dataset, "test")
+            return own.x, own.context
         dataset, learnt = recipe.dataset.name, recipe.dataset.labels
         rows = samples(dataset)
         labels = sample_labels(dataset) if model.config.context_size or learnt else None
@@ -125,7 +130,7 @@ def _reference(name: str, path: Path | None, model: Any, context: int | None) ->
     if labels is not None:  # rows of labels that were not learnt, or not asked for, are not normal
         normal = np.isin(labels, learnt) if learnt else np.full(len(labels), fill_value=True)
         if model.config.context_size and context is not None:
-            normal &= labels == context
+            normal &= labels == context_of(model, context)
         rows, labels = rows[normal], labels[normal]
     if not len(rows):
         raise InvalidInputError(
@@ -162,7 +167,7 @@ def impute(
     cells, header = read_cells(file, model.config.event_size)
     with complaining():
         rows = numbers_of(cells, header, file, allow_missing=True)
-        labels = None if context is None else np.full(len(rows), context)
+        labels = None if context is None else np.full(len(rows), context_of(model, context))
         with waiting(f"drawing {int(np.isnan(rows).sum())} values from {name}"):
             filled = imputed(model, rows, context=labels, num_steps=steps, seed=seed)
     drawn = filled.astype(str).tolist()

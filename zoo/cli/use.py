@@ -19,6 +19,9 @@ from zoo.cli.app import (
     loaded,
     print_json,
 )
+from zoo.cli.contexts import context_of
+from zoo.core.encoding import decoded, encoded
+from zoo.data.frames import SUFFIXES, read_frame
 from zoo.errors import InvalidInputError
 from zoo.media.audio import AUDIO_SUFFIXES, read_audio, write_audio
 from zoo.media.console import columns, progress_bar, waiting
@@ -63,13 +66,14 @@ def sample(
         raise InvalidInputError("Give either --context or --all-contexts.")
 
     def drawn(model: Any) -> np.ndarray:
-        labels = _labels_in_turn(model, number) if all_contexts else context
+        labels = _labels_in_turn(model, number) if all_contexts else context_of(model, context)
         with waiting(f"drawing {number} from {name}"):
             rows = model.sample(number, seed=seed, temperature=temperature, context=labels)
         return rows.numpy()
 
     if out is None:
-        write_csv(None, drawn(loaded(name)))
+        model = loaded(name)
+        _write_csv(None, drawn(model), model.data)
         return
     suffix = out.suffix.lower()
     if suffix not in (*_WRITERS, *AUDIO_SUFFIXES):
@@ -87,9 +91,22 @@ def sample(
     out.parent.mkdir(parents=True, exist_ok=True)
     if suffix in AUDIO_SUFFIXES:
         write_audio(out, rows, model.data.rate)
+    elif suffix == ".csv":
+        _write_csv(out, rows, model.data)
     else:
         _WRITERS[suffix](out, _shown(rows, model) if suffix == ".png" else rows)
     print(out)
+
+
+def _write_csv(path: Path | None, rows: np.ndarray, space: Space) -> None:
+    """Rows of numbers, or of a table's columns as a person writes them."""
+    if not space.columns:
+        write_csv(path, rows)
+        return
+    import numpy as np
+
+    cells = [np.asarray(values).astype(str) for values in decoded(rows, space.columns).values()]
+    write_csv(path, np.stack(cells, axis=1), [column.name for column in space.columns])
 
 
 def _labels_in_turn(model: Any, number: int) -> np.ndarray:
@@ -179,7 +196,7 @@ def score(
         )
     for path in files:
         with complaining():
-            rows, labels = read_rows(path, model.data, context)
+            rows, labels = read_rows(path, model, context)
         nats = scores_of(
             model,
             rows,
@@ -212,24 +229,40 @@ def _read_clip(path: Path, space: Space) -> np.ndarray:
     return fit_clip(samples, size)[None]
 
 
-def read_rows(path: Path, space: Space, context: int | None = None) -> tuple[Any, Any]:
-    """The rows of a file, [n, …], and their labels: the file's own, or `context` for all, or None.
+def read_rows(path: Path, model: Any, text: str | None = None) -> tuple[Any, Any]:
+    """The rows of a file, [n, …], and their context: the file's own, or `text` for all, or None.
 
+    text: as of `--context`.
     Warns of features that lose digits in the model's dtype. Raises InvalidInputError for files that
-    cannot be read, and labels in both places.
+    cannot be read, and a context in both places.
     """
     import numpy as np
 
     from zoo.core.checks import as_array
 
-    rows, labels = _stored_rows(path, space)
+    space, context = model.data, context_of(model, text)
+    rows, labels = _stored_table(path, model) if space.columns else _stored_rows(path, space)
     if "float" in space.dtype and rows.dtype.kind in "fiu":
         rows = as_array(rows, str(path), space.dtype)  # warns by the rows of the file
     if context is None:
         return rows, labels
     if labels is not None:
         raise InvalidInputError(f"{path} holds labels of its own: leave out --context.")
-    return rows, np.full(rows.shape[:1], context)
+    return rows, np.repeat(np.atleast_1d(context), len(rows), axis=0)
+
+
+def _stored_table(path: Path, model: Any) -> tuple[Any, Any]:
+    """The rows and the context of a table of named columns."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InvalidInputError(f"Expected a table, {', '.join(SUFFIXES)}; got {str(path)!r}.")
+    frame = read_frame(path)
+    if path.suffix.lower() in (".npy", ".npz") and len(frame.columns) == len(model.data.columns):
+        frame.columns = [column.name for column in model.data.columns]
+    rows, context = encoded(frame, model.data.columns, str(path)), None
+    names = [] if model.context is None else [column.name for column in model.context.columns]
+    if names and set(names) <= set(frame.columns):
+        context = encoded(frame, model.context.columns, str(path)).astype(model.context.dtype)
+    return rows, context
 
 
 def _of_table(rows: np.ndarray, path: Path, space: Space) -> np.ndarray:

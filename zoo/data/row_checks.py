@@ -14,15 +14,16 @@ __all__ = ["check_finite", "warn_of_columns"]
 _COLUMNS = 4096  # of a table; more are pictures and clips
 
 
-def check_finite(arrays: Arrays, dataset: str, split: str) -> None:
+def check_finite(arrays: Arrays, dataset: str, split: str, *, may_miss: bool = False) -> None:
     """Raises DataError, with the row and the column, for NaN and infinity among the rows' numbers.
 
     Rows and columns are counted from 0, in the order that the dataset stores.
+    may_miss: NaN is a missing cell, and passes.
     """
     for name, values in (("", arrays.x), ("context ", arrays.context)):
         if values is None or values.dtype.kind != "f":
             continue
-        bad = ~np.isfinite(values)
+        bad = np.isinf(values) if may_miss else ~np.isfinite(values)
         if not bad.any():
             continue
         row, *place = (int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))

@@ -30,6 +30,7 @@ class Fitting(keras.Model):
 
     config: Any
     data: Any
+    context: Any
 
     def _create_training_state(self) -> None:
         self._objective: Objective | None = None
@@ -226,7 +227,7 @@ class Fitting(keras.Model):
 
     def _batch(self, data: Any) -> tuple[Any, Any, Any]:
         """(x, context, weights or None) of an element, checked."""
-        x, given, weights = unpacked(data, conditional=bool(self.config.context_size))
+        x, given, weights = unpacked(data, conditional=self.context is not None)
         x, context = self._rows(x, given)
         return x, context, checked_weights(weights, x.shape[0], self.compute_dtype)
 

@@ -31,16 +31,18 @@ from zoo.evaluation import evaluating, golden
 from zoo.models import build
 from zoo.publishing import pin
 from zoo.publishing.card import CARD_FILE, render_card
-from zoo.publishing.checkpoint import (
-    BASELINES_FILE,
-    entry_of_run,
-    read_audio_rates,
-    read_checkpoint,
-)
+from zoo.publishing.checkpoint import entry_of_run, read_audio_rates, read_checkpoint
 from zoo.publishing.copies import MANIFEST_FILE
 from zoo.publishing.samples import write_samples
 from zoo.store.files import apply_umask, read_json, write_json_atomic, write_text_atomic
-from zoo.store.folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_config, save_checkpoint
+from zoo.store.folder import (
+    BASELINES_FILE,
+    METRICS_FILE,
+    RECIPE_FILE,
+    RUN_FILE,
+    read_config,
+    save_checkpoint,
+)
 from zoo.store.hashes import SUMS_FILE, read_sha256sums, verify_sha256sums, write_sha256sums
 from zoo.store.weights import WEIGHTS_FILE, load_weights
 from zoo.training.records import ENDED

@@ -92,8 +92,8 @@ class Run:
                 f"one row to validate; got {self.train_rows.rows} and {self.validation_rows.rows}. "
                 "Lower batch_size, or give more rows."
             )
-        check_finite(self.train_rows, recipe.dataset.name, "train")
-        check_finite(self.validation_rows, recipe.dataset.name, "validation")
+        for split, rows in (("train", self.train_rows), ("validation", self.validation_rows)):
+            check_finite(rows, recipe.dataset.name, split, may_miss=recipe.dataset.may_miss)
         if not resume and self.writes:
             warn_of_columns(self.train_rows.x, recipe.dataset.name)
         self.total_steps = self.steps_per_epoch * recipe.training.max_epochs
