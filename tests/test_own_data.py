@@ -120,6 +120,22 @@ def test_every_command_takes_the_folder(run: Path, tmp_path: Path) -> None:
     assert len(found["anomalies"]) == 60
 
 
+def test_gaps_are_filled_in_as_the_other_cells_make_likely(run: Path, tmp_path: Path) -> None:
+    frame = _frame(30)
+    frame.loc[3:5, "region"] = None
+    frame.loc[5, "visits"] = None
+    frame.to_csv(tmp_path / "gaps.csv", index=False)
+    args = ("impute", run, tmp_path / "gaps.csv", "-o", tmp_path / "whole.csv", "--seed", 1)
+    _run(*args)
+    whole = pd.read_csv(tmp_path / "whole.csv")
+    for name in ("region", "visits"):
+        kept = frame[name].notna()
+        assert (whole[name][kept] == frame[name][kept]).all()
+    np.testing.assert_allclose(whole[["size", "hour"]], frame[["size", "hour"]], rtol=1e-6)
+    assert set(whole["region"]) == {"north", "south"}
+    assert whole.notna().all().all()
+
+
 def test_python_does_what_the_command_does(run: Path, tmp_path: Path) -> None:
     """The same table, the same recipe, the same weights; a frame is a table."""
     model = zoo.fit(_frame(), tmp_path / "mine", kinds={"hour": "circular:24"}, assignments=QUICK)

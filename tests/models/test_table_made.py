@@ -250,3 +250,18 @@ def test_a_conditional_gaussian_is_learnt_from_a_real_context() -> None:
     x, c = rows(20_000)
     truth = scipy.stats.norm(2.0 * c, np.exp(c)).logpdf(x).mean()
     assert float(tf.reduce_mean(model.log_prob(x, c))) > truth - 0.02
+
+
+def test_a_missing_cell_is_drawn_from_its_conditional() -> None:
+    """P(first | second) of two categories, by Bayes' rule from the model's own probabilities."""
+    columns = [{"name": name, "kind": "category", "categories": ["a", "b", "c"]} for name in "xy"]
+    model = randomise(
+        models.create("table_made", event_shape=(2,), columns=columns, num_units=8, num_blocks=1), 5
+    )
+    pairs = np.array([[i, 1.0] for i in range(3)], "float32")
+    joint = np.exp(model.log_prob(pairs).numpy())
+    rows = np.array([[np.nan, 1.0]] * 500, "float32")
+    drawn = model.impute(rows, seed=1)
+    assert (drawn[:, 1] == 1.0).all()
+    counts = np.bincount(drawn[:, 0].astype(int), minlength=3)
+    assert scipy.stats.chisquare(counts, 500 * joint / joint.sum()).pvalue > 1e-4

@@ -164,6 +164,9 @@ def impute(
         if path.suffix.lower() != ".csv":
             raise InvalidInputError(f"Expected a .csv file; got {str(path)!r}.")
     model = loaded(name)
+    if model.data.columns:
+        _impute_table(model, file, out, seed=seed, steps=steps, context=context)
+        return
     cells, header = read_cells(file, model.config.event_size)
     with complaining():
         rows = numbers_of(cells, header, file, allow_missing=True)
@@ -177,4 +180,31 @@ def impute(
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
     write_csv(out, np.array(whole), header)
+    print(out)
+
+
+def _impute_table(
+    model: Any, file: Path, out: Path, *, seed: int | None, steps: int, context: str | None
+) -> None:
+    """`impute` of a table of named columns, in the columns' own order."""
+    import dataclasses
+
+    import numpy as np
+
+    from zoo.core.encoding import encoded, write_rows
+    from zoo.data.frames import read_frame
+    from zoo.tasks.imputation import impute as imputed
+
+    frame = read_frame(file)
+    columns = [dataclasses.replace(column, missing=True) for column in model.data.columns]
+    rows = encoded(frame, columns, str(file))
+    given = context_of(model, context)
+    if given is not None:
+        given = np.repeat(given, len(rows), axis=0)
+    elif model.context is not None:
+        given = encoded(frame, model.context.columns, str(file))
+    with waiting(f"drawing {int(np.isnan(rows).sum())} values from {model.name}"):
+        filled = imputed(model, rows, context=given, num_steps=steps, seed=seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_rows(out, filled, model.data)
     print(out)

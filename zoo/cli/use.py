@@ -20,7 +20,7 @@ from zoo.cli.app import (
     print_json,
 )
 from zoo.cli.contexts import context_of
-from zoo.core.encoding import decoded, encoded
+from zoo.core.encoding import encoded, write_rows
 from zoo.data.frames import SUFFIXES, read_frame
 from zoo.errors import InvalidInputError
 from zoo.media.audio import AUDIO_SUFFIXES, read_audio, write_audio
@@ -73,7 +73,7 @@ def sample(
 
     if out is None:
         model = loaded(name)
-        _write_csv(None, drawn(model), model.data)
+        write_rows(None, drawn(model), model.data)
         return
     suffix = out.suffix.lower()
     if suffix not in (*_WRITERS, *AUDIO_SUFFIXES):
@@ -92,21 +92,10 @@ def sample(
     if suffix in AUDIO_SUFFIXES:
         write_audio(out, rows, model.data.rate)
     elif suffix == ".csv":
-        _write_csv(out, rows, model.data)
+        write_rows(out, rows, model.data)
     else:
         _WRITERS[suffix](out, _shown(rows, model) if suffix == ".png" else rows)
     print(out)
-
-
-def _write_csv(path: Path | None, rows: np.ndarray, space: Space) -> None:
-    """Rows of numbers, or of a table's columns as a person writes them."""
-    if not space.columns:
-        write_csv(path, rows)
-        return
-    import numpy as np
-
-    cells = [np.asarray(values).astype(str) for values in decoded(rows, space.columns).values()]
-    write_csv(path, np.stack(cells, axis=1), [column.name for column in space.columns])
 
 
 def _labels_in_turn(model: Any, number: int) -> np.ndarray:
@@ -248,7 +237,7 @@ def read_rows(path: Path, model: Any, text: str | None = None) -> tuple[Any, Any
         return rows, labels
     if labels is not None:
         raise InvalidInputError(f"{path} holds labels of its own: leave out --context.")
-    return rows, np.repeat(np.atleast_1d(context), len(rows), axis=0)
+    return rows, np.broadcast_to(context, (*rows.shape[:1], *np.shape(context)[1:]))
 
 
 def _stored_table(path: Path, model: Any) -> tuple[Any, Any]:

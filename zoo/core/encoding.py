@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zoo.core.columns import Column
 from zoo.errors import InvalidInputError
+from zoo.media.tables import write_csv
 
-__all__ = ["days_of", "decoded", "encoded", "is_frame", "is_missing_value", "text_of"]
+if TYPE_CHECKING:
+    from zoo.core.space import Space
+
+__all__ = [
+    "days_of",
+    "decoded",
+    "encoded",
+    "is_frame",
+    "is_missing_value",
+    "missing_cells",
+    "text_of",
+    "write_rows",
+]
 
 _TRUTHS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "1": 1.0, "0": 0.0}
 _DAY = np.timedelta64(1, "D") / np.timedelta64(1, "us")
@@ -180,3 +194,12 @@ def _decoded(values: np.ndarray, column: Column) -> np.ndarray:
     if column.is_whole and not missing.any():
         return values.astype(np.int64)
     return values
+
+
+def write_rows(path: Path | None, rows: Any, space: Space) -> None:
+    """Rows as CSV: numbers, or a table's columns as a person writes them.   None: to stdout."""
+    if not space.columns:
+        write_csv(path, np.asarray(rows))
+        return
+    cells = [np.asarray(values).astype(str) for values in decoded(rows, space.columns).values()]
+    write_csv(path, np.stack(cells, axis=1), [column.name for column in space.columns])

@@ -18,6 +18,7 @@ whole row's where the missing columns come last, and else as near to it as train
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -266,19 +267,73 @@ class TableMADE(ZooModel, Scores, Samples):
 
     def _drawn(self, uniform: Any, temperature: Any, context: Any) -> Any:
         """The rows at the quantiles `uniform` [batch, columns, 2]."""
+        given = tf.fill(tf.shape(uniform)[:2], tf.constant(np.nan, uniform.dtype))
+        return self._completed(given, uniform, temperature, context)[0]
+
+    def _completed(self, given: Any, uniform: Any, temperature: Any, context: Any) -> Any:
+        """(rows, log-weights): NaN in `given` [batch, columns] drawn, each given those before.
+
+        The log-weight is the sum of the factors of the given cells, [batch].
+        """
         bound = self.network.bind(self._condition(context))
-        unknown = sum(_features(conditional) for conditional in self._conditionals)
+        unknown = _width(self._conditionals)
         rows: list[Any] = []
         features: list[Any] = []
+        log_weights = tf.zeros(tf.shape(uniform)[:1], uniform.dtype)
         for i, conditional in enumerate(self._conditionals):
             padding = tf.zeros([tf.shape(uniform)[0], unknown], uniform.dtype)
             raw = bound.outputs(tf.concat([*features, padding], axis=-1))
             raw = tf.split(raw, self._sizes, axis=-1)[i]
+            missing = tf.math.is_nan(given[:, i])
             value = conditional.draw(raw, uniform[:, i], temperature)
+            value = tf.where(missing, value, given[:, i])
+            nats = conditional.log_prob(raw, value)
+            log_weights += tf.where(missing, tf.zeros_like(nats), nats)
             rows.append(value)
             features.append(_seen([conditional], value[:, None]))
             unknown -= _features(conditional)
-        return tf.stack(rows, axis=-1)
+        return tf.stack(rows, axis=-1), log_weights
+
+    def impute(
+        self, x: Any, context: Any = None, *, num_particles: int = 200, seed: Any = None
+    ) -> np.ndarray:
+        """The rows x [batch, columns] with every NaN replaced by a draw given the cells there are.
+
+        A row's missing cells are drawn column by column, each given those before it,
+        `num_particles` times; one of these rows is taken with the weight of its observed cells
+        (importance resampling, Rubin 1987). That is exact where the missing columns come last, and
+        in the limit of many particles.   context, seed: as of `sample`.
+        Raises InvalidInputError for what `log_prob` refuses but missing cells, and for
+        num_particles < 1.
+        """
+        if not isinstance(num_particles, int) or num_particles < 1:
+            raise InvalidInputError(
+                f"num_particles must be an integer of at least 1; got {num_particles!r}."
+            )
+        columns = tuple(dataclasses.replace(c, missing=True) for c in self.config.columns)
+        space = dataclasses.replace(self.data, columns=columns)
+        given = checks.checked_columns(x, space, "x")
+        context = self.checked_context(context, rows=given.shape[0])
+        first, second = np.asarray(tf.random.split(checks.seed_tensor(seed, default=None)))
+        filled = given.numpy()
+        ones = tf.ones([num_particles], self.compute_dtype)
+        for row in np.flatnonzero(np.isnan(filled).any(1)):
+            key = tf.constant(first) + tf.constant([0, int(row)], tf.int32)
+            uniform = counter_uniform(key, num_particles, 0, len(columns), 2)
+            drawn, log_weights = self._run(
+                "impute",
+                self._completed,
+                given=tf.repeat(given[row : row + 1], num_particles, axis=0),
+                uniform=tf.cast(tf.transpose(uniform, [1, 0, 2]), self.compute_dtype),
+                temperature=ones,
+                context=None
+                if context is None
+                else tf.repeat(context[row : row + 1], num_particles, axis=0),
+            )
+            key = tf.constant(second) + tf.constant([0, int(row)], tf.int32)
+            chosen = tf.random.stateless_categorical(log_weights[None], 1, key)[0, 0]
+            filled[row] = drawn[chosen].numpy()
+        return filled
 
 
 def _features(conditional: Conditional) -> int:
