@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
+
 _VAE: dict[str, Any] = {
     "event_shape": (4, 4, 1),
     "preprocessing": {"num_levels": 2, "transform": "unit"},
@@ -81,6 +83,19 @@ TINY: dict[str, dict[str, Any]] = {
         "slope_softness": 1.0,
     },
     "idf": {"event_shape": (5,), "num_classes": 7, "num_flows": 2, "hidden_units": (8,)},
+    "table_made": {
+        "event_shape": (5,),
+        "columns": [
+            {"name": "size", "kind": "real", "location": 0.5, "scale": 2.0, "heavy": True},
+            {"name": "colour", "kind": "category", "categories": ["blue", "green", "red"]},
+            {"name": "visits", "kind": "count", "location": 2.0, "scale": 2.0},
+            {"name": "hour", "kind": "circular", "period": 24.0},
+            {"name": "share", "kind": "bounded", "minimum": -1.0, "maximum": 2.0},
+        ],
+        "num_units": 10,
+        "num_blocks": 1,
+        "num_components": 2,
+    },
     "vae": _VAE,
     "planar_vae": {**_VAE, "num_flows": 3},
     "radial_vae": {**_VAE, "num_flows": 3},
@@ -90,6 +105,26 @@ TINY: dict[str, dict[str, Any]] = {
     "wavenet": {**_CLIPS, "num_stacks": 1, "layers_per_stack": 2, "num_mixtures": 2},
     "parallel_wavenet": {**_CLIPS, "layers_per_flow": (2, 2), "base": "normal"},
 }
+
+
+def drawn_columns(columns: Any, num_rows: int, rng: Any) -> Any:
+    """Rows of a table that lie in the columns' supports: float32 [num_rows, columns]."""
+    rows = []
+    for column in columns:
+        low, high = column.minimum or 0.0, column.maximum or 1.0
+        if column.is_categorical:
+            values = rng.integers(0, len(column.categories), num_rows)
+        elif column.is_whole:
+            values = rng.integers(0, 7, num_rows)
+        elif column.kind == "circular":
+            values = low + column.period * rng.uniform(0.0, 0.999, num_rows)
+        elif column.kind == "bounded":
+            values = low + (high - low) * rng.uniform(0.01, 0.99, num_rows)
+        else:
+            values = rng.normal(size=num_rows)
+            values = np.exp(values) if column.kind == "positive" else values
+        rows.append(values)
+    return np.stack(rows, axis=1).astype("float32")
 
 
 def plain(family: str, **changes: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from zoo.evaluation import evaluate
     from zoo.exporting import export
     from zoo.loading import ModelInfo, create, info, list_models, load
+    from zoo.training.own_data import fit
 
 __all__ = [
     "ModelInfo",
@@ -30,6 +31,7 @@ __all__ = [
     "create",
     "evaluate",
     "export",
+    "fit",
     "info",
     "list_models",
     "load",
@@ -41,6 +43,7 @@ _HOMES = {
     "create": "zoo.loading",
     "evaluate": "zoo.evaluation",
     "export": "zoo.exporting",
+    "fit": "zoo.training.own_data",
     "info": "zoo.loading",
     "list_models": "zoo.loading",
     "load": "zoo.loading",

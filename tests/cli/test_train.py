@@ -184,7 +184,7 @@ class TestTrain:
     def test_without_a_terminal_a_line_a_minute(self, monkeypatch, capsys) -> None:
         now = 100.0
         monkeypatch.setattr(train_command.time, "monotonic", lambda: now)
-        with train_command._training_display("name") as progress:
+        with train_command.training_display("name") as progress:
             for step in range(1, 200):
                 now = 100.0 + step
                 progress(step, 500, {"nats": 2.5, "gradient_norm": 3.0})
@@ -195,7 +195,7 @@ class TestTrain:
     def test_on_a_terminal_a_bar_on_stderr(self, monkeypatch, capsys) -> None:
         monkeypatch.setattr(train_command, "interactive", lambda: True)
         monkeypatch.setattr("zoo.media.console.interactive", lambda: True)
-        with train_command._training_display("name") as progress:
+        with train_command.training_display("name") as progress:
             progress(500, 500, {"nats": 2.5})
         captured = capsys.readouterr()
         assert captured.out == ""

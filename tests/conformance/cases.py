@@ -41,6 +41,7 @@ UNCONDITIONAL = "the system has no conditional form"
 NO_CONTEXT = {"context": UNCONDITIONAL}
 STRAIGHT_THROUGH = {**NO_CONTEXT, "slope": "rounding has the gradient of the identity"}
 NO_LABELS = {"context": "a VAE has no context"}
+BY_COLUMNS = {"context": "its condition is columns, not a label"}
 DROPOUT = "dropout draws other masks for a smaller batch"
 
 # Fields that a family's tiny config leaves at their defaults.
@@ -415,6 +416,28 @@ MODELS |= {
             "output_scale": 0.5,
         },
         cannot=STRAIGHT_THROUGH,
+    ),
+    "table-made": ModelCase(
+        family="table_made",
+        config={**TINY["table_made"], "activation": "elu"},
+        cannot=BY_COLUMNS,
+    ),
+    "table-made-context": ModelCase(
+        family="table_made",
+        config={
+            **TINY["table_made"],
+            "event_shape": (2,),
+            "columns": [
+                {"name": "x", "kind": "real", "heavy": True},
+                {"name": "y", "kind": "positive", "location": 0.5, "scale": 0.7},
+            ],
+            "context_columns": [
+                {"name": "day", "kind": "integer", "scale": 3.0},
+                {"name": "side", "kind": "boolean", "categories": ["false", "true"]},
+            ],
+        },
+        weight_scale=0.5,
+        cannot=BY_COLUMNS,
     ),
     "parallel-wavenet": ModelCase(
         family="parallel_wavenet",

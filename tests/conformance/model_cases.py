@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from bijector_cases import NUM_ROWS, Bijector, BijectorCase
+from tiny import drawn_columns
 
 from zoo import models
 from zoo.core.space import Space
@@ -76,6 +77,8 @@ class ModelCase:
     def rows(self, num_rows: int = NUM_ROWS, seed: int = 2) -> np.ndarray:
         """Data as a dataset would store them."""
         rng = np.random.default_rng(seed)
+        if self.data.columns:
+            return drawn_columns(self.data.columns, num_rows, rng)
         shape = (num_rows, *self.event_shape)
         if self.data.levels:
             return rng.integers(0, self.data.levels, shape).astype("uint8")
@@ -87,6 +90,9 @@ class ModelCase:
         """A context for so many rows, [num_rows, ...]: labels, or a spectrogram; None without."""
         if self.context is None:
             return None
+        if self.context.columns:
+            rng = np.random.default_rng(4)
+            return drawn_columns(self.context.columns, num_rows, rng)
         if self.context.levels:
             return np.arange(num_rows, dtype="int32") % self.context.levels
         shape = (num_rows, *self.context.shape)

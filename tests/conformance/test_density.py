@@ -21,13 +21,17 @@ LABEL = 0
 FEATURES = [
     name
     for name in having(Scores, Samples)
-    if MODELS[name].model_class.precision == "exact" and not MODELS[name].data.is_integer
+    if MODELS[name].model_class.precision == "exact"
+    and not MODELS[name].data.is_integer
+    and not any(column.has_mass for column in MODELS[name].data.columns)
 ]
 PLANAR = [name for name in FEATURES if MODELS[name].event_size <= 2]
 
 
 def _labels(case, num_rows: int) -> np.ndarray | None:
-    return None if case.labels() is None else np.full(num_rows, LABEL, "int32")
+    if case.labels() is None or case.context.levels:
+        return None if case.labels() is None else np.full(num_rows, LABEL, "int32")
+    return np.repeat(case.labels(1), num_rows, axis=0)
 
 
 def _density(model, case, edges: list[np.ndarray]) -> np.ndarray:

@@ -20,8 +20,27 @@ def _edge_rows(case) -> np.ndarray:
         rows[2, ::2] = high
         rows[3] = (low + high) // 2
         return rows.reshape([4, *case.event_shape])
+    if case.data.columns:
+        return np.stack([_edges(column) for column in case.data.columns], axis=1)
     ones = np.ones(case.event_shape, "float32")
     return np.stack([0.0 * ones, 30.0 * ones, -30.0 * ones, 1e-30 * ones])
+
+
+def _edges(column) -> np.ndarray:
+    """Four values at the edges of a column's support."""
+    if column.is_categorical:
+        return np.array([0, len(column.categories) - 1, 0, 1], "float32")
+    if column.is_whole:
+        return np.array([0, 2**22, 1, 1000], "float32")
+    if column.kind == "circular":
+        return np.array([0.0, np.nextafter(np.float32(column.period), 0.0), 1e-30, 1.0], "float32")
+    if column.kind == "bounded":
+        low, high = np.float32(column.minimum), np.float32(column.maximum)
+        inner = [np.nextafter(low, high), np.nextafter(high, low)]
+        return np.array([*inner, 0.5 * (low + high), low + 1e-6 * (high - low)], "float32")
+    if column.kind == "positive":
+        return np.array([1e-30, 1e30, 1.0, 3e38], "float32")
+    return np.array([0.0, 1e30, -1e30, 1e-30], "float32")
 
 
 @pytest.mark.parametrize("name", having(Scores))

@@ -17,6 +17,7 @@ from cases import MODELS, costly, group, shared_model
 from numpy.testing import assert_allclose, assert_array_equal
 
 from zoo import models
+from zoo.core.columns import Column
 from zoo.core.config import Preprocessing
 from zoo.errors import ConfigError
 
@@ -108,6 +109,17 @@ CHANGES = {
     "realnvp": {"context_size": 0, "event_shape": (8, 8, 3), "conditioner_stride": 2},
     "nice": {"context_size": 0},
     "idf": {"context_size": 0, "preprocessing": Preprocessing(alpha=0.125), "base": "mixture"},
+    "table_made": {
+        "event_shape": (2,),
+        "context_size": 0,
+        "preprocessing": Preprocessing(alpha=0.125),
+        "num_blocks": 3,
+        "columns": (
+            Column(name="a", kind="positive", location=0.5),
+            Column(name="b", kind="category", categories=("x", "y"), missing=True),
+        ),
+        "context_columns": (Column(name="c", kind="circular", period=24.0),),
+    },
     "maf": {"normalization": "none"},
     "planar": {"context_size": 0},
     "radial": {"context_size": 0},

@@ -4,7 +4,7 @@ Results go to stdout, progress and errors to stderr. `list`, `info` and every `-
 TensorFlow; each command imports what it needs.
 """
 
-from zoo.cli import catalogue, evaluate, plot, publish, serve, step, tables, train, use
+from zoo.cli import catalogue, evaluate, fit, plot, publish, serve, step, tables, train, use
 from zoo.cli.app import app, main
 
 __all__ = ["app", "main"]
@@ -14,6 +14,7 @@ COMMANDS = (
     use,
     tables,
     train,
+    fit,
     step,
     evaluate,
     plot,

@@ -63,6 +63,7 @@ COMMAND_ORDER = (
     "score",
     "anomalies",
     "impute",
+    "fit",
     "train",
     "step",
     "evaluate",
@@ -116,7 +117,10 @@ Name = Annotated[str, typer.Argument(help="One of `zoo list`, or the path of a c
 RegistryName = Annotated[str, typer.Argument(help="One of `zoo list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Context = Annotated[
-    int | None, typer.Option(help="Class label for every row, for class-conditional models.")
+    str | None,
+    typer.Option(
+        help="For conditional models: a class label for every row, or COLUMN=VALUE,… of a table."
+    ),
 ]
 
 

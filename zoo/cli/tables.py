@@ -19,6 +19,7 @@ from zoo.cli.app import (
     print_json,
     recipe_of,
 )
+from zoo.cli.contexts import context_of
 from zoo.cli.use import names_of, read_rows, scores_of
 from zoo.errors import CheckpointError, DataError, InvalidInputError
 from zoo.media.console import columns, waiting
@@ -59,7 +60,7 @@ def anomalies(
     model = loaded(name)
     with complaining():
         names = names_of(name, model.data)
-        rows, labels = read_rows(file, model.data, context, names=names)
+        rows, labels = read_rows(file, model, context, names=names)
         normal, normal_labels = _reference(name, reference, model, context)
     nats = scores_of(model, rows, labels, label=str(file))
     p = p_values(nats, scores_of(model, normal, normal_labels, label="reference"))
@@ -94,16 +95,20 @@ def anomalies(
         print(f"  {len(found) - len(shown)} more; --all shows them")
 
 
-def _reference(name: str, path: Path | None, model: Any, context: int | None) -> tuple[Any, Any]:
+def _reference(name: str, path: Path | None, model: Any, context: str | None) -> tuple[Any, Any]:
     """The reference rows and their labels."""
     if path is not None:
-        return read_rows(path, model.data, context, names=names_of(name, model.data))
+        return read_rows(path, model, context, names=names_of(name, model.data))
     import numpy as np
 
-    from zoo.data import sample_labels, samples
+    from zoo.core.data import Table
+    from zoo.data import own_rows, sample_labels, samples
 
     try:
         recipe = recipe_of(name)
+        if isinstance(recipe.dataset, Table):
+            own = own_rows.read(recipe.dataset, "test")
+            return own.x, own.context
         dataset, learnt = recipe.dataset.name, recipe.dataset.labels
         rows = samples(dataset)
         labels = sample_labels(dataset) if model.config.context_size or learnt else None
@@ -119,7 +124,7 @@ def _reference(name: str, path: Path | None, model: Any, context: int | None) ->
     if labels is not None:  # rows of labels that were not learnt, or not asked for, are not normal
         normal = np.isin(labels, learnt) if learnt else np.full(len(labels), fill_value=True)
         if model.config.context_size and context is not None:
-            normal &= labels == context
+            normal &= labels == context_of(model, context)
         rows, labels = rows[normal], labels[normal]
     if not len(rows):
         raise InvalidInputError(
@@ -153,10 +158,13 @@ def impute(
         if path.suffix.lower() != ".csv":
             raise InvalidInputError(f"Expected a .csv file; got {str(path)!r}.")
     model = loaded(name)
+    if model.data.columns:
+        _impute_table(model, file, out, seed=seed, steps=steps, context=context)
+        return
     with complaining():
         cells, header = read_cells(file, model.config.event_size, names=names_of(name, model.data))
         rows = numbers_of(cells, header, file, allow_missing=True)
-        labels = None if context is None else np.full(len(rows), context)
+        labels = None if context is None else np.full(len(rows), context_of(model, context))
         with waiting(f"drawing {int(np.isnan(rows).sum())} values from {name}"):
             filled = imputed(model, rows, context=labels, num_steps=steps, seed=seed)
     drawn = filled.astype(str).tolist()
@@ -166,4 +174,31 @@ def impute(
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
     write_csv(out, np.array(whole), header)
+    print(out)
+
+
+def _impute_table(
+    model: Any, file: Path, out: Path, *, seed: int | None, steps: int, context: str | None
+) -> None:
+    """`impute` of a table of named columns, in the columns' own order."""
+    import dataclasses
+
+    import numpy as np
+
+    from zoo.core.encoding import encoded, write_rows
+    from zoo.data.frames import read_frame
+    from zoo.tasks.imputation import impute as imputed
+
+    frame = read_frame(file)
+    columns = [dataclasses.replace(column, missing=True) for column in model.data.columns]
+    rows = encoded(frame, columns, str(file))
+    given = context_of(model, context)
+    if given is not None:
+        given = np.repeat(given, len(rows), axis=0)
+    elif model.context is not None:
+        given = encoded(frame, model.context.columns, str(file))
+    with waiting(f"drawing {int(np.isnan(rows).sum())} values from {model.name}"):
+        filled = imputed(model, rows, context=given, num_steps=steps, seed=seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_rows(out, filled, model.data)
     print(out)

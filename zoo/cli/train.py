@@ -112,7 +112,7 @@ def train(
         zone=tpu_zone,
         worker_timeout=distribution.WORKER_TIMEOUT if worker_timeout is None else worker_timeout,
     )
-    with _training_display(name) as progress:
+    with training_display(name) as progress:
         result = training.train(
             recipe,
             folder,
@@ -169,7 +169,7 @@ def weights_file(start: str) -> Path | str:
 
 
 @contextlib.contextmanager
-def _training_display(name: str) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
+def training_display(name: str) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
     """What `training.train` calls after each step: a bar on a terminal, else a line a minute."""
     if not interactive():
         logged_at = -LOG_SECONDS

@@ -20,10 +20,13 @@ from zoo.cli.app import (
     print_json,
     recipe_of,
 )
+from zoo.cli.contexts import context_of
+from zoo.core.encoding import encoded, write_rows
+from zoo.data import frames
 from zoo.errors import InvalidInputError, ZooError
 from zoo.media.audio import AUDIO_SUFFIXES, read_audio, write_audio
 from zoo.media.console import columns, progress_bar, waiting
-from zoo.media.tables import read_csv, write_csv
+from zoo.media.tables import read_csv
 from zoo.registry.datasets import column_names
 
 if TYPE_CHECKING:
@@ -66,14 +69,14 @@ def sample(
         raise InvalidInputError("Give either --context or --all-contexts.")
 
     def drawn(model: Any) -> np.ndarray:
-        labels = _labels_in_turn(model, number) if all_contexts else context
+        labels = _labels_in_turn(model, number) if all_contexts else context_of(model, context)
         with waiting(f"drawing {number} from {name}"):
             rows = model.sample(number, seed=seed, temperature=temperature, context=labels)
         return rows.numpy()
 
     if out is None:
         model = loaded(name)
-        write_csv(None, drawn(model), list(names_of(name, model.data)))
+        write_rows(None, drawn(model), model.data, names_of(name, model.data))
         return
     suffix = out.suffix.lower()
     if suffix not in (*SUFFIXES, *AUDIO_SUFFIXES):
@@ -94,7 +97,7 @@ def sample(
     elif suffix == ".png":
         _write_png(out, rows, model.data.levels)
     elif suffix == ".csv":
-        write_csv(out, rows, list(names_of(name, model.data)))
+        write_rows(out, rows, model.data, names_of(name, model.data))
     else:
         _ARRAYS[suffix](out, rows)
     print(out)
@@ -177,7 +180,7 @@ def score(
         )
     for path in files:
         with complaining():
-            rows, labels = read_rows(path, model.data, context, names=names_of(name, model.data))
+            rows, labels = read_rows(path, model, context, names=names_of(name, model.data))
         nats = scores_of(
             model,
             rows,
@@ -212,6 +215,8 @@ def _read_clip(path: Path, space: Space) -> np.ndarray:
 
 def names_of(name: str, space: Space) -> tuple[str, ...]:
     """The names of a row's numbers, of the dataset that a model or a folder was trained on."""
+    if space.columns:
+        return tuple(column.name for column in space.columns)
     try:
         return column_names(recipe_of(name).dataset.name, space.size)
     except (ZooError, OSError):  # of a folder without a recipe, or an address
@@ -219,26 +224,46 @@ def names_of(name: str, space: Space) -> tuple[str, ...]:
 
 
 def read_rows(
-    path: Path, space: Space, context: int | None = None, *, names: Sequence[str] = ()
+    path: Path, model: Any, text: str | None = None, *, names: Sequence[str] = ()
 ) -> tuple[Any, Any]:
-    """The rows of a file, [n, …], and their labels: the file's own, or `context` for all, or None.
+    """The rows of a file, [n, …], and their context: the file's own, or `text` for all, or None.
 
     names: those of the columns, which a table's header may have in another order.
+    text: as of `--context`.
     Warns of features that lose digits in the model's dtype. Raises InvalidInputError for files that
-    cannot be read, and labels in both places.
+    cannot be read, and a context in both places.
     """
     import numpy as np
 
     from zoo.core.checks import as_array
 
-    rows, labels = _stored_rows(path, space, names)
+    space, context = model.data, context_of(model, text)
+    if space.columns:
+        rows, labels = _stored_table(path, model)
+    else:
+        rows, labels = _stored_rows(path, space, names)
     if "float" in space.dtype and rows.dtype.kind in "fiu":
         rows = as_array(rows, str(path), space.dtype)  # warns by the rows of the file
     if context is None:
         return rows, labels
     if labels is not None:
         raise InvalidInputError(f"{path} holds labels of its own: leave out --context.")
-    return rows, np.full(rows.shape[:1], context)
+    return rows, np.broadcast_to(context, (*rows.shape[:1], *np.shape(context)[1:]))
+
+
+def _stored_table(path: Path, model: Any) -> tuple[Any, Any]:
+    """The rows and the context of a table of named columns."""
+    if path.suffix.lower() not in frames.SUFFIXES:
+        expected = ", ".join(frames.SUFFIXES)
+        raise InvalidInputError(f"Expected a table, {expected}; got {str(path)!r}.")
+    frame = frames.read_frame(path)
+    if path.suffix.lower() in (".npy", ".npz") and len(frame.columns) == len(model.data.columns):
+        frame.columns = [column.name for column in model.data.columns]
+    rows, context = encoded(frame, model.data.columns, str(path)), None
+    names = [] if model.context is None else [column.name for column in model.context.columns]
+    if names and set(names) <= set(frame.columns):
+        context = encoded(frame, model.context.columns, str(path)).astype(model.context.dtype)
+    return rows, context
 
 
 def _of_table(rows: np.ndarray, path: Path, space: Space) -> np.ndarray:

@@ -26,7 +26,8 @@ __all__ = ["Bijective", "Encodes", "Infers", "Samples", "Scores", "Steps", "capa
 class Scores(ABC):
     """Rows have a log-probability.
 
-    measure: a density, a mass (of integers), a density of volume on a manifold.
+    measure: a density, a mass (of integers), a density of volume on a manifold; "mixed" of rows
+    some of whose columns have the one and some the other.
     precision: exact (in the stored rows or, of a density of grey levels, in the rows with noise),
     a lower bound in expectation, or an unbiased estimate.
     """
@@ -35,7 +36,7 @@ class Scores(ABC):
     config: Any
 
     @property
-    def measure(self) -> Literal["density", "mass", "volume"]:
+    def measure(self) -> Literal["density", "mass", "volume", "mixed"]:
         """What log_prob is the logarithm of."""
         return "density"
 

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.core import advice, forks
+from zoo.core.encoding import encoded, is_frame
 from zoo.core.space import Space
 from zoo.errors import InvalidInputError
 from zoo.ops import rounding
@@ -25,6 +26,7 @@ __all__ = [
     "as_array",
     "as_tensor",
     "checked_arrays",
+    "checked_columns",
     "checked_context",
     "checked_data",
     "checked_latents",
@@ -76,6 +78,35 @@ def checked_data(x: Any, space: Space, *, continuous: bool = False) -> Any:
         return _asserting(x, tf.reduce_all(tf.math.is_finite(x)), message)
     if not np.isfinite(x.numpy()).all():
         raise InvalidInputError(message)
+    return x
+
+
+def checked_columns(x: Any, space: Space, name: str) -> Any:
+    """x [batch, columns] as a tensor of the space's dtype, from numbers or from a data frame.
+
+    NaN is a missing cell in columns that allow it.
+    """
+    if is_frame(x):
+        x = encoded(x, space.columns, name)
+    x = as_tensor(x, name, space.dtype)
+    size = len(space.columns)
+    if x.shape.rank != 2 or x.shape[1] not in (size, None) or x.shape[0] == 0:
+        names = ", ".join(column.name for column in space.columns)
+        raise InvalidInputError(
+            f"Expected {name} of shape [batch, {size}], the columns {names}; got {_shape_text(x)}."
+        )
+    may_miss = np.array([column.missing for column in space.columns])
+    if not _is_eager(x):
+        fine = tf.math.is_finite(x) | (tf.math.is_nan(x) & may_miss)
+        return _asserting(x, tf.reduce_all(fine), f"{name} holds NaN or infinity.")
+    values = x.numpy()
+    bad = ~(np.isfinite(values) | (np.isnan(values) & may_miss))
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise InvalidInputError(
+            f"Expected a finite number in row {row}, column {space.columns[column].name!r} of "
+            f"{name} (counted from 0); got {values[row, column]}."
+        )
     return x
 
 

@@ -153,7 +153,11 @@ def _check_types(config: ModelConfig) -> None:
     for item in dataclasses.fields(config):
         hint, value = hints[item.name], getattr(config, item.name)
         origin = typing.get_origin(hint)
-        if origin is tuple:
+        member: Any = typing.get_args(hint)[0] if origin is tuple else None
+        if isinstance(member, type) and dataclasses.is_dataclass(member):
+            fits = isinstance(value, tuple) and all(isinstance(part, member) for part in value)
+            expected = f"a tuple of {member.__name__}s"
+        elif origin is tuple:
             integers = isinstance(value, tuple) and all(_is_integer(n) for n in value)
             fits, expected = integers, "a tuple of integers"
         elif origin is Literal:

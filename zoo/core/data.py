@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from zoo.errors import ConfigError
 
-__all__ = ["Data", "Rows", "Target"]
+__all__ = ["Data", "Rows", "Table", "Target"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +56,34 @@ class Rows(Data):
     def dataset(self) -> Rows:
         """Itself."""
         return self
+
+    @property
+    def may_miss(self) -> bool:
+        """Whether NaN is a missing cell, and no mistake."""
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Rows):
+    """Rows of a user's own, split and written to a folder by `zoo.data.own_rows.write`.
+
+    name: what the user calls them.   version: the first digits of a SHA-256 of the rows.
+    folder: where they lie.   missing: whether cells may be missing; they are NaN.
+    """
+
+    kind: ClassVar[str] = "Table"
+
+    folder: str
+    train: str = "train"
+    validation: str = "validation"
+    test: str = "test"
+    feature: str = "rows"
+    missing: bool = False
+
+    @property
+    def may_miss(self) -> bool:
+        """`missing`."""
+        return self.missing
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from zoo.core.data import Data, Rows, Target
+from zoo.core.data import Data, Rows, Table, Target
 from zoo.core.objective import Default, Distillation, NegativeELBO, Objective, ReverseKL
 from zoo.core.training import (
     SGD,
@@ -42,6 +42,7 @@ __all__ = [
     "ReverseKL",
     "Rows",
     "Shifts",
+    "Table",
     "Target",
     "override",
     "stages",
@@ -52,7 +53,7 @@ __all__ = [
 KINDS: dict[type, dict[str, type]] = {
     base: {cls.kind: cls for cls in classes}
     for base, classes in {
-        Data: (Rows, Target),
+        Data: (Rows, Table, Target),
         Objective: (Default, NegativeELBO, ReverseKL, Distillation),
         Training: (SGD,),
         Augmentation: (Flips, Shifts, PatchSymmetries, Binarise),
@@ -151,10 +152,11 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     """The recipe with `path=value` assignments applied.
 
     `optimizer.learning_rate=3e-4`, `max_epochs=5`, `config.num_couplings=6`, `augment=["Flips"]`: a
-    path may leave out the part, `training`, `objective` or `data`, and `dataset` is another word
-    for `data`. Values are JSON where they parse as JSON, else text; one of several kinds is its
-    name, or an object with "kind" and its fields. Whether the parts fit together is checked once,
-    after all assignments: another kind of data may need another objective.
+    path may leave out the part, `training`, `objective` or `data`; `dataset` is another word for
+    `data`, `model` for `config`. Values are JSON where they parse as JSON, else text; one of
+    several kinds is its name, or an object with "kind" and its fields. Whether the parts fit
+    together is checked once, after all assignments: another kind of data may need another
+    objective.
 
     Raises ConfigError for a path that does not exist, or a value of another type.
     """
@@ -168,7 +170,7 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
         except json.JSONDecodeError:
             value = text
         head, *rest = path.strip().split(".")
-        head = "data" if head == "dataset" else head
+        head = {"dataset": "data", "model": "config"}.get(head, head)
         if part := _part_of(values, head):
             head, rest = part, [head, *rest]
         if rest:

@@ -15,14 +15,17 @@ __all__ = ["check_finite", "warn_of_columns"]
 _COLUMNS = 4096  # of a table; more are pictures and clips
 
 
-def check_finite(values: np.ndarray, rows: str, error: type[ZooError]) -> None:
+def check_finite(
+    values: np.ndarray, rows: str, error: type[ZooError], *, may_miss: bool = False
+) -> None:
     """Raises `error`, with the row and the column, for NaN and infinity among the rows' numbers.
 
     Rows and columns are counted from 0.   rows: what they are called, "train rows of power".
+    may_miss: NaN is a missing cell, and passes.
     """
     if values.dtype.kind != "f":
         return
-    finite = np.isfinite(values)
+    finite = ~np.isinf(values) if may_miss else np.isfinite(values)
     if finite.all():
         return
     bad = ~finite

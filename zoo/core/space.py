@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from zoo.core.columns import Column
+
 __all__ = ["Medium", "Space"]
 
 Medium = Literal["features", "image", "audio"]
@@ -19,6 +21,7 @@ class Space:
     minimum, maximum: the inclusive range of values; None for no bound. Floats must be finite.
     medium: how a person looks at a row.   rate: samples per second of audio, else 0.
     example: a value in the range, with which warm-up requests are filled.
+    columns: of a table whose numbers stand for something, what; () where they are just numbers.
     """
 
     shape: tuple[int, ...]
@@ -30,6 +33,7 @@ class Space:
     medium: Medium = "features"
     rate: int = 0
     example: float = 0.0
+    columns: tuple[Column, ...] = ()
 
     @property
     def is_integer(self) -> bool:

@@ -36,15 +36,15 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zoo import extras
-from zoo.core.data import Rows
-from zoo.data import energies, ljspeech, spoken_digit
+from zoo.core.data import Rows, Table
+from zoo.data import energies, ljspeech, own_rows, spoken_digit
+from zoo.data.arrays import Arrays
 from zoo.data.builders import OWN_DATASETS, builder_module
 from zoo.errors import DataError
 from zoo.store.files import read_object
@@ -65,36 +65,6 @@ __all__ = [
 
 SPLITS = ("train", "validation", "test")
 _READ_BATCH = 1024
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """The rows of a split, in the dataset's stored order.
-
-    Attributes:
-        x: [rows, ...event shape], of the stored dtype.
-        context: int32 [rows], or None for unconditional data.
-    """
-
-    x: np.ndarray
-    context: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        if self.context is not None and len(self.context) != len(self.x):
-            raise DataError(
-                f"Expected one context for each row: {len(self.x)} rows and "
-                f"{len(self.context)} contexts came."
-            )
-
-    @property
-    def rows(self) -> int:
-        """The number of rows."""
-        return len(self.x)
-
-    def take(self, count: int) -> Arrays:
-        """The first `count` rows (all of them where there are fewer)."""
-        context = None if self.context is None else self.context[:count]
-        return Arrays(self.x[:count], context)
 
 
 def cache_data_dir() -> Path:
@@ -127,6 +97,8 @@ def find_prepared(dataset: Rows, *, data_dir: str | Path | None = None) -> Path 
 
 def available(dataset: Rows, *, data_dir: str | Path | None = None) -> bool:
     """Whether `load_arrays` can read the dataset without a download."""
+    if isinstance(dataset, Table):
+        return own_rows.available(dataset)
     if energies.is_energy(dataset):
         return True
     if find_prepared(dataset, data_dir=data_dir) is not None:
@@ -225,6 +197,8 @@ def load_arrays(
             of the labels; or its files are damaged, or hold fewer rows than they declare; or the
             rows of `more_train` have another shape, or other contexts.
     """
+    if isinstance(dataset, Table):
+        return own_rows.read(dataset, split)
     import tensorflow as tf
 
     parts = datasets_of(dataset, split)

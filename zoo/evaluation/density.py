@@ -55,6 +55,8 @@ def density_metrics(task: Task, names: Collection[str]) -> Measured:
 
 
 def _protocol(model: Any, seed: int) -> str:
+    if model.measure == "mixed":
+        return "exact density of the continuous columns and probability of the others, as stored"
     if model.measure == "mass":
         how = "exact" if model.precision == "exact" else f"{model.precision} of the"
         return f"{how} probability of the stored values"

@@ -22,7 +22,15 @@ from zoo.data.samples import sample_labels, sample_names, samples
 from zoo.errors import FormatError
 from zoo.store.files import replacing
 
-__all__ = ["GOLDEN_FILE", "TOLERANCES", "differences", "golden", "read", "write"]
+__all__ = [
+    "GOLDEN_FILE",
+    "TOLERANCES",
+    "differences",
+    "example_context",
+    "golden",
+    "read",
+    "write",
+]
 
 GOLDEN_FILE = "golden.npz"
 ROWS = 4
@@ -35,16 +43,25 @@ TOLERANCES = {"log_prob": 1e-4, "z": 1e-3, "sample": 1e-2}
 
 def golden(model: Any, dataset: str) -> dict[str, np.ndarray]:
     """The model's answers on the first shipped rows of `dataset`, or on draws of its own."""
-    classes, shape = model.config.context_size, tuple(model.config.event_shape)
+    shape = tuple(model.config.event_shape)
     shipped = dataset in sample_names() and samples(dataset).shape[1:] == shape
-    context: np.ndarray | None = None
-    if classes:
-        drawn = np.arange(ROWS, dtype=np.int32) % classes
-        context = sample_labels(dataset)[:ROWS] if shipped else drawn
+    context = example_context(model, ROWS)
+    if shipped and model.config.context_size:
+        context = sample_labels(dataset)[:ROWS]
     x = samples(dataset)[:ROWS] if shipped else model.sample(ROWS, seed=1, context=context)
     x = np.asarray(x)
     answers = {"x": x, **_answers(model, x, context)}
     return answers if context is None else {**answers, "context": context}
+
+
+def example_context(model: Any, number: int) -> np.ndarray | None:
+    """A context for so many rows: the labels in turn, or zeros of another one; None without."""
+    space = model.context
+    if space is None:
+        return None
+    if space.levels:
+        return np.arange(number, dtype=np.int32) % space.levels
+    return np.zeros([number, *space.shape], space.dtype)
 
 
 def _answers(model: Any, x: np.ndarray, context: np.ndarray | None) -> dict[str, np.ndarray]:

@@ -35,6 +35,7 @@ class Fitting(keras.Model):
     config: Any
     conditioner_dtype: str
     data: Any
+    context: Any
     release: Any
     jit_compile: bool
 
@@ -215,14 +216,15 @@ class Fitting(keras.Model):
 
     def _honoured(self, method: Any, args: Any, kwargs: Any) -> dict[str, Any]:
         arguments = as_arrays(
-            named(method, args, kwargs), method.__name__, conditional=bool(self.config.context_size)
+            named(method, args, kwargs), method.__name__, conditional=self.context is not None
         )
         # Keras' adapters drop masks and cast without a word.
         others = (value for name, value in arguments.items() if name != "x")
         checked_arrays(self.data.dtype, arguments.get("x"), *others)
         arguments = with_weights(arguments, labels=self.config.context_size)
         if not arguments.get("_use_cached_eval_dataset"):  # of a fit that has checked them
-            check_rows(arguments)
+            may_miss = any(column.missing for column in self.data.columns)
+            check_rows(arguments, may_miss=may_miss)
         return arguments
 
     def default_objective(self) -> Objective:
@@ -308,7 +310,7 @@ class Fitting(keras.Model):
 
     def _batch(self, data: Any) -> tuple[Any, Any, Any]:
         """(x, context, weights or None) of an element, checked."""
-        x, given, weights = unpacked(data, conditional=bool(self.config.context_size))
+        x, given, weights = unpacked(data, conditional=self.context is not None)
         x, context = self._rows(x, given)
         return x, context, checked_weights(weights, x.shape[0], self.compute_dtype)
 

@@ -42,7 +42,7 @@ def started(model: Any, arguments: Mapping[str, Any], *, adapt: bool) -> Iterato
         return
     steps = model.optimizer.iterations.numpy()
     try:
-        conditional = bool(model.config.context_size)
+        conditional = model.context is not None
         rows, arguments["x"] = first_rows(arguments, model.rows_to_start, conditional=conditional)
         if rows is not None and adapt:
             _adapt(model, rows, names=_columns(arguments["x"]))

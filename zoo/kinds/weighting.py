@@ -66,10 +66,11 @@ def with_weights(arguments: dict[str, Any], *, labels: int) -> dict[str, Any]:
     return arguments
 
 
-def check_rows(arguments: Mapping[str, Any]) -> None:
+def check_rows(arguments: Mapping[str, Any], *, may_miss: bool = False) -> None:
     """Raises InvalidInputError, with row and column, for NaN and infinity in arrays.
 
-    arguments: of `with_weights`.   Warns of a batch_size above the number of rows.
+    arguments: of `with_weights`.   may_miss: NaN is a missing cell, and passes.
+    Warns of a batch_size above the number of rows.
     """
     x: Any = arguments.get("x")
     validation: Any = arguments.get("validation_data")
@@ -79,7 +80,7 @@ def check_rows(arguments: Mapping[str, Any]) -> None:
     parts += zip(("validation rows", "contexts of the validation rows"), validation, strict=False)
     for called, values in parts:
         if is_array(values):
-            check_finite(np.asarray(values), called, InvalidInputError)
+            check_finite(np.asarray(values), called, InvalidInputError, may_miss=may_miss)
     size = arguments.get("batch_size")
     if size is not None and is_array(x) and size > len(x):
         warnings.warn(

@@ -37,6 +37,7 @@ FAMILIES = {
     "nsf_coupling": "zoo.models.flows.nsf:NSFCoupling",
     "nsf_patches": "zoo.models.flows.patch_nsf:NSFPatches",
     "idf": "zoo.models.discrete.idf:IDF",
+    "table_made": "zoo.models.tables.table_made:TableMADE",
     "wavenet": "zoo.models.audio.wavenet:WaveNet",
     "parallel_wavenet": "zoo.models.audio.parallel_wavenet:ParallelWaveNet",
 }

@@ -131,23 +131,33 @@ class MADE(keras.layers.Layer):
         context_size: int = 0,
         activation: str = "relu",
         output_scale: float = 0.1,
+        input_sizes: Sequence[int] = (),
+        output_sizes: Sequence[int] = (),
         **kwargs: Any,
     ) -> None:
+        """As the class says.
+
+        input_sizes: [D], how many numbers of the input stand for each coordinate; without, one.
+        output_sizes: [D], how many parameters each has; without, `num_parameters`.
+        """
         super().__init__(**kwargs)
         self.event_size = event_size
+        self.input_sizes, self.output_sizes = tuple(input_sizes), tuple(output_sizes)
         self.hidden_units = tuple(hidden_units)
         self.num_parameters = num_parameters
         self.context_size = context_size
         self.activation = activation
         self.output_scale = output_scale
-        sizes = [event_size, *self.hidden_units, event_size * num_parameters]
+        seen = sum(self.input_sizes) or event_size
+        given = sum(self.output_sizes) or event_size * num_parameters
+        sizes = [seen, *self.hidden_units, given]
         budget.spend(sum(a * b for a, b in itertools.pairwise(sizes)), arrays=len(sizes))  # masks
-        inputs = np.arange(1, event_size + 1)
+        coordinates = np.arange(1, event_size + 1)
         # Of the inputs, of the units of every hidden layer, and of the outputs.
         self.degrees = [
-            inputs,
+            np.repeat(coordinates, self.input_sizes or 1),
             *(hidden_degrees(units, event_size, context_size) for units in self.hidden_units),
-            np.repeat(inputs, num_parameters),
+            np.repeat(coordinates, self.output_sizes or num_parameters),
         ]
         pairs = list(itertools.pairwise(self.degrees))
         self.hidden = [
@@ -219,6 +229,8 @@ class MADE(keras.layers.Layer):
             "context_size": self.context_size,
             "activation": self.activation,
             "output_scale": self.output_scale,
+            "input_sizes": self.input_sizes,
+            "output_sizes": self.output_sizes,
         }
 
 
@@ -238,6 +250,11 @@ class BoundMADE:
 
     def __call__(self, x: Any) -> Any:
         """One network pass, in the network's precision; the result has the dtype of x."""
+        shape = tf.concat([tf.shape(x), [self.made.num_parameters]], 0)
+        return tf.reshape(self.outputs(x), shape)
+
+    def outputs(self, x: Any) -> Any:
+        """The parameters of all coordinates behind one another, [..., sum of their numbers]."""
         made = self.made
 
         def dense(i: int, h: Any) -> Any:
@@ -245,9 +262,7 @@ class BoundMADE:
             return y + self.shift if i == 0 and self.shift is not None else y
 
         inputs = tf.cast(x, made.compute_dtype)
-        outputs = made.network(inputs, dense, training=self.training)
-        shape = tf.concat([tf.shape(x), [made.num_parameters]], 0)
-        return tf.cast(tf.reshape(outputs, shape), x.dtype)
+        return tf.cast(made.network(inputs, dense, training=self.training), x.dtype)
 
     def solver(self) -> blockwise.BlockSolver | None:
         """Finds the x with step(z, self(x)) = x, block by block; None for one coordinate.

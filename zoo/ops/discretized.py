@@ -24,6 +24,7 @@ __all__ = [
     "HIGHEST",
     "LOWEST",
     "gaussian_log_prob",
+    "log_difference",
     "logistic_mixture_log_prob",
     "quantize",
 ]
@@ -50,7 +51,7 @@ def gaussian_log_prob(x: Any, mean: Any, log_scale: Any) -> Any:
     flip = centre > 0.0
     near, far = tf.where(flip, -low, high), tf.where(flip, -high, low)
     log_near, log_far = _log_ndtr(near), _log_ndtr(far)
-    inside = _log_difference(log_near, log_far, log_density, half_width)
+    inside = log_difference(log_near, log_far, log_density, half_width)
     tails = tf.where(x == LOWEST, _log_ndtr(high), _log_ndtr(-low))
     return tf.where((x == LOWEST) | (x == HIGHEST), tails, inside)
 
@@ -65,7 +66,7 @@ def logistic_mixture_log_prob(x: Any, logits: Any, means: Any, log_scales: Any) 
     log_density = -tf.nn.softplus(centre) - tf.nn.softplus(-centre)
     flip = centre > 0.0
     near, far = tf.where(flip, -low, high), tf.where(flip, -high, low)
-    inside = _log_difference(-tf.nn.softplus(-near), -tf.nn.softplus(-far), log_density, half_width)
+    inside = log_difference(-tf.nn.softplus(-near), -tf.nn.softplus(-far), log_density, half_width)
     tails = tf.where(x == LOWEST, -tf.nn.softplus(-high), -tf.nn.softplus(low))
     log_masses = tf.where((x == LOWEST) | (x == HIGHEST), tails, inside)
     return tf.reduce_logsumexp(tf.nn.log_softmax(logits) + log_masses, axis=-1)
@@ -80,7 +81,7 @@ def _standardised(x: Any, location: Any, log_scale: Any) -> tuple[Any, Any, Any,
     return centre, centre - half_width, centre + half_width, half_width
 
 
-def _log_difference(log_near: Any, log_far: Any, log_density: Any, half_width: Any) -> Any:
+def log_difference(log_near: Any, log_far: Any, log_density: Any, half_width: Any) -> Any:
     """log(exp(log_near) - exp(log_far)), by the density where the difference cancels.
 
     log_near >= log_far, gap = their difference. Where it is below `threshold` rounding would show,

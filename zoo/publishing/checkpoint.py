@@ -16,10 +16,9 @@ from zoo.core.recipe import Rows
 from zoo.evaluation import needs
 from zoo.models import model_class
 from zoo.store.files import read_object, read_optional
-from zoo.store.folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_config
+from zoo.store.folder import BASELINES_FILE, METRICS_FILE, RECIPE_FILE, RUN_FILE, read_config
 
 __all__ = [
-    "BASELINES_FILE",
     "SAMPLES_FILE",
     "SOUND_FILE",
     "Checkpoint",
@@ -30,7 +29,6 @@ __all__ = [
 
 SAMPLES_FILE = "samples.png"
 SOUND_FILE = "samples.wav"
-BASELINES_FILE = "baselines.json"
 AUDIO_BENCHMARK = Path("benchmarks", "audio_cpu.json")
 
 

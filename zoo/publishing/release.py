@@ -30,17 +30,12 @@ from zoo.errors import PublishError
 from zoo.evaluation import evaluating, golden
 from zoo.publishing import pin
 from zoo.publishing.card import CARD_FILE, render_card
-from zoo.publishing.checkpoint import (
-    BASELINES_FILE,
-    entry_of_run,
-    read_audio_rates,
-    read_checkpoint,
-)
+from zoo.publishing.checkpoint import entry_of_run, read_audio_rates, read_checkpoint
 from zoo.publishing.copies import MANIFEST_FILE, is_run
 from zoo.publishing.samples import write_samples
 from zoo.publishing.staging import OLD, staged
 from zoo.store.files import read_object, write_json_atomic, write_text_atomic
-from zoo.store.folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, save_checkpoint
+from zoo.store.folder import BASELINES_FILE, METRICS_FILE, RECIPE_FILE, RUN_FILE, save_checkpoint
 from zoo.store.hashes import SUMS_FILE, read_sha256sums, verify_sha256sums, write_sha256sums
 from zoo.training.records import ENDED
 

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from zoo import loading
+from zoo.core.encoding import write_rows
 from zoo.core.recipe import Distillation, Recipe
 from zoo.data import sources
+from zoo.evaluation.golden import example_context
 from zoo.media import pictures
 from zoo.media.audio import write_audio
-from zoo.media.tables import write_csv
 from zoo.ops.mel import power_spectrogram
 from zoo.registry.datasets import column_names
 
@@ -48,10 +49,7 @@ def write_samples(folder: Path, model: Any, recipe: Recipe) -> None:
 
 
 def _draw(model: Any, number: int) -> np.ndarray:
-    labels = None
-    if model.context is not None:
-        labels = pictures.labels_in_turn(number, model.context.levels)
-    return np.asarray(model.sample(number, seed=SEED, context=labels))
+    return np.asarray(model.sample(number, seed=SEED, context=example_context(model, number)))
 
 
 def _write_picture(folder: Path, model: Any, recipe: Recipe) -> None:
@@ -63,7 +61,7 @@ def _write_picture(folder: Path, model: Any, recipe: Recipe) -> None:
 
 def _write_table(folder: Path, model: Any, recipe: Recipe) -> None:
     names = column_names(recipe.dataset.name, model.data.size)
-    write_csv(folder / "samples.csv", _draw(model, NUMBER), list(names))
+    write_rows(folder / "samples.csv", _draw(model, NUMBER), model.data, names)
 
 
 def _write_sound(folder: Path, model: Any, recipe: Recipe) -> None:

@@ -21,6 +21,7 @@ from zoo.store.weights import FORMAT_VERSION, WEIGHTS_FILE, check_version, save_
 from zoo.version import __version__
 
 __all__ = [
+    "BASELINES_FILE",
     "CONFIG_FILE",
     "METRICS_FILE",
     "RECIPE_FILE",
@@ -35,6 +36,7 @@ CONFIG_FILE = "config.json"
 RECIPE_FILE = "recipe.json"
 RUN_FILE = "run.json"
 METRICS_FILE = "metrics.json"
+BASELINES_FILE = "baselines.json"
 
 _SOFTWARE = ("tensorflow", "keras", "tensorflow-probability", "numpy", "h5py")
 

@@ -36,7 +36,8 @@ def impute(
 ) -> np.ndarray:
     """The rows x with every NaN replaced by a draw from the conditional density: float32 [n, D].
 
-    model: a density model of real features [D].   x: [n, D], NaN where a value is missing.
+    model: a density model of real features [D], or of a table's columns, which has draws of its own
+    (`TableMADE.impute`, num_steps particles).   x: [n, D], NaN where a value is missing.
     context: int labels [n], for class-conditional models.   num_steps: of every chain; twice as
     many should change nothing but the draws.   seed: makes the draws reproducible.
     Observed values come back as they are. For several draws a row, repeat the rows.
@@ -46,6 +47,9 @@ def impute(
     no numbers, infinities, labels that are not one a row, and num_steps < 10.
     """
     space = model.data
+    if space.columns:
+        filled: np.ndarray = model.impute(x, context, num_particles=num_steps, seed=seed)
+        return filled
     if len(space.shape) != 1 or space.is_integer:
         raise InvalidInputError(
             f"Imputation is for rows of real features; {model.name} models {space.shape}."

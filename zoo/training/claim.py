@@ -25,7 +25,7 @@ WRITTEN = (*_STATES, *_KEPT, SUMS_FILE)
 """The files that a run writes."""
 
 # What a run leaves that was killed before it had saved a state, or while an earlier stage ran.
-_BEGUN = {".lock", "logs", "stages", RECIPE_FILE}
+_BEGUN = {".lock", "logs", "rows", "stages", RECIPE_FILE}
 # What is no longer true of a folder whose weights are overwritten.
 _STALE = (*_RECORDS, SUMS_FILE, METRICS_FILE)
 

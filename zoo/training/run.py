@@ -95,7 +95,7 @@ class Run:
             )
         for split, rows in (("train", self.train_rows), ("validation", self.validation_rows)):
             called = f"{split} rows of {recipe.dataset.name}"
-            check_finite(rows.x, called, DataError)
+            check_finite(rows.x, called, DataError, may_miss=recipe.dataset.may_miss)
             if rows.context is not None:
                 check_finite(rows.context, f"contexts of the {called}", DataError)
         if not resume and self.writes:

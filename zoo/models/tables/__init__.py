@@ -1,0 +1,5 @@
+"""Models of tables whose columns are of several kinds."""
+
+from zoo.core.backend import require_tensorflow
+
+require_tensorflow()

@@ -1,0 +1,277 @@
+"""A column as one factor of a model: what the network sees of it, and its conditional.
+
+    number      coordinate y of its kind (`zoo.core.columns`); p(x) = p(y) |dy/dx|
+    integer     P(k) = P(y(k - 1/2) < y <= y(k + 1/2)), the ends of its range open
+    angle       p(x) = p(t) 2 pi / period
+    category    P(x = c)
+
+Outside the support of a column the log-probability is -inf.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.core.columns import Column
+from zoo.ops import conditionals
+
+__all__ = ["Angle", "Category", "Conditional", "Integer", "Number", "conditional_of"]
+
+_FAR = 10.0  # what a network sees of a value far away
+_LARGEST_DRAW = 80.0  # of a coordinate: its sinh and its exp are still finite
+_BELOW_ONE = 1.0 - 2.0**-24
+
+
+class Conditional:
+    """p(x | the columns before).   num_components: of mixtures."""
+
+    def __init__(self, column: Column, num_components: int) -> None:
+        self.column, self.num_components = column, num_components
+
+    @property
+    def num_features(self) -> int:
+        """Numbers that stand for the value in a network's input."""
+        return 1
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that a network gives for the conditional."""
+        return 3 * self.num_components
+
+    def fresh(self) -> np.ndarray:
+        """The parameters [num_parameters] of a network that knows nothing yet."""
+        return conditionals.fresh_mixture(self.num_components)
+
+    def features(self, x: Any) -> Any:
+        """[...] -> [..., num_features]."""
+        return tf.clip_by_value(self.coordinate(self.safe(x)), -_FAR, _FAR)[..., None]
+
+    def log_prob(self, raw: Any, x: Any) -> Any:
+        """log p(x) of the value as it stands, [...] nats.   raw: [..., num_parameters]."""
+        inside = self.inside(x)
+        nats = self._log_prob(raw, self.safe(x))
+        return tf.where(inside, nats, tf.constant(-math.inf, nats.dtype))
+
+    def draw(self, raw: Any, uniform: Any, temperature: Any) -> Any:
+        """A value, [...].   uniform: [..., 2] in (0, 1).   temperature: [...]."""
+        raise NotImplementedError
+
+    def _log_prob(self, raw: Any, x: Any) -> Any:
+        raise NotImplementedError
+
+    def inside(self, x: Any) -> Any:
+        """Whether a value is in the support, bool [...]."""
+        return tf.math.is_finite(x)
+
+    def safe(self, x: Any) -> Any:
+        """x where it is in the support, else some value that is."""
+        inside = self.inside(x)
+        return tf.where(inside, x, tf.fill(tf.shape(x), tf.constant(self._example(), x.dtype)))
+
+    def _example(self) -> float:
+        return self.column.location
+
+    # The coordinate of numbers and integers.
+
+    def coordinate(self, x: Any) -> Any:
+        """y of values in the support."""
+        y = (self._unscaled(x) - self.column.location) / self.column.scale
+        return tf.asinh(y) if self.column.heavy else y
+
+    def _unscaled(self, x: Any) -> Any:
+        column = self.column
+        if column.kind == "positive":
+            return tf.math.log(x)
+        if column.kind == "bounded":
+            minimum, maximum = _bounds(column)
+            return tf.math.log(x - minimum) - tf.math.log(maximum - x)
+        return x
+
+    def value(self, y: Any) -> Any:
+        """The inverse of `coordinate`."""
+        column = self.column
+        y = tf.clip_by_value(y, -_LARGEST_DRAW, _LARGEST_DRAW)
+        y = (tf.sinh(y) if column.heavy else y) * column.scale + column.location
+        if column.kind == "positive":
+            return tf.exp(tf.clip_by_value(y, -_LARGEST_DRAW, _LARGEST_DRAW))
+        if column.kind == "bounded":
+            minimum, maximum = _bounds(column)
+            x = minimum + (maximum - minimum) * tf.sigmoid(y)
+            kind = x.dtype.as_numpy_dtype  # the bounds themselves are none of its values
+            low = np.nextafter(kind(minimum), kind(maximum))
+            return tf.clip_by_value(x, low, np.nextafter(kind(maximum), kind(minimum)))
+        return y
+
+    def log_slope(self, x: Any) -> Any:
+        """log |dy/dx| of values in the support."""
+        column = self.column
+        slope = tf.fill(tf.shape(x), tf.constant(-math.log(column.scale), x.dtype))
+        if column.heavy:
+            y = tf.abs(tf.asinh((self._unscaled(x) - column.location) / column.scale))
+            slope -= y + tf.nn.softplus(-2.0 * y) - math.log(2.0)  # log cosh y
+        if column.kind == "positive":
+            slope -= tf.math.log(x)
+        if column.kind == "bounded":
+            minimum, maximum = _bounds(column)
+            width = math.log(maximum - minimum)
+            slope += width - tf.math.log(x - minimum) - tf.math.log(maximum - x)
+        return slope
+
+
+class Number(Conditional):
+    """A real, positive or bounded number, or a moment: it has a density."""
+
+    def _log_prob(self, raw: Any, x: Any) -> Any:
+        return conditionals.logistic_log_prob(raw, self.coordinate(x)) + self.log_slope(x)
+
+    def draw(self, raw: Any, uniform: Any, temperature: Any) -> Any:
+        """The value of a draw of the mixture."""
+        return self.value(conditionals.logistic_draw(raw, uniform, temperature))
+
+    def inside(self, x: Any) -> Any:
+        """Finite, above 0 or between the bounds."""
+        column, finite = self.column, tf.math.is_finite(x)
+        if column.kind == "positive":
+            return finite & (x > 0.0)
+        if column.kind == "bounded":
+            minimum, maximum = _bounds(column)
+            return finite & (x > minimum) & (x < maximum)
+        return finite
+
+    def _example(self) -> float:
+        column = self.column
+        if column.kind == "bounded":
+            return 0.5 * sum(_bounds(column))
+        return 1.0 if column.kind == "positive" else column.location
+
+
+class Integer(Conditional):
+    """An integer: it has a mass."""
+
+    def _log_prob(self, raw: Any, x: Any) -> Any:
+        low, high = self.coordinate(x - 0.5), self.coordinate(x + 0.5)
+        minimum, maximum = self._range()
+        return conditionals.bin_log_prob(raw, low, high, lowest=x <= minimum, highest=x >= maximum)
+
+    def draw(self, raw: Any, uniform: Any, temperature: Any) -> Any:
+        """The integer whose bin the mixture's draw falls into."""
+        value = self.value(conditionals.logistic_draw(raw, uniform, temperature))
+        return tf.clip_by_value(tf.round(value) + 0.0, *self._range())  # no -0
+
+    def inside(self, x: Any) -> Any:
+        """Whole and in the range."""
+        minimum, maximum = self._range()
+        return (tf.round(x) == x) & (x >= minimum) & (x <= maximum)
+
+    def _range(self) -> tuple[float, float]:
+        """Beyond it float32 has no halves to part the bins."""
+        column, largest = self.column, 2.0**22
+        lowest = 0.0 if column.kind == "count" else -largest
+        minimum = lowest if column.minimum is None else column.minimum
+        return minimum, largest if column.maximum is None else column.maximum
+
+    def _example(self) -> float:
+        return float(np.clip(round(self.column.location), *self._range()))
+
+
+class Angle(Conditional):
+    """A number that comes round: it has a density."""
+
+    @property
+    def num_features(self) -> int:
+        """Cosine and sine of the angle and of twice the angle."""
+        return 4
+
+    def fresh(self) -> np.ndarray:
+        """The uniform density, nearly."""
+        return conditionals.fresh_mixture(self.num_components, circular=True)
+
+    def coordinate(self, x: Any) -> Any:
+        """The angle, in radians."""
+        start, period = self._circle()
+        return 2.0 * math.pi * (x - start) / period
+
+    def features(self, x: Any) -> Any:
+        """[...] -> [..., 4]."""
+        angle = self.coordinate(self.safe(x))
+        turns = [tf.cos(angle), tf.sin(angle), tf.cos(2.0 * angle), tf.sin(2.0 * angle)]
+        return tf.stack(turns, axis=-1)
+
+    def _log_prob(self, raw: Any, x: Any) -> Any:
+        _, period = self._circle()
+        angle = self.coordinate(x)
+        return conditionals.cauchy_log_prob(raw, angle) + math.log(2.0 * math.pi / period)
+
+    def draw(self, raw: Any, uniform: Any, temperature: Any) -> Any:
+        """A value in [minimum, minimum + period)."""
+        start, period = self._circle()
+        angle = conditionals.cauchy_draw(raw, uniform, temperature)
+        share = tf.minimum(angle / (2.0 * math.pi), tf.constant(_BELOW_ONE, raw.dtype))
+        return start + period * share
+
+    def inside(self, x: Any) -> Any:
+        """In [minimum, minimum + period)."""
+        start, period = self._circle()
+        return (x >= start) & (x < start + period)
+
+    def _circle(self) -> tuple[float, float]:
+        return self.column.minimum or 0.0, self.column.period or 1.0
+
+    def _example(self) -> float:
+        return self._circle()[0]
+
+
+class Category(Conditional):
+    """One of some texts, as its number."""
+
+    @property
+    def num_features(self) -> int:
+        """An indicator a category."""
+        return len(self.column.categories)
+
+    @property
+    def num_parameters(self) -> int:
+        """A logit a category."""
+        return len(self.column.categories)
+
+    def fresh(self) -> np.ndarray:
+        """Equal probabilities."""
+        return np.zeros(self.num_parameters)
+
+    def features(self, x: Any) -> Any:
+        """[...] -> [..., categories]."""
+        return tf.one_hot(tf.cast(self.safe(x), tf.int32), self.num_features, dtype=x.dtype)
+
+    def _log_prob(self, raw: Any, x: Any) -> Any:
+        return conditionals.categorical_log_prob(raw, tf.cast(x, tf.int32))
+
+    def draw(self, raw: Any, uniform: Any, temperature: Any) -> Any:
+        """The number of a category."""
+        return tf.cast(conditionals.categorical_draw(raw, uniform, temperature), raw.dtype)
+
+    def inside(self, x: Any) -> Any:
+        """0 .. categories - 1."""
+        return (tf.round(x) == x) & (x >= 0.0) & (x < float(self.num_features))
+
+    def _example(self) -> float:
+        return 0.0
+
+
+def conditional_of(column: Column, num_components: int) -> Conditional:
+    """The conditional of a column, by its kind."""
+    if column.is_categorical:
+        return Category(column, num_components)
+    if column.is_whole:
+        return Integer(column, num_components)
+    if column.kind == "circular":
+        return Angle(column, num_components)
+    return Number(column, num_components)
+
+
+def _bounds(column: Column) -> tuple[float, float]:
+    """The bounds of a bounded column, which it has (`Column`)."""
+    return float(column.minimum or 0.0), float(column.maximum or 0.0)
