@@ -87,7 +87,8 @@ def small(context_size: int = 0) -> Any:
     return model
 
 
-X, LABELS = np.ones((4, 2), np.float32), np.array([0, 1, 2, 0])
+X = np.array([[1.0, 2.0], [-1.0, 0.5], [0.5, 3.0], [2.0, -1.0]], np.float32)
+LABELS = np.array([0, 1, 2, 0])
 
 
 @pytest.mark.parametrize(
