@@ -37,8 +37,9 @@ def test_a_published_model_says_which_it_is_until_its_weights_change(published: 
     for _ in range(2):
         model.fit(rows, verbose=0)
         assert repr(model) == f"<NICE tiny_images, version 1, trained since: {facts}>"
-    model.load_weights(published / "tiny_images" / "model.weights.h5")
-    assert repr(model) == f"<NICE: {facts}>"
+    other = zoo.load("tiny_images")
+    other.load_weights(published / "tiny_images" / "model.weights.h5")
+    assert repr(other) == f"<NICE: {facts}>"
     assert repr(zoo.load("tiny_images", weights=False)) == f"<NICE: {facts}>"
 
 
@@ -48,14 +49,16 @@ def test_a_folder_is_called_by_its_path(published: Path) -> None:
 
 
 @pytest.mark.parametrize("family", ["nice", "maf", "nsf", "vae", "idf", "wavenet"])
-def test_a_summary_has_shapes(family: str) -> None:
+def test_a_summary_has_shapes(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")  # or the table is cut
     model, lines = zoo.create(family, **tiny.TINY[family]), []
-    model.summary(line_length=120, print_fn=lines.append)
+    model.summary(print_fn=lines.append)
     text = "\n".join(lines)
     rows = [line for line in text.splitlines() if any(f"{x.name} (" in line for x in model.layers)]
     assert len(rows) == len(model.layers)
     assert [line for line in rows if "?" in line] == []
-    model.summary(line_length=120, print_fn=lambda line: None)  # again: nothing was left behind
+    assert all("(" in line.split("│")[2] for line in rows)
+    model.summary(print_fn=lambda line: None)  # again: nothing was left behind
 
 
 def test_shapes_are_those_of_the_calls() -> None:
@@ -63,6 +66,5 @@ def test_shapes_are_those_of_the_calls() -> None:
 
     model = zoo.create("vae", **tiny.TINY["vae"])
     shapes = layer_shapes(model)
-    assert shapes["decoder"][1:] == (4, 4, 1) or shapes["decoder"][-1] == 16
     assert shapes["posterior"] == (None, 6)  # mean and deviation of 3 latents
     assert all("call" not in vars(layer) for layer in model.layers)

@@ -85,7 +85,7 @@ def shown_shapes(model: Any) -> Iterator[None]:
     changed = []
     for name, shape in layer_shapes(model).items():
         layer = model.get_layer(name)
-        if not shape:
+        if shape == []:  # neither called nor with parameters
             continue
         changed.append((layer, layer._build_shapes_dict))
         layer._build_shapes_dict = {"input_shape": None}
