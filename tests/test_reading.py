@@ -265,7 +265,7 @@ def test_tensors_of_float64_have_gradients(model: Any) -> None:
 def test_integers_that_lose_digits_are_told_in_fit(model: Any) -> None:
     model.compile("adam")
     with pytest.warns(UserWarning, match="x lose digits in float32: 16777217 in row 0, column 1"):
-        model.fit(np.array([[0, 2**24 + 1]]), verbose=0)
+        model.fit(np.array([[0, 2**24 + 1], [1, 3]]), verbose=0)
 
 
 def test_seconds_that_become_one_are_told_and_large_numbers_are_not(model: Any) -> None:

@@ -69,7 +69,8 @@ def test_adapt_starts_the_scaling_at_the_deviation_of_the_data(rng: np.random.Ge
     )
     x = rng.normal(size=(800, 4)) * [0.1, 1.0, 5.0, 50.0]
     model.adapt(x)
-    assert_allclose(model.encode(x).numpy().std(0), 1.0, rtol=1e-6)
+    logistic = np.pi / np.sqrt(3.0)  # the deviation of the base
+    assert_allclose(model.encode(x).numpy().std(0), logistic, rtol=1e-6)
 
 
 def test_the_papers_pixel_space_is_reported(rng: np.random.Generator) -> None:

@@ -100,7 +100,7 @@ def test_a_run_ends_with_the_hashes_of_what_it_leaves(
     weights = finished.folder / "model.weights.h5"
     model = zoo.load(finished.folder)
     _load_given(model, weights)
-    assert caplog.text == ""
+    assert "Nothing proves" not in caplog.text
     folder = tmp_path / "copy"
     shutil.copytree(finished.folder, folder)
     (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")

@@ -27,9 +27,9 @@ from zoo.media.console import (
     interactive,
     progress_bar,
 )
+from zoo.store import locate
 from zoo.store.files import read_object
 from zoo.store.folder import RECIPE_FILE, RUN_FILE
-from zoo.store.hashes import verify_sha256sums
 from zoo.store.weights import WEIGHTS_FILE
 
 if TYPE_CHECKING:
@@ -157,15 +157,16 @@ def print_result(result: TrainingResult) -> None:
 
 def weights_file(start: str) -> Path | str:
     """The `.weights.h5` of a registered name, a checkpoint folder or a path; "" for none."""
-    if not start or start.endswith(".weights.h5"):
+    if not start:
         return start
+    if start.endswith(".weights.h5"):
+        return locate.given_file(Path(start).expanduser())
     if not loading.is_folder(start):
         return loading.resolve(start) / WEIGHTS_FILE
     folder = Path(start).expanduser()
     if not folder.is_dir():
         raise InvalidInputError(f"--from: no folder {folder}.")
-    verify_sha256sums(folder)
-    return folder / WEIGHTS_FILE
+    return locate.given(folder) / WEIGHTS_FILE
 
 
 @contextlib.contextmanager

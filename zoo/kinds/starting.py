@@ -57,7 +57,10 @@ def started(model: Any, arguments: Mapping[str, Any], *, adapt: bool) -> Iterato
 
 def _adapt(model: Any, rows: FirstRows, *, names: list[str] | None) -> None:
     x = np.asarray(rows.x)
-    warn_of_columns(x, "rows to fit", names=names, stacklevel=6)
+    if "float" in model.data.dtype and x.dtype.kind in "fiu":
+        with np.errstate(over="ignore"):  # of infinities `adapt` tells
+            x = x.astype(model.data.dtype)
+        warn_of_columns(x, "rows to fit", names=names, stacklevel=6)
     with rows_weighted(rows.weights):
         model.adapt(x, rows.context)
     _LOGGER.info(
