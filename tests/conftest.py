@@ -75,6 +75,14 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
     monkeypatch.setattr("pooch.core.time", SimpleNamespace(sleep=lambda seconds: None))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _updates_as_graphs() -> None:
+    """XLA takes a second to compile a run's update; it does in processes of their own."""
+    from zoo.training.step import TrainingStep
+
+    TrainingStep.compiles_update = False
+
+
 @pytest.fixture(scope="session")
 def master(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     """The folder of the tiny checkpoints, published, and their pins; tests work on copies."""

@@ -72,10 +72,10 @@ def test_encode_is_finite_and_decode_returns_at_the_edges(name: str) -> None:
 def test_samples_are_in_the_data_space_and_score(name: str, temperature: float) -> None:
     case = MODELS[name]
     model = shared_model(case)
-    labels = case.labels(32)
-    samples = model.sample(32, seed=3, temperature=temperature, context=labels)
+    labels = case.labels(16)  # as in test_rows.py: some models compile a batch size
+    samples = model.sample(16, seed=3, temperature=temperature, context=labels)
     assert samples.dtype == model.data.dtype
-    assert tuple(samples.shape) == (32, *model.data.shape)
+    assert tuple(samples.shape) == (16, *model.data.shape)
     if model.data.levels:
         assert samples.numpy().max() < model.data.levels
     assert np.isfinite(samples.numpy().astype("float64")).all()

@@ -19,6 +19,12 @@ from zoo.objectives import NegativeLogLikelihood
 from zoo.objectives.gradient import gradients_of
 
 
+@pytest.fixture(autouse=True)
+def _updates_by_xla(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a training of one's own."""
+    monkeypatch.setattr(training.TrainingStep, "compiles_update", True)
+
+
 @pytest.mark.parametrize("warmup_steps", [0, 1, 10])
 @pytest.mark.parametrize(("schedule", "final_fraction"), [("constant", 0.0), ("cosine", 0.25)])
 def test_schedule_is_its_closed_form(

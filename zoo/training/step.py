@@ -77,6 +77,8 @@ class TrainingStep:
         "adam": keras.optimizers.Adam,
         "adamax": keras.optimizers.Adamax,
     }
+    # By XLA, even where the network is not: a dozen elementwise passes over all weights become one.
+    compiles_update: ClassVar[bool] = True
 
     def __init__(
         self, model: Any, recipe: Recipe, total_steps: int, objective: Objective | None = None
@@ -110,9 +112,9 @@ class TrainingStep:
             if recipe.training.ema_decay
             else []
         )
-        # Under XLA even where the network is not: a dozen elementwise passes over all weights
-        # become one.
-        self._compiled_update = tf.function(self._update, jit_compile=True, autograph=False)
+        self._compiled_update = tf.function(
+            self._update, jit_compile=self.compiles_update or None, autograph=False
+        )
         self.seeds_drawn_from_step: list[Any] = [
             layer.seed_generator
             for layer in model._flatten_layers()
