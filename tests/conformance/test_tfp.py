@@ -144,9 +144,8 @@ def test_labels_are_a_batch(name: str) -> None:
     assert mixture.sample(3, seed=1).shape == (3, *case.event_shape)
     together = tfd.Independent(distribution, 1)
     assert_allclose(together.log_prob(tf.stack([y[0]] * 4)), tf.reduce_sum(each[0]), rtol=1e-5)
-    joint = tfd.JointDistributionSequential(
-        [tfd.Categorical(logits=tf.zeros(model.context.levels)), model.distribution]
-    )
+    prior = tfd.Categorical(logits=tf.zeros(model.context.levels))
+    joint = tfd.JointDistributionSequential([prior, lambda label: model.distribution(label)])
     drawn = joint.sample(5, seed=2)
     assert drawn[1].shape == (5, *case.event_shape)
     assert_allclose(

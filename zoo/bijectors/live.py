@@ -202,14 +202,8 @@ class LiveDistribution(tfd.TransformedDistribution):
         """Those of the bijector and of the base."""
         return (*self.trainable_variables, *self.non_trainable_variables)
 
-    def experimental_local_measure(
-        self,
-        y: Any,
-        backward_compat: bool = True,
-        **kwargs: Any,  # noqa: FBT001, FBT002 (TFP)
-    ) -> tuple[Any, Any]:
+    def experimental_local_measure(self, y: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
         """(log base(z) + log|det dz/dy|, the full space); -inf outside the support."""
-        del backward_compat, kwargs
         z, log_det = self.bijector.inverse_and_log_det(y)
         full = tfp.experimental.tangent_spaces.FullSpace()
         return self.distribution.log_prob(z) + log_det, full

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import keras
 
-from zoo.core.checks import checked_arrays
+from zoo.core.checks import as_array, checked_arrays
 from zoo.errors import InvalidInputError
 from zoo.kinds.weighting import named
 
@@ -36,8 +36,9 @@ class Predicting(keras.Model):
 
     def _checked(self, arguments: dict[str, Any]) -> dict[str, Any]:
         x = arguments.get("x")
-        if isinstance(x, list) and len(x) == 2 and self.context is not None:
-            arguments["x"] = x = tuple(x)
+        if isinstance(x, list):
+            inputs = self.context is not None and len(x) == 2 and hasattr(x[0], "dtype")
+            arguments["x"] = x = tuple(x) if inputs else as_array(x, "x", None)
         parts = x if isinstance(x, tuple) else (x,)
         if len(parts) > 1 and self.context is None:
             raise InvalidInputError(
