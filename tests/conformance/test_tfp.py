@@ -102,6 +102,26 @@ def test_they_are_arguments_of_a_function_in_which_gradients_reach_all_weights(n
     assert _scores_and_gradients.experimental_get_tracing_count() == traces
 
 
+def test_tfp_trains_the_weights() -> None:
+    """By the variables that it finds: a fit to rows, and a posterior's to a density."""
+    descent = tf.compat.v1.train.GradientDescentOptimizer(0.02)  # Keras' own return no operation
+    model, distribution, y, _ = _held("nice-2d", num_rows=64)
+    losses = tfp.math.minimize(
+        lambda: -tf.reduce_mean(distribution.log_prob(y)),
+        num_steps=12,
+        optimizer=descent,
+        trainable_variables=distribution.trainable_variables,
+    )
+    assert losses[-1] < losses[0]
+    assert -tf.reduce_mean(model.log_prob(y)) < losses[-1] + 1e-4
+    _, distribution, _, _ = _held("planar-2d")
+    target = tfd.MultivariateNormalDiag([1.0, -1.0])
+    losses = tfp.vi.fit_surrogate_posterior(
+        target.log_prob, distribution, descent, num_steps=12, sample_size=32, seed=1
+    )
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_any_number_of_axes_may_lead(name: str) -> None:
     case = MODELS[name]
