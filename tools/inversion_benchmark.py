@@ -122,9 +122,7 @@ def _latents(model: Any) -> Callable[[Any, Any], Any]:
     """Both parts of a density: z and the log-det, [rows, D + 1]."""
 
     def density(x: Any, context: Any) -> Any:
-        chain = model.bijector(context)
-        z = chain.inverse(x)
-        log_det = chain.inverse_log_det_jacobian(x, event_ndims=1)
+        z, log_det = model.bijector(context).inverse_and_log_det(x)
         return tf.concat([z, log_det[:, None]], 1)
 
     return density

@@ -328,4 +328,4 @@ BIJECTORS: dict[str, BijectorCase] = {
 
 # No row: an interface without maths, and a step of `adapt` that writes weights while it runs
 # (its effect is tested in tests/models/test_base.py).
-NO_BIJECTOR_ROW = {"OnePassBijector", "DataDependentAffine"}
+NO_BIJECTOR_ROW = {"OnePassBijector", "DataDependentAffine", "LiveBijector"}  # models have the last

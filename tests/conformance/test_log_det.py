@@ -105,14 +105,14 @@ def test_log_prob_is_the_base_density_times_the_jacobian(name: str) -> None:
 def test_one_event_is_a_batch_of_one(name: str) -> None:
     case = MODELS[name]
     model = shared_model(case, "float64")
-    labels = None if case.labels() is None else np.ones(1, "int32")
+    label = None if case.labels() is None else case.labels(2)[1]  # one for all
     y = model.dequantised(tf.constant(case.rows(1)), tf.constant([0, 0]))
-    distribution = model.distribution(labels)
+    distribution = model.distribution(label)
     log_prob = distribution.log_prob(y[0])
     assert log_prob.shape == ()
     assert_allclose(log_prob, distribution.log_prob(y)[0], rtol=1e-9)
     assert distribution.sample(seed=1).shape == case.event_shape
-    assert distribution.sample(3, seed=1).shape == (3, *case.event_shape)  # one label for all
+    assert distribution.sample(3, seed=1).shape == (3, *case.event_shape)
 
 
 @pytest.mark.parametrize("name", having(Bijective))

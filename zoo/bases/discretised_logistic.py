@@ -78,7 +78,7 @@ class DiscretisedLogistic(keras.layers.Layer):
         masses = log_weights + log_mass(z[..., None], location, rate)
         return tf.reduce_sum(tf.reduce_logsumexp(masses, axis=-1), axis=-1)
 
-    def sample(self, num_samples: int, seed: Any, temperature: Any = 1.0) -> Any:
+    def sample(self, num_samples: Any, seed: Any, temperature: Any = 1.0) -> Any:
         """Draws from P: int32 [num_samples, D]; the n-th is the same whatever their number.
 
         seed: int32 [2].   temperature: factor on the scales; 0 gives the mode of a component.

@@ -19,6 +19,7 @@ from zoo.bijectors.elementwise import (
 )
 from zoo.bijectors.inverse_autoregressive import InverseAutoregressive
 from zoo.bijectors.linear import LULinear, UnitTriangular
+from zoo.bijectors.live import LiveBijector, LiveDistribution
 from zoo.bijectors.mixture import MixtureQuantile
 from zoo.bijectors.multiscale import FactorOut, Unsqueeze
 from zoo.bijectors.planar import Planar
@@ -54,6 +55,8 @@ __all__ = [
     "InverseAutoregressive",
     "Inverted",
     "LULinear",
+    "LiveBijector",
+    "LiveDistribution",
     "MixtureQuantile",
     "OnePassBijector",
     "PixelScaling",

@@ -52,6 +52,7 @@ def jacobi(conditioner: Callable[[Any], Any], step: Step, z: Any) -> Any:
 
     def update(x: Any, *_: Any) -> tuple[Any, Any]:
         new = step(z, conditioner(x))
+        new.set_shape(z.shape)
         return new, tf.reduce_any(tf.not_equal(new, x))
 
     start = (tf.zeros_like(z), tf.constant(value=True))

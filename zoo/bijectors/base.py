@@ -26,14 +26,26 @@ __all__ = ["FlowChain", "OnePassBijector", "forward_and_log_det", "inverse_and_l
 class OnePassBijector(tfb.Bijector):
     """A bijector of events of rank `event_ndims` defined by its two one-pass methods.
 
+    data_event_ndims: the rank of its images' events, where it is another.
+
     Subclasses implement `forward_and_log_det` and `inverse_and_log_det`, each from a tensor
     [batch..., *event] to (tensor [batch..., *event], log-det [batch...]).
     """
 
-    def __init__(self, *, event_ndims: int, parameters: dict[str, Any], name: str) -> None:
+    def __init__(
+        self,
+        *,
+        event_ndims: int,
+        parameters: dict[str, Any],
+        name: str,
+        data_event_ndims: int | None = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__(
             forward_min_event_ndims=event_ndims,
+            inverse_min_event_ndims=data_event_ndims or event_ndims,
             parameters=parameters,
+            dtype=dtype,
             validate_args=False,
             name=name,
         )

@@ -26,6 +26,9 @@ class PixelScaling(OnePassBijector):
     logit:      x = logit(p),  p = alpha + (1 - 2 alpha) y / L
                 log|dx/dy| = softplus(x) + softplus(-x) + log((1 - 2 alpha) / L)
 
+    The logit's data have bounds. Outside, where p is not in (0, 1), log|det dx/dy| is -inf, without
+    a gradient, and x of no meaning.
+
     Sources: NICE Sec. 5.1; RealNVP Sec. 4.1; MAF Sec. 4.3. Deviation from RealNVP's text, which has
     (1 - alpha) y / L: as in its authors' code and in MAF the interval is symmetric, so that the
     logit is finite at y = L.
@@ -73,8 +76,12 @@ class PixelScaling(OnePassBijector):
         """Grey levels to model space."""
         if self._transform == "logit":
             p = self._alpha + (1.0 - 2.0 * self._alpha) * x / self._num_levels
+            outside = (p <= 0.0) | (p >= 1.0)  # NaN is neither
+            p = tf.where(outside, tf.constant(0.5, p.dtype), p)
             z = tf.math.log(p) - tf.math.log1p(-p)
-            return z, self._logit_log_det(z)
+            inside = self._logit_log_det(z)
+            outside = tf.reduce_any(outside, axis=list(range(-self._event_ndims, 0)))
+            return z, tf.where(outside, tf.constant(-np.inf, z.dtype), inside)
         if self._transform == "unit":
             return x / self._num_levels, self._linear_log_det(x)
         return x * (2.0 / self._num_levels) - 1.0, self._linear_log_det(x)

@@ -106,11 +106,11 @@ class Bijective(Encodes):
 
     @abstractmethod
     def bijector(self, context: Any = None) -> Any:
-        """latent -> dequantised data: a `tfb.Chain` over the current weights."""
+        """latent -> dequantised data: a `tfb.Bijector` that reads the weights at its calls."""
 
     @abstractmethod
     def distribution(self, context: Any = None) -> Any:
-        """The density of dequantised data: a `tfd.TransformedDistribution`."""
+        """The density of dequantised data: a `tfd.TransformedDistribution`, live as well."""
 
     @abstractmethod
     def base_distribution(self) -> Any:

@@ -34,7 +34,9 @@ __all__ = [
     "checked_weights",
     "mask_of",
     "refuse_mask",
+    "scalar",
     "seed_tensor",
+    "static_number",
     "unpacked",
     "with_range",
 ]
@@ -140,23 +142,49 @@ def checked_context(context: Any, space: Space | None, rows: int | None) -> Any:
             "Expected context as integer labels of shape [batch]; got "
             f"{context.dtype.name} {_shape_text(context)}.{advice.of_context(context, size)}"
         )
-    if rows is not None and context.shape[0] not in (rows, None):
+    if isinstance(rows, int) and context.shape[0] not in (rows, None):
         raise InvalidInputError(f"Expected one label a row: {rows}; got {context.shape[0]}.")
     return tf.cast(with_range(context, size, "Labels"), tf.int32)
 
 
-def checked_sampling(num_samples: Any, temperature: Any) -> None:
-    """Raises InvalidInputError for a number of samples or a temperature that is none."""
+def checked_sampling(num_samples: Any, temperature: Any) -> tuple[Any, Any]:
+    """(an int, a float); in a graph a tensor of one number may be either, and is asserted.
+
+    Raises InvalidInputError for a number of samples or a temperature that is none.
+    """
     forks.check()
-    if not is_real(num_samples) or num_samples < 1 or int(num_samples) != num_samples:
-        raise InvalidInputError(
-            f"num_samples must be an integer of at least 1; got {num_samples!r}."
-        )
+    wanted = "num_samples must be an integer of at least 1"
+    if tf.is_tensor(num_samples) and not _is_eager(num_samples):
+        if not num_samples.dtype.is_integer or num_samples.shape.rank not in (0, None):
+            raise InvalidInputError(f"{wanted}; got {_symbol_text(num_samples)}.")
+        num_samples = _asserting(tf.cast(num_samples, tf.int32), num_samples >= 1, f"{wanted}.")
+    elif not is_real(num_samples) or num_samples < 1 or int(num_samples) != num_samples:
+        raise InvalidInputError(f"{wanted}; got {num_samples!r}.")
+    else:
+        num_samples = int(num_samples)
+    wanted = f"temperature must be a finite number >= 0, at most {MAX_TEMPERATURE:g}"
+    if tf.is_tensor(temperature) and not _is_eager(temperature):
+        if not temperature.dtype.is_floating or temperature.shape.rank not in (0, None):
+            raise InvalidInputError(f"{wanted}; got {_symbol_text(temperature)}.")
+        fine = (temperature >= 0.0) & (temperature <= MAX_TEMPERATURE)
+        return num_samples, _asserting(temperature, fine, f"{wanted}.")
     if not is_real(temperature) or not 0.0 <= temperature <= MAX_TEMPERATURE:
+        raise InvalidInputError(f"{wanted}; got {temperature!r}.")
+    return num_samples, float(temperature)
+
+
+def scalar(value: Any, dtype: Any) -> Any:
+    """A number or a tensor of one as a tensor of the dtype."""
+    return tf.cast(value, dtype) if tf.is_tensor(value) else tf.constant(value, dtype)
+
+
+def static_number(num_samples: Any, why: str) -> int:
+    """The number, where it is known before the graph runs. Raises InvalidInputError else."""
+    if tf.is_tensor(num_samples):
         raise InvalidInputError(
-            f"temperature must be a finite number >= 0, at most {MAX_TEMPERATURE:g}; got "
-            f"{temperature!r}."
+            f"num_samples must be a Python integer here, not a tensor of a tf.function: {why}."
         )
+    return int(num_samples)
 
 
 def unpacked(data: Any, *, conditional: bool) -> tuple[Any, Any, Any]:
@@ -317,6 +345,10 @@ def is_real(value: Any) -> bool:
 
 def _is_eager(x: Any) -> bool:
     return hasattr(x, "numpy")
+
+
+def _symbol_text(x: Any) -> str:
+    return f"a tensor of {x.dtype.name} {_shape_text(x)}"
 
 
 def _shape_text(x: Any) -> str:

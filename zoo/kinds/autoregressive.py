@@ -110,16 +110,17 @@ class Autoregressive(ZooModel, Scores, Samples, Steps):
         The state between chunks is explicit, so that the chunks of any size put together are what
         one call returns. Raises InvalidInputError as `sample` does, for a chunk_size < 1 too.
         """
-        checks.checked_sampling(num_samples, temperature)
+        num_samples, temperature = checks.checked_sampling(num_samples, temperature)
+        rows = checks.static_number(num_samples, "the loop over a clip's samples has states of it")
         if not checks.is_real(chunk_size) or chunk_size < 1 or int(chunk_size) != chunk_size:
             raise InvalidInputError(
                 f"chunk_size must be an integer of at least 1; got {chunk_size!r}."
             )
         return self._stream(
-            int(num_samples),
-            self._context_of_rows(context, int(num_samples)),
+            rows,
+            self._context_of_rows(context, rows),
             checks.seed_tensor(seed, default=None),
-            tf.constant(float(temperature), self.compute_dtype),
+            checks.scalar(temperature, self.compute_dtype),
             chunk_size=int(chunk_size),
         )
 

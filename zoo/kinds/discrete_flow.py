@@ -134,10 +134,10 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
         Raises InvalidInputError for num_samples < 1, a negative or non-finite temperature, and a
         context.
         """
-        checks.checked_sampling(num_samples, temperature)
+        num_samples, temperature = checks.checked_sampling(num_samples, temperature)
         self.checked_context(context, rows=num_samples)
         seed = checks.seed_tensor(seed, default=None)
-        return self.decode(self.base.sample(int(num_samples), seed, temperature))
+        return self.decode(self.base.sample(num_samples, seed, temperature))
 
     def draw_rows(self, seeds: Any, temperature: Any, context: Any = None) -> Any:
         """The image of a draw of the base for each seed: [batch, *event_shape]."""

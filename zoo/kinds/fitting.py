@@ -14,6 +14,7 @@ from zoo.core.checks import EVALUATION_SEED, checked_arrays, checked_weights, un
 from zoo.errors import InvalidInputError
 from zoo.kinds.arguments import as_arrays
 from zoo.kinds.compiled import FIT_COMPILING_SECONDS, fit_seconds, suits_xla
+from zoo.kinds.predicting import Predicting
 from zoo.kinds.starting import small_weights, started
 from zoo.kinds.weighting import check_rows, named, with_weights
 from zoo.objectives import NegativeLogLikelihood, Objective
@@ -25,7 +26,7 @@ __all__ = ["Fitting"]
 _UNUSED = ("loss_weights", "metrics", "weighted_metrics")  # of Keras' compile
 
 
-class Fitting(keras.Model):
+class Fitting(Predicting):
     """A Keras model that `fit` trains on x, or (x, context), by an objective, or by its own.
 
     Subclasses have `config`, `score`, `checked_data` and `checked_context`, as
@@ -252,11 +253,6 @@ class Fitting(keras.Model):
     def metrics(self) -> list[Any]:
         """The loss in nats; Keras resets it every epoch."""
         return [self._loss_tracker_nats]
-
-    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """Keras' predict; raises InvalidInputError for masked arrays, warns of digits lost."""
-        checked_arrays(self.data.dtype, x)
-        return super().predict(x, *args, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of the objective on x, (x, context) or (x, context or None, weights).

@@ -16,21 +16,20 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.core import checks
-from zoo.core.capabilities import Bijective, Samples, Scores
+from zoo.core.capabilities import Samples, Scores
 from zoo.core.checks import EVALUATION_SEED
 from zoo.core.lazy import bijectors, tfb, tfd
 from zoo.core.space import Space
+from zoo.kinds.as_tfp import AsTFP
 from zoo.kinds.compiled import traced_once
-from zoo.kinds.model import ZooModel
+from zoo.kinds.preprocessed import Preprocessed
 from zoo.layers.norms import Fit
-from zoo.layers.whitening import whitening_layer
 from zoo.networks.batch_norm import measuring
-from zoo.ops.noise import hashed_uniform
 
 __all__ = ["Flow"]
 
 
-class Flow(ZooModel, Scores, Samples, Bijective):
+class Flow(Preprocessed, AsTFP, Scores, Samples):
     """A normalising flow as a Keras model. Subclasses create networks and say how they chain.
 
     Subclassing: set `config_class` and `family`; create every layer in `_create_networks`; return
@@ -62,49 +61,10 @@ class Flow(ZooModel, Scores, Samples, Bijective):
 
     # Construction.
 
-    def _create_preprocessing(self) -> None:
-        self.whitening: Any = whitening_layer(
-            self.config.preprocessing.whitening, self.config.event_shape, self.dtype_policy
-        )
-
     @property
     def latent(self) -> Space:
         """As many latents as the data have dimensions."""
         return self._latent_space(self.config.event_size)
-
-    def _preprocessing(self) -> list[tfb.Bijector]:
-        """Bijectors from data (first) to model space (last)."""
-        preprocessing, shape = self.config.preprocessing, self.config.event_shape
-        chain: list[tfb.Bijector] = []
-        if preprocessing.transform != "none":
-            chain.append(
-                bijectors.PixelScaling(
-                    num_levels=preprocessing.num_levels,
-                    transform=preprocessing.transform,
-                    alpha=preprocessing.alpha,
-                    event_ndims=len(shape),
-                )
-            )
-        if self.whitening is not None:
-            chain.append(self.whitening.bijector(shape))
-        return chain
-
-    # TFP objects of the current weights.
-
-    def bijector(self, context: Any = None) -> tfb.Chain:
-        """latent [D] -> dequantised data [*event_shape].
-
-        A `tfb.Chain` over the current weights.
-        """
-        context = self.checked_context(context, rows=None)
-        return self.chain(context=self.encoded_context(context))
-
-    def distribution(self, context: Any = None) -> tfd.TransformedDistribution:
-        """The density of dequantised data.
-
-        A `tfd.TransformedDistribution` over the current weights.
-        """
-        return tfd.TransformedDistribution(self.base_distribution(), self.bijector(context))
 
     def chain(
         self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
@@ -142,42 +102,6 @@ class Flow(ZooModel, Scores, Samples, Bijective):
         z, log_det = bijectors.inverse_and_log_det(chain, self.dequantised(x, seed), event_ndims)
         return self.base_distribution().log_prob(z) + log_det
 
-    def paper_space_log_det(self, x: Any, *, seed: Any = None) -> Any:
-        """log|det dv/d(x+u)|, v the data in the space in which papers quote nats.
-
-        That is after pixel scaling (NICE: pixels in [0, 1] or [-1, 1]; MAF: logit space), without
-        whitening; for features it is after standardisation. log_prob minus it is the density of v.
-        x: [batch, *event_shape].   returns: [batch].
-        """
-        x = self.checked_data(x)
-        y = self.dequantised(x, checks.seed_tensor(seed, default=EVALUATION_SEED))
-        members = self._preprocessing()[:1]
-        if not members:
-            return tf.zeros(tf.shape(x)[:1], self.compute_dtype)
-        return bijectors.inverse_and_log_det(tfb.Chain(members), y, len(self.config.event_shape))[1]
-
-    @property
-    def paper_space(self) -> str:
-        """Words for the space of `paper_space_log_det`."""
-        preprocessing = self.config.preprocessing
-        if preprocessing.transform == "none":
-            kind = preprocessing.whitening
-            return {"none": "nats, raw features", "standardise": "nats, standardised features"}.get(
-                kind, "nats, whitened features"
-            )
-        return {
-            "unit": "nats, pixels in [0, 1]",
-            "symmetric": "nats, pixels in [-1, 1]",
-            "logit": f"nats, logit space (alpha = {preprocessing.alpha:g})",
-        }[preprocessing.transform]
-
-    def dequantised(self, x: Any, seed: Any) -> Any:
-        """x + u, u uniform in [0, 1) for grey levels; features as they are."""
-        if not self.config.preprocessing.num_levels:
-            return tf.cast(x, self.compute_dtype)
-        noise = hashed_uniform(tf.cast(x, tf.int32), seed)
-        return tf.cast(x, self.compute_dtype) + tf.cast(noise, self.compute_dtype)
-
     # Latents.
 
     def encode(self, x: Any, context: Any = None) -> Any:
@@ -209,13 +133,6 @@ class Flow(ZooModel, Scores, Samples, Bijective):
         chain = self.chain(context=self.encoded_context(context))
         return self._quantised(bijectors.forward_and_log_det(chain, z, 1)[0])
 
-    def _quantised(self, y: Any) -> Any:
-        levels = self.config.preprocessing.num_levels
-        if not levels:
-            return y
-        y = tf.where(tf.math.is_nan(y), tf.zeros_like(y), y)
-        return tf.cast(tf.clip_by_value(tf.floor(y), 0.0, levels - 1.0), tf.uint8)
-
     def sample(
         self, num_samples: int, seed: Any = None, temperature: float = 1.0, context: Any = None
     ) -> Any:
@@ -229,23 +146,23 @@ class Flow(ZooModel, Scores, Samples, Bijective):
         Raises InvalidInputError for num_samples < 1, a negative or non-finite temperature, a wrong
         context.
         """
-        checks.checked_sampling(num_samples, temperature)
+        num_samples, temperature = checks.checked_sampling(num_samples, temperature)
         if context is not None:
             context = checks.as_tensor(context, "context", None)
             if context.shape.rank == 0:
-                context = tf.fill([int(num_samples)], context)
+                context = tf.fill([num_samples], context)
         context = self.checked_context(context, rows=num_samples)
         seed = checks.seed_tensor(seed, default=None)
-        z = self._latents(int(num_samples), float(temperature), seed)
+        z = self._latents(num_samples, temperature, seed)
         return self._run("decode", self._decode, z=z, context=context)
 
-    def _latents(self, count: int, temperature: float, seed: Any) -> Any:
+    def _latents(self, count: Any, temperature: Any, seed: Any) -> Any:
         """temperature * z, z ~ base: [count, D]."""
 
         def drawn(count: Any, temperature: Any, seed: Any) -> Any:
             return temperature * self.base_distribution().sample(count, seed=seed)
 
-        factor = tf.constant(temperature, self.compute_dtype)
+        factor = checks.scalar(temperature, self.compute_dtype)
         if not tf.executing_eagerly():
             return drawn(count, factor, seed)
         if "latents" not in self._compiled_functions:
@@ -253,7 +170,7 @@ class Flow(ZooModel, Scores, Samples, Bijective):
             self._compiled_functions["latents"] = traced_once(
                 drawn, [*specs, tf.TensorSpec([2], tf.int32)]
             )
-        return self._compiled_functions["latents"](tf.constant(count), factor, seed)
+        return self._compiled_functions["latents"](tf.cast(count, tf.int32), factor, seed)
 
     def draw_rows(self, seeds: Any, temperature: Any, context: Any = None) -> Any:
         """The images of draws of the base: [batch, *event_shape]."""
@@ -265,19 +182,6 @@ class Flow(ZooModel, Scores, Samples, Bijective):
         return self.decode(temperature[:, None] * z, context)
 
     # Fitting.
-
-    def adapt_whitening(self, x: Any) -> None:
-        """Fits the whitening alone to the rows x [batch, *event_shape], typically all of them."""
-        if self.whitening is None:
-            return
-        x = self.checked_data(x)
-        y = self.dequantised(x, tf.constant(EVALUATION_SEED, tf.int32))
-        members = self._preprocessing()[:-1]
-        if members:
-            y = bijectors.inverse_and_log_det(tfb.Chain(members), y, len(self.config.event_shape))[
-                0
-            ]
-        self.whitening.initialize(y)
 
     def initialize(self, x: Any, context: Any, fit: Fit) -> None:
         """Sends the rows x through the flow, whose layers set the weights that `fit` names."""

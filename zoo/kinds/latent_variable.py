@@ -191,12 +191,12 @@ class LatentVariable(ZooModel, Scores, Samples, Encodes, Infers):
         temperature: scales the latents; the draw of x given z is that of the likelihood.
         Raises InvalidInputError for num_samples < 1, a negative or non-finite temperature.
         """
-        checks.checked_sampling(num_samples, temperature)
+        num_samples, temperature = checks.checked_sampling(num_samples, temperature)
         self.checked_context(context, rows=num_samples)
         seed = checks.seed_tensor(seed, default=None)
         count = self.config.latent_size + self.config.event_size
-        uniform = counter_uniform(seed, int(num_samples), tf.constant(0), 1, count)[0]
-        factor = tf.fill([int(num_samples)], tf.constant(float(temperature), self.compute_dtype))
+        uniform = counter_uniform(seed, num_samples, tf.constant(0), 1, count)[0]
+        factor = tf.fill([num_samples], checks.scalar(temperature, self.compute_dtype))
         return self._run("sample", self._drawn, uniform=uniform, temperature=factor)
 
     def draw_rows(self, seeds: Any, temperature: Any, context: Any = None) -> Any:

@@ -249,6 +249,7 @@ def _repeated(function: Callable[[Any], Any], start: Any, most: int) -> Any:
 
     def update(x: Any, _: Any) -> tuple[Any, Any]:
         new = function(x)
+        new.set_shape(start.shape)  # a loop's state keeps its static shape
         return new, tf.reduce_any(tf.not_equal(new, x))
 
     if most == 1:

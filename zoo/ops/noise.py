@@ -96,7 +96,7 @@ def _uniform(keys: Any) -> Any:
     return (tf.cast(bits, tf.float32) + 0.5) * (2.0**-23)
 
 
-def counter_uniform(seed: Any, rows: int, first: Any, steps: int, count: int) -> Any:
+def counter_uniform(seed: Any, rows: Any, first: Any, steps: int, count: int) -> Any:
     """Uniform numbers in (0, 1) named by (seed, step, row, number): float32 [steps, rows, count].
 
     Steps are first, first + 1, ...: asking for them in pieces gives the same numbers.

@@ -111,6 +111,12 @@ class LabelledClips(ZooModel):
         """Clips [batch, T] as an int16 tensor. Raises InvalidInputError for others."""
         return clips.checked_clips(x, self.data, row_bytes=self._row_bytes)
 
+    def context_ndims(self, context: Any) -> int:
+        """1 for rows of factors, which are contexts as labels are."""
+        config = self.config
+        in_rows = len(config.context_factors) > 1 or bool(config.num_durations)
+        return int(in_rows and context.shape.rank > 1)
+
     def checked_context(self, context: Any, rows: int | None) -> Any:
         """Labels, factors, or factors and a duration class, as a context is inside."""
         config, durations = self.config, None
