@@ -30,7 +30,7 @@ def outside_metrics(task: Task, names: Collection[str]) -> Measured:
     Raises ConfigError for a model that does not give data back bit for bit.
     """
     model = task.model
-    if model.lossless != "data":
+    if (model.measure, model.lossless) != ("mass", "data"):
         raise ConfigError(f"{', '.join(names)} is of models whose codes give the data back.")
     outside = []
     for number, start in enumerate(range(0, DRAWS, _AT_ONCE)):
