@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.core.checks import refuse_mask
+from zoo.core.checks import WEIGHTS_ALONE, refuse_mask
 from zoo.errors import InvalidInputError
 
 __all__ = ["as_arrays"]
@@ -64,6 +64,8 @@ def _rows(x: Any, name: str, right: str) -> Any:
 
 
 def _check_context(context: Any, without: str, with_it: str, *, conditional: bool) -> None:
+    if isinstance(context, Mapping) and set(context) == {WEIGHTS_ALONE}:
+        return  # none: Keras' own call for the validation of a weighted `fit`
     if context is not None and not conditional:
         raise InvalidInputError(
             "This model is unconditional: it learns from x alone, and -log p(x) has no targets. "
