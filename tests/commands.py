@@ -14,6 +14,7 @@ COMMANDS = (
     "score",
     "anomalies",
     "impute",
+    "fit",
     "train",
     "step",
     "evaluate",

@@ -282,8 +282,16 @@ def test_fit_outlives_a_row_that_overflows(
         ("nice", {"event_shape": (4,), "base": "cauchy"}, "base must be"),
         ("nice", {"event_shape": (4,), "dropout": 1.0}, r"dropout in \[0, 1\)"),
         ("nice", {"event_shape": (4,), "log_scale_factor": 0.0}, "finite log_scale_factor"),
-        ("vae", {"event_shape": (4,), "free_bits": math.nan}, "finite free_bits"),
-        ("vae", {"event_shape": (4,), "free_bits": math.inf}, "finite free_bits"),
+        (
+            "vae",
+            {"event_shape": (4,), "free_bits": math.nan},
+            "free_bits must be a finite",
+        ),
+        (
+            "vae",
+            {"event_shape": (4,), "free_bits": math.inf},
+            "free_bits must be a finite",
+        ),
         ("nice", {"event_shape": (4,), "hidden": (4,)}, "has no hidden; its fields"),
         ("nice", {"event_shape": (0,)}, "positive integers"),
         ("nice", {"event_shape": ()}, "positive integers"),
@@ -301,7 +309,7 @@ def test_fit_outlives_a_row_that_overflows(
         ("maf", {"event_shape": (4,), "context_size": -1}, "context_size must be 0 or more"),
         ("made", {"event_shape": (4,), "hidden_units": ()}, "at least one layer"),
         ("made", {"event_shape": (4,), "log_scale_limit": 0.0}, "must be positive"),
-        ("made", {"event_shape": (4,), "log_scale_limit": math.nan}, "finite; got nan"),
+        ("made", {"event_shape": (4,), "log_scale_limit": math.nan}, "a finite number; got nan"),
         ("maf", {"event_shape": (4,), "preprocessing": {"num_levels": 256}}, "Integer data need"),
         (
             "maf",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo.core.encoding import encoded
 from zoo.errors import InvalidInputError
 
 __all__ = ["context_of"]
@@ -23,6 +22,8 @@ def context_of(model: Any, text: str | None) -> Any:
             return int(text)
         except ValueError:
             raise InvalidInputError(f"--context is a label, a number; got {text!r}.") from None
+    from zoo.core.encoding import encoded
+
     given: dict[str, list[str]] = {}
     for part in text.split(","):
         name, separator, value = part.partition("=")

@@ -21,8 +21,6 @@ from zoo.cli.app import (
     recipe_of,
 )
 from zoo.cli.contexts import context_of
-from zoo.core.encoding import encoded, write_rows
-from zoo.data import frames
 from zoo.errors import InvalidInputError, ZooError
 from zoo.media.audio import AUDIO_SUFFIXES, read_audio, write_audio
 from zoo.media.console import columns, progress_bar, waiting
@@ -73,6 +71,8 @@ def sample(
         with waiting(f"drawing {number} from {name}"):
             rows = model.sample(number, seed=seed, temperature=temperature, context=labels)
         return rows.numpy()
+
+    from zoo.core.encoding import write_rows
 
     if out is None:
         model = loaded(name)
@@ -253,6 +253,9 @@ def read_rows(
 
 def _stored_table(path: Path, model: Any) -> tuple[Any, Any]:
     """The rows and the context of a table of named columns."""
+    from zoo.core.encoding import encoded
+    from zoo.data import frames
+
     if path.suffix.lower() not in frames.SUFFIXES:
         expected = ", ".join(frames.SUFFIXES)
         raise InvalidInputError(f"Expected a table, {expected}; got {str(path)!r}.")
