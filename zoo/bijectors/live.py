@@ -213,3 +213,7 @@ class LiveDistribution(tfd.TransformedDistribution):
         z, log_prob = base.experimental_sample_and_log_prob(sample_shape, seed, **kwargs)
         y, log_det = self.bijector.forward_and_log_det(z)
         return y, log_prob - log_det
+
+    @classmethod
+    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> Any:
+        return super()._parameter_properties(dtype, num_classes)  # TFP warns where it is inherited
