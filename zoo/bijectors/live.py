@@ -65,7 +65,7 @@ class LiveBijector(OnePassBijector, tfb.AutoCompositeTensorBijector):
         name: str = "flow",
     ) -> None:
         parameters = dict(locals())
-        del weights
+        self._given_weights = weights
         self.model = model
         self.context = context
         self.context_ndims = context_ndims
@@ -81,8 +81,11 @@ class LiveBijector(OnePassBijector, tfb.AutoCompositeTensorBijector):
     def weights(self) -> list[tf.Variable]:
         """The variables that TFP's objects around this one find.
 
-        Without the weights that Keras alone counts as frozen, which they would train.
+        Without the weights that Keras alone counts as frozen, which they would train. Inside of a
+        `tf.function` that got the object: its own names of them, as TensorFlow keeps its books.
         """
+        if self._given_weights is not None:
+            return list(self._given_weights)
         trained = {id(v) for v in self.model.trainable_weights}
         pairs = [(v, v.value) for v in self.model.weights]
         return [value for v, value in pairs if id(v) in trained or not value.trainable]
