@@ -190,7 +190,7 @@ def test_they_take_part_in_a_joint_distribution_and_in_mcmc(name: str) -> None:
 
     @tf.function(autograph=False)
     def drawn(number: Any) -> tuple[Any, Any]:
-        values = joint.sample(number, seed=(1, 2))
+        values = joint.sample(number, seed=1)
         return values, joint.log_prob(values)
 
     (x, y), log_prob = drawn(tf.constant(4))
