@@ -20,7 +20,7 @@ FAMILIES = {
     "conditional": ("maf", {}),
     "unconditional": ("maf", {"context_size": 0}),
     "vae": ("vae", {}),
-    "discrete": ("idf", {"event_shape": (3,)}),
+    "discrete": ("idf", {"num_parts": 2}),
 }
 
 
@@ -31,7 +31,7 @@ def _model(kind: str, **compiled: Any) -> tuple[Any, np.ndarray, Any]:
     model.compile(**compiled)
     rows = {
         "vae": np.random.default_rng(1).integers(0, 2, (6, 4, 4, 1)).astype("uint8"),
-        "discrete": np.random.default_rng(1).integers(0, 7, (6, 3)).astype("uint8"),
+        "discrete": np.random.default_rng(1).integers(0, 7, (6, 5)).astype("uint8"),
     }.get(kind, ROWS)
     return model, rows, LABELS if kind == "conditional" else None
 
