@@ -65,7 +65,7 @@ class LiveBijector(OnePassBijector, tfb.AutoCompositeTensorBijector):
         name: str = "flow",
     ) -> None:
         parameters = dict(locals())
-        del weights
+        self._given_weights = weights
         self.model = model
         self.context = context
         self.context_ndims = context_ndims
@@ -81,8 +81,11 @@ class LiveBijector(OnePassBijector, tfb.AutoCompositeTensorBijector):
     def weights(self) -> list[tf.Variable]:
         """The variables that TFP's objects around this one find.
 
-        Without the weights that Keras alone counts as frozen, which they would train.
+        Without the weights that Keras alone counts as frozen, which they would train. Inside of a
+        `tf.function` that got the object: its own names of them, as TensorFlow keeps its books.
         """
+        if self._given_weights is not None:
+            return list(self._given_weights)
         trained = {id(v) for v in self.model.trainable_weights}
         pairs = [(v, v.value) for v in self.model.weights]
         return [value for v, value in pairs if id(v) in trained or not value.trainable]
@@ -213,3 +216,7 @@ class LiveDistribution(tfd.TransformedDistribution):
         z, log_prob = base.experimental_sample_and_log_prob(sample_shape, seed, **kwargs)
         y, log_det = self.bijector.forward_and_log_det(z)
         return y, log_prob - log_det
+
+    @classmethod
+    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> Any:
+        return super()._parameter_properties(dtype, num_classes)  # TFP warns where it is inherited

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import keras
@@ -158,7 +159,10 @@ class Fitting(Predicting):
         arguments = self._honoured(keras.Model.fit, args, kwargs)
         self._train_on()
         self._choose_program(arguments)
-        with started(self, arguments, adapt=adapt) as arguments:
+        with (
+            self._started_afresh_after_errors(),
+            started(self, arguments, adapt=adapt) as arguments,
+        ):
             return super().fit(**arguments)
 
     def _choose_program(self, arguments: dict[str, Any]) -> None:
@@ -205,7 +209,17 @@ class Fitting(Predicting):
         """Keras' train_on_batch; weights as in `fit`."""
         arguments = self._honoured(keras.Model.train_on_batch, args, kwargs)
         self._train_on()
-        return super().train_on_batch(**arguments)
+        with self._started_afresh_after_errors():
+            return super().train_on_batch(**arguments)
+
+    @contextlib.contextmanager
+    def _started_afresh_after_errors(self) -> Iterator[None]:
+        """A step whose first trace failed could not make the optimizer's variables in a second."""
+        try:
+            yield
+        except Exception:
+            self.train_function = None
+            raise
 
     def _train_on(self) -> None:
         """The weights will no longer be those of a release."""
