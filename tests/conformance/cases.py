@@ -431,13 +431,14 @@ MODELS |= {
                 {"name": "x", "kind": "real", "heavy": True},
                 {"name": "y", "kind": "positive", "location": 0.5, "scale": 0.7},
             ],
+            "dropout": 0.2,
             "context_columns": [
                 {"name": "day", "kind": "integer", "scale": 3.0},
                 {"name": "side", "kind": "boolean", "categories": ["false", "true"]},
             ],
         },
         weight_scale=0.5,
-        cannot=BY_COLUMNS,
+        cannot={**BY_COLUMNS, "replicas": DROPOUT},
     ),
     "parallel-wavenet": ModelCase(
         family="parallel_wavenet",

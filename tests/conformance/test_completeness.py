@@ -25,9 +25,10 @@ from zoo.core.recipe import Target
 from zoo.kinds.model import ZooModel
 from zoo.kinds.signatures import SIGNATURES
 from zoo.models.audio.clips import AudioConfig
+from zoo.models.tables.table_made import TableMADEConfig
 from zoo.store import pins
 
-NO_PREPROCESSING = (AudioConfig, DiscreteConfig)
+NO_PREPROCESSING = (AudioConfig, DiscreteConfig, TableMADEConfig)
 PACKAGES = ("zoo.ops", "zoo.kinds", "zoo.bijectors", "zoo.networks", "zoo.models")
 CHECKPOINTS = Path(zoo.__file__).parent.parent / "checkpoints"
 VAE_FIELDS = {f.name for f in dataclasses.fields(models.model_class("vae").config_class)}
