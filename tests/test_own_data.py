@@ -225,3 +225,17 @@ def test_ten_rows_and_a_folder_in_use_are_refused(run: Path, tmp_path: Path) -> 
     (tmp_path / "other" / "letter.txt").write_text("mine")
     with pytest.raises(TrainingError, match="something that is no run"):
         zoo.fit(_frame(), tmp_path / "other")
+
+
+def test_a_run_is_published_with_a_card_of_its_columns(run: Path, tmp_path: Path) -> None:
+    _run("publish", run, "--to", tmp_path / "released")
+    card = (tmp_path / "released" / "card.md").read_text()
+    assert "| region | category | north, south |" in card
+    assert "| hour | circular | period 24 from 0 |" in card
+    assert "Rows of the publisher's own, `mine:" in card
+    assert "| gaussian |" in card
+    drawn = pd.read_csv(tmp_path / "released" / "samples.csv")
+    assert list(drawn.columns) == ["region", "size", "visits", "hour"]
+    again = zoo.load(tmp_path / "released")
+    assert np.isfinite(again.log_prob(drawn)).all()
+    assert not (tmp_path / "released" / "rows").exists()  # the table stays where it was

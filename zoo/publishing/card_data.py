@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from zoo.core.recipe import Target
+from zoo.core.columns import Column, column_of
+from zoo.core.recipe import Table, Target
 from zoo.publishing.checkpoint import SAMPLES_FILE, SOUND_FILE, Checkpoint
 from zoo.registry.datasets import about, column_names
 
@@ -40,6 +41,8 @@ def data(checkpoint: Checkpoint) -> str:
     """The splits, and what becomes of a row; "" beside a target."""
     if "target" in checkpoint.have:
         return ""
+    if checkpoint.values.get("columns"):
+        return f"## Data and preprocessing\n\n{_splits(checkpoint)}\n\n{_columns(checkpoint)}"
     text = next(text(checkpoint) for needs, text in _ROWS if needs <= checkpoint.have)
     size = math.prod(checkpoint.values["event_shape"])
     columns = column_names(checkpoint.dataset.name, size)
@@ -51,10 +54,42 @@ def _splits(checkpoint: Checkpoint) -> str:
     dataset = checkpoint.dataset
     more = dataset.more_train
     also = f" and on `{more}:{dataset.version}`" if more else ""
+    source = "Rows of the publisher's own," if isinstance(dataset, Table) else "TFDS"
     return (
-        f"TFDS `{dataset.name}:{dataset.version}`: training on `{dataset.train}`{also}, "
+        f"{source} `{dataset.name}:{dataset.version}`: training on `{dataset.train}`{also}, "
         f"model selection on `{dataset.validation}`, figures from `{dataset.test}`."
     )
+
+
+def _columns(checkpoint: Checkpoint) -> str:
+    """The columns of a table, those of its context last, with what their values may be."""
+    lines = ["| column | kind | values |", "| --- | --- | --- |"]
+    for role in ("columns", "context_columns"):
+        for values in checkpoint.values.get(role, ()):
+            column = column_of(values)
+            kind = f"{column.kind}, context" if role == "context_columns" else column.kind
+            lines.append(f"| {column.name} | {kind} | {_values(column)} |")
+    return (
+        "\n".join(lines) + "\n\n`log_prob` is of the row as it is stored, in nats: a density of "
+        "real, positive, bounded and circular columns, a probability of the others."
+    )
+
+
+def _values(column: Column) -> str:
+    """What a column's values may be, in a few words."""
+    words = []
+    if column.categories:
+        shown = ", ".join(column.categories[:8])
+        words.append(shown + ("" if len(column.categories) <= 8 else ", …"))
+    if column.kind == "bounded":
+        words.append(f"between {column.minimum:g} and {column.maximum:g}")
+    if column.kind == "circular":
+        words.append(f"period {column.period:g} from {column.minimum or 0.0:g}")
+    if column.heavy:
+        words.append("heavy tails")
+    if column.missing:
+        words.append("cells may be missing")
+    return "; ".join(words)
 
 
 def _binary(checkpoint: Checkpoint) -> str:
