@@ -382,11 +382,13 @@ def rate(call: Callable[[], Any], rows: int, *, repeats: int, seconds: float) ->
     timing has. Slow calls have fewer timings, those of `LONG` seconds the warm one alone.
     """
     begun, warm, lasted = time.perf_counter(), 0, 0.0
-    while lasted < LONG and (warm < 2 or time.perf_counter() - begun < WARM):
+    while warm < 2 or time.perf_counter() - begun < WARM:
         start = time.perf_counter()
         call()
         lasted = time.perf_counter() - start
         warm += 1
+        if lasted >= LONG:
+            break
     if lasted >= LONG:
         return rows / lasted
     calls = max(1, math.ceil(seconds / lasted))
