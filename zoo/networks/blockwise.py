@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["BlockSolver", "Layer", "block_size", "blocks_of", "in_a_loop", "looping"]
+__all__ = ["BlockSolver", "Layer", "block_size", "blocks_of", "in_a_loop"]
 
 NUM_BLOCKS = 8
 _LOOPS: ContextVar[dict[Any, Any] | None] = ContextVar("the loops of a graph", default=None)
@@ -46,11 +46,6 @@ def in_a_loop() -> Iterator[None]:
         yield
     finally:
         _LOOPS.reset(token)
-
-
-def looping() -> bool:
-    """Whether solvers are made inside `in_a_loop()`."""
-    return _LOOPS.get() is not None
 
 
 def block_size(num_coordinates: int) -> int:
@@ -75,12 +70,12 @@ def blocks_of(degrees: np.ndarray, size: int, num_coordinates: int) -> np.ndarra
 
 
 class Layer(NamedTuple):
-    """A masked layer.   kernel: a function that gives it, [in, out].   bias: [out] or [rows, out].
+    """A masked layer.   kernel: [in, out].   bias: [out] or [rows, out].
 
     in_blocks, out_blocks: the units of each block (`blocks_of`).
     """
 
-    kernel: Callable[[], Any]
+    kernel: Any
     bias: Any
     in_blocks: np.ndarray
     out_blocks: np.ndarray
@@ -131,8 +126,7 @@ class BlockSolver:
                     autograph=False,
                     experimental_attributes={"_noinline": True},
                 )
-            with tf.control_dependencies([z]):
-                kernels = [layer.kernel() for layer in self._layers]
+            kernels = [layer.kernel for layer in self._layers]
             x = loops[self._alike, kind](z, kernels, [layer.bias for layer in self._layers])
         # The coordinates that fill up come last.
         x = x[:, : self._num_coordinates]
@@ -281,7 +275,7 @@ def _kernel_rows(layer: Layer, kernel: Any, k: Any) -> Any:
 def _kernel_blocks(layer: Layer) -> Any:
     """[K, K * in, out]: the kernel's rows in the order of the blocks, its columns a block each."""
     num_blocks, width = layer.out_blocks.shape
-    padded = tf.pad(layer.kernel(), [[0, 1], [0, 1]])
+    padded = tf.pad(layer.kernel, [[0, 1], [0, 1]])
     rows = tf.gather(padded, layer.in_blocks.reshape(-1))
     # Whole rows of the transposed are copied much faster than columns one by one.
     columns = tf.gather(tf.transpose(rows), layer.out_blocks.reshape(-1))  # [K * out, K * in]

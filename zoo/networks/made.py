@@ -7,7 +7,6 @@ d alone.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -210,22 +209,11 @@ class MADE(keras.layers.Layer):
         shift = None
         if self.context_layer is not None:
             shift = self.context_layer(tf.cast(context, self.compute_dtype))
-        layers = self.masked_layers()
-        kernels: list[Callable[[], Any]]
-        bound: list[Callable[[Any], Any]]
-        if blockwise.looping() and self._has_solver():
-            # Weights are masked when they are needed, twice in all, and not kept meanwhile.
-            kernels = [layer.masked_kernel for layer in layers]
-            bound = [functools.partial(_after, layer) for layer in layers]
-            return BoundMADE(self, kernels, bound, shift, training)
-        masked = [layer.masked_kernel() for layer in layers]
-        kernels = [functools.partial(_same, kernel) for kernel in masked]
-        bound = [layer.bind(kernel) for layer, kernel in zip(layers, masked, strict=True)]
-        return BoundMADE(self, kernels, bound, shift, training)
-
-    def _has_solver(self) -> bool:
-        size = blockwise.block_size(self.event_size)
-        return size != self.event_size and self.compute_dtype == self.variable_dtype
+        kernels = [layer.masked_kernel() for layer in self.masked_layers()]
+        layers = [
+            layer.bind(kernel) for layer, kernel in zip(self.masked_layers(), kernels, strict=True)
+        ]
+        return BoundMADE(self, kernels, layers, shift, training)
 
     def call(self, x: Any, context: Any = None, training: bool = False) -> Any:  # noqa: FBT001, FBT002 (Keras' own signature)
         """[..., D] (and context [..., C]) -> [..., D, num_parameters], in the dtype of x."""
@@ -250,12 +238,12 @@ class MADE(keras.layers.Layer):
 class BoundMADE:
     """x [..., D] -> parameters [..., D, num_parameters] with the current weights and one context.
 
-    kernels, layers: of the masked layers: functions that give them, and the layers bound.
-    shift: what the context adds to the first one's outputs, or None.
+    kernels, layers: of the masked layers, bound.   shift: what the context adds to the first one's
+        outputs, or None.
     """
 
     made: MADE
-    kernels: Sequence[Callable[[], Any]]
+    kernels: Sequence[Any]
     layers: Sequence[Callable[[Any], Any]]
     shift: Any
     training: bool
@@ -284,7 +272,7 @@ class BoundMADE:
         """
         made = self.made
         size = blockwise.block_size(made.event_size)
-        if not made._has_solver():
+        if size == made.event_size or made.compute_dtype != made.variable_dtype:
             return None
         layers = [
             blockwise.Layer(
@@ -307,16 +295,6 @@ class BoundMADE:
             made.num_parameters,
             alike=(type(made), *(repr(config[key]) for key in sorted(config) if key != "name")),
         )
-
-
-def _same(kernel: Any) -> Any:
-    return kernel
-
-
-def _after(layer: MaskedDense, x: Any) -> Any:
-    """The layer's outputs, its weights masked no sooner than its inputs are there."""
-    with tf.control_dependencies([x]):
-        return layer.bind()(x)
 
 
 @keras.saving.register_keras_serializable("zoo")
