@@ -40,7 +40,7 @@ import numpy as np
 NUM_BINS = 8
 CLIP_NORM = 5.0  # of fits of a budget
 WARM = 3.0  # seconds of calls before the first timing
-SLOW = 6.0  # seconds of timings after which no other one starts
+SLOW = 5.0  # seconds of timings after which no other one starts
 LONG = 60.0  # seconds of a call that is timed once
 VALIDATIONS = 20  # of a fit, evenly over its budget
 
@@ -377,16 +377,18 @@ def shuffled(x: np.ndarray, batch: int) -> Iterator[np.ndarray]:
 def rate(call: Callable[[], Any], rows: int, *, repeats: int, seconds: float) -> float:
     """Rows a second: the median of `repeats` timings, each of as many calls as last `seconds`.
 
-    First come warm ones, for `WARM` seconds and three at least: they compile, and what is called
+    First come warm ones, for `WARM` seconds and two at least: they compile, and what is called
     once need not get the program of what is called often. The last of them says how many calls a
     timing has. Slow calls have fewer timings, those of `LONG` seconds the warm one alone.
     """
     begun, warm, lasted = time.perf_counter(), 0, 0.0
-    while lasted < LONG and (warm < 3 or time.perf_counter() - begun < WARM):
+    while warm < 2 or time.perf_counter() - begun < WARM:
         start = time.perf_counter()
         call()
         lasted = time.perf_counter() - start
         warm += 1
+        if lasted >= LONG:
+            break
     if lasted >= LONG:
         return rows / lasted
     calls = max(1, math.ceil(seconds / lasted))

@@ -20,13 +20,21 @@ import tensorflow as tf
 from zoo.networks import blockwise
 from zoo.ops.row_blocks import in_row_blocks
 
-__all__ = ["FIT_COMPILING_SECONDS", "Calls", "fit_seconds", "suits_xla", "traced_once"]
+__all__ = [
+    "FIT_COMPILING_SECONDS",
+    "SLOW_PASSES",
+    "Calls",
+    "fit_seconds",
+    "suits_xla",
+    "traced_once",
+]
 
 # Of two cores of a server; another machine's figures differ by small factors, and so does the rule.
 SECONDS_A_WEIGHT = 2e-11  # of a row that passes a weight of a dense network once
 SECONDS_AN_OPERATION = 5e-6  # of a graph
 COMPILING_SECONDS = 0.5  # of any program, and for each operation:
-COMPILING_SECONDS_AN_OPERATION = 1e-3
+COMPILING_SECONDS_AN_OPERATION = 5e-4
+SLOW_PASSES = 4  # of the weights, where an autoregressive flow is inverted
 STEP_SECONDS = 3e-3  # of a training step of no work
 UPDATE_SECONDS_A_WEIGHT = 4e-9  # of Adam and the gradient's norm
 FIT_COMPILING_SECONDS = 4.0
@@ -80,7 +88,8 @@ class Calls:
         calls([x, seed])
 
     signature: by argument, a batch each [None, ...] but for `seed`, which comes last.
-    constants: further arguments.   weights: how many the model has; 0 for the graph alone.
+    constants: further arguments.   weights: how many a row passes, mostly those of the model, some
+    of them several times; 0 for the graph alone.
     """
 
     def __init__(
@@ -102,9 +111,7 @@ class Calls:
         self._whole = sum(name == "seed" for name in names)
         self._function, self._specs = in_a_loop, specs
         self._programs: dict[int, Callable[..., Any]] = {}  # by number of blocks
-        self._spent: dict[int, float] = defaultdict(
-            float
-        )  # seconds of the graph, by number of rows
+        self._spent: dict[int, float] = defaultdict(float)  # seconds, by number of rows
         self._compiled: set[int] = set()  # numbers of rows
 
     def __call__(self, values: Sequence[Any]) -> Any:

@@ -17,7 +17,7 @@ from zoo.core.config import ModelConfig
 from zoo.core.release import Release
 from zoo.core.space import Space
 from zoo.errors import ConfigError
-from zoo.kinds.compiled import Calls, suits_xla
+from zoo.kinds.compiled import SLOW_PASSES, Calls, suits_xla
 from zoo.kinds.fitting import Fitting
 from zoo.kinds.signatures import signatures
 from zoo.kinds.summary import described, shown_shapes
@@ -234,11 +234,13 @@ class ZooModel(Fitting):
                 key: tf.TensorSpec([2] if key == "seed" else [None, *value.shape[1:]], value.dtype)
                 for key, value in given.items()
             }
+            slow = {"sampling": ("decode",), "density": ("log_prob", "encode")}
+            passes = SLOW_PASSES if name in slow.get(self.slow_direction, ()) else 1
             suits = self.by_xla and suits_xla(self.weights, self.conditioner_dtype)
             self._compiled_functions[name] = Calls(
                 function,
                 signature,
                 {key: None for key in arrays if key not in given},
-                weights=self.count_params() if suits else 0,
+                weights=passes * self.count_params() if suits else 0,
             )
         return self._compiled_functions[name](list(given.values()))
