@@ -109,7 +109,9 @@ def answers(models: dict[str, Any], steps: dict[str, Any], tmp_path_factory: Any
         requests["sample:row"] = {key: value[1:2] for key, value in requests["sample"].items()}
         requests["sample_step"] = _batch(model, "sample_step", **_mixed(steps[name][1]))
         jobs[name] = (exporting.export(model, root), requests)
-    assert manifest.read(root / "mu_law" / "1")["media"] == {"kind": "audio", "sample_rate": 8000}
+    media = manifest.read(root / "mu_law" / "1")["media"]
+    assert (media["kind"], media["sample_rate"]) == ("audio", 8000)
+    assert len(media["labels"]) == models["mu_law"].config.context_size
     return served.answers(root, jobs)
 
 
