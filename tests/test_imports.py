@@ -12,7 +12,10 @@ import pytest
 import zoo
 from zoo.media import startup
 
-PUBLIC = {"list_models", "info", "load", "create", "export", "evaluate", "ModelInfo", "ZooError"}
+PUBLIC = {
+    *("list_models", "info", "load", "create", "fit", "export", "evaluate"),
+    *("ModelInfo", "ZooError"),
+}
 HEAVY = ("tensorflow", "keras", "tensorflow_probability", "tensorflow_datasets", "h5py", "numpy")
 
 

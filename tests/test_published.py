@@ -46,7 +46,8 @@ def test_published_models_load_and_score_rows(name: str, require_checkpoint) -> 
     model = zoo.load(name)
     entry = registry.get(name)
     assert model.family == entry.family
-    assert model.config == models.complete_config(entry.family, **entry.recipe.config)
+    config_class = models.model_class(entry.family).config_class
+    assert model.config == config_class.from_dict(entry.recipe.config)
     info = zoo.info(name)
     assert info.num_parameters == model.count_params()
     assert info.event_shape == model.config.event_shape

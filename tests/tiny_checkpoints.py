@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import zoo
-from zoo import registry
+from zoo import models, registry
 from zoo.core.recipe import SGD, Recipe, Rows
 from zoo.evaluation import golden
 from zoo.store import locate
@@ -104,7 +103,7 @@ def publish(root: Path) -> dict[str, dict[str, Any]]:
     """Writes a checkpoint folder root/<name> of every tiny model; returns their pins."""
     pins = {}
     for seed, (name, (family, config)) in enumerate(CONFIGS.items()):
-        model = zoo.create(family, **config)
+        model = models.build(family, config)
         generator = np.random.default_rng(seed)
         for variable in model.trainable_variables:
             variable.assign(0.3 * generator.normal(size=variable.shape))

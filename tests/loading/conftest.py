@@ -12,8 +12,7 @@ import pytest
 from hosts import Host
 from nice_tiny import CONFIG, METRICS, NAME
 
-import zoo
-from zoo import registry
+from zoo import models, registry
 from zoo.store import locate
 from zoo.store.files import write_json_atomic, write_text_atomic
 from zoo.store.folder import save_checkpoint
@@ -23,7 +22,7 @@ from zoo.store.hashes import sha256_of, write_sha256sums
 @pytest.fixture(scope="session")
 def trained() -> keras.Model:
     """Weights that no initialisation gives."""
-    model = zoo.create("nice", **CONFIG)
+    model = models.build("nice", CONFIG)
     generator = np.random.default_rng(7)
     for variable in model.weights:
         variable.assign(0.3 * generator.normal(size=variable.shape))

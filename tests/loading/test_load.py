@@ -15,7 +15,7 @@ from edits import edit_json
 from nice_tiny import CONFIG, NAME, X, assert_same
 
 import zoo
-from zoo import loading
+from zoo import loading, models
 from zoo.errors import (
     ConfigError,
     FormatError,
@@ -244,7 +244,7 @@ class TestRefusals:
             zoo.load(NAME, weights=published)
 
     def test_weights_of_another_model(self, tmp_path: Path) -> None:
-        wide = zoo.create("nice", **{**CONFIG, "hidden_units": [64, 70]})
+        wide = models.build("nice", {**CONFIG, "hidden_units": [64, 70]})
         path = save_weights(wide, tmp_path / "wide.weights.h5")
         with pytest.raises(WeightsMismatchError, match="Nothing was loaded"):
             zoo.load(NAME, weights=path)

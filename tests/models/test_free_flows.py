@@ -107,8 +107,8 @@ def test_fit_by_likelihood_finds_a_shifted_and_stretched_normal(family: str) -> 
     [
         ({"num_layers": 0}, "num_layers >= 1"),
         ({"base_scale": 0.0}, "finite base_scale"),
-        ({"base_scale": math.nan}, "finite base_scale"),
-        ({"base_scale": math.inf}, "finite base_scale"),
+        ({"base_scale": math.nan}, "finite"),
+        ({"base_scale": math.inf}, "finite"),
         ({"context_size": 2}, "no conditional form"),
     ],
 )

@@ -92,7 +92,7 @@ def _numpy_log_prob(model, x: np.ndarray, labels: np.ndarray | None) -> np.ndarr
     ids=["one-layer", "batch-norm", "conditional"],
 )
 def test_maf_is_its_numpy_port(rng: np.random.Generator, config: dict) -> None:
-    model = models.create("maf", event_shape=(6,), dtype="float64", **config)
+    model = models.create("maf", event_shape=(6,), preprocessing={}, dtype="float64", **config)
     _randomise(model, rng)
     x = rng.normal(size=(8, 6))
     labels = np.arange(8, dtype="int32") % 3 if config.get("context_size") else None
@@ -101,7 +101,12 @@ def test_maf_is_its_numpy_port(rng: np.random.Generator, config: dict) -> None:
 
 def test_sampling_is_the_sequential_recursion_of_equation_3(rng: np.random.Generator) -> None:
     model = models.create(
-        "made", event_shape=(5,), hidden_units=(11,), context_size=2, dtype="float64"
+        "made",
+        event_shape=(5,),
+        hidden_units=(11,),
+        context_size=2,
+        preprocessing={},
+        dtype="float64",
     )
     _randomise(model, rng)
     made = NumpyMADE(model.network, 5, 2, "relu", model.config.log_scale_limit)
@@ -115,7 +120,9 @@ def test_sampling_is_the_sequential_recursion_of_equation_3(rng: np.random.Gener
 
 def test_made_is_a_product_of_gaussian_conditionals(rng: np.random.Generator) -> None:
     """The special case of Sec. 3.3, by scipy: x_i ~ N(mu_i(x_<i), exp(alpha_i(x_<i)))."""
-    model = models.create("made", event_shape=(4,), hidden_units=(9,), dtype="float64")
+    model = models.create(
+        "made", event_shape=(4,), hidden_units=(9,), preprocessing={}, dtype="float64"
+    )
     _randomise(model, rng)
     made = NumpyMADE(model.network, 4, 0, "relu", model.config.log_scale_limit)
     x = rng.normal(size=(6, 4))
@@ -150,7 +157,12 @@ def _mixture_log_prob(raw: np.ndarray, x: np.ndarray, limit: float) -> np.ndarra
 @pytest.mark.parametrize("family", ["made", "maf"])
 def test_mixtures_of_gaussians_are_scipys(rng: np.random.Generator, family: str) -> None:
     """MADE MoG; MAF MoG: the same behind an affine layer and a reversal."""
-    config = {"num_components": 3, "hidden_units": (9,), "log_scale_limit": 3.0}
+    config: dict = {
+        "preprocessing": {},
+        "num_components": 3,
+        "hidden_units": (9,),
+        "log_scale_limit": 3.0,
+    }
     if family == "maf":
         config |= {"num_layers": 1, "normalization": "none"}
     model = models.create(family, event_shape=(4,), dtype="float64", **config)

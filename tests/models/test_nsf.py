@@ -66,7 +66,7 @@ def test_dropout_is_active_in_training_alone(rng: np.random.Generator) -> None:
         ({"num_bins": 1}, "num_bins must be at least 2 and below 1000; got 1"),
         ({"num_bins": 1000}, "below 1000; got 1000"),
         ({"tail_bound": 0.0}, "tail_bound must be positive"),
-        ({"tail_bound": float("inf")}, "positive and finite; got inf"),
+        ({"tail_bound": float("inf")}, "tail_bound must be a finite"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\)"),
         ({"num_units": 2.5}, "num_units must be an integer"),
     ],

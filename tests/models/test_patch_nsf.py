@@ -107,8 +107,8 @@ def test_a_step_bound_keeps_thrown_rows_near_and_samples_finite(rng: np.random.G
     [
         ({"slope_softness": 0.0}, "slope_softness must be positive and finite; got 0.0"),
         ({"latent_bound": -1.0}, "latent_bound must be positive and finite; got -1.0"),
-        ({"step_bound": float("nan")}, "step_bound must be positive and finite; got nan"),
-        ({"step_bound": float("inf")}, "step_bound must be positive and finite; got inf"),
+        ({"step_bound": float("nan")}, "step_bound must be a finite"),
+        ({"step_bound": float("inf")}, "step_bound must be a finite"),
         ({"square_positions": 3}, r"one of \(2, 4, 8\); got 3"),
         ({"event_shape": (5,)}, r"rows of side\*\*2 - 1 real pixels.*\(5,\)"),
         ({"event_shape": (2, 4)}, r"rows of side\*\*2 - 1 real pixels.*\(2, 4\)"),

@@ -56,6 +56,7 @@ def test_vector_form_is_its_numpy_port(
         num_couplings=3,
         normalization=normalization,
         activation="tanh",
+        preprocessing={},
         dtype="float64",
     )
     for weight in model.weights:

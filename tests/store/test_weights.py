@@ -266,7 +266,10 @@ def no_values(path: Path) -> None:
 def instead(path: Path, *, shape: tuple[int, ...], dtype: Any, value: Any = None) -> None:
     with h5py.File(path, "r+") as file:
         del file["vars/0"]
-        file["vars"].create_dataset("0", shape, dtype, data=value)
+        stored = file["vars"].create_dataset("0", shape, dtype, data=value)
+        if value is None:
+            everything, kind = h5py.h5s.ALL, stored.id.get_type()
+            stored.id.write(everything, everything, np.zeros(shape, dtype), mtype=kind)
 
 
 def array_type(path: Path) -> None:
