@@ -37,6 +37,11 @@ def images() -> Any:
     return zoo.create("nice", event_shape=(1, 2, 1), hidden_units=(4,), num_couplings=2)
 
 
+def rows_of(path: Path, space: Space) -> tuple[Any, Any]:
+    """`read_rows` for a model of such rows, without a context."""
+    return read_rows(path, SimpleNamespace(data=space, context=None))
+
+
 def table(tmp_path: Path, text: str | bytes) -> Path:
     path = tmp_path / "t.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -92,7 +97,7 @@ def test_cells_that_lose_digits_are_told_by_row_and_column(tmp_path: Path, cell:
 
 def test_integers_of_tables_have_all_their_digits(tmp_path: Path) -> None:
     space = Space(shape=(2,), dtype="int32", meaning="integers")
-    rows, _ = read_rows(table(tmp_path, "1,16777217\n2,-2147483647\n"), space)
+    rows, _ = rows_of(table(tmp_path, "1,16777217\n2,-2147483647\n"), space)
     np.testing.assert_array_equal(rows, [[1, 16777217], [2, -2147483647]])
 
 
@@ -286,15 +291,15 @@ def test_further_arrays_of_an_archive_are_told_and_masks_refused(tmp_path: Path)
     path = tmp_path / "x.npz"
     np.savez(path, x=ROWS, mask=ROWS > 1)
     with pytest.raises(InvalidInputError, match=r"x\.npz holds mask beside x: a mask"):
-        read_rows(path, FEATURES)
+        rows_of(path, FEATURES)
     np.savez(path, x=ROWS, y=ROWS)
     with pytest.warns(UserWarning, match=r"x\.npz holds y beside x, of which nothing is used"):
-        read_rows(path, FEATURES)
+        rows_of(path, FEATURES)
     np.savez(path, rows=ROWS, y=ROWS)
     with pytest.raises(InvalidInputError, match="needs its rows under the key x"):
-        read_rows(path, FEATURES)
+        rows_of(path, FEATURES)
     np.savez(path, x=ROWS.astype(">f8"), context=[0, 1])
-    rows, labels = read_rows(path, FEATURES)
+    rows, labels = rows_of(path, FEATURES)
     np.testing.assert_array_equal(rows, ROWS)
     np.testing.assert_array_equal(labels, [0, 1])
 
@@ -304,14 +309,14 @@ def test_rows_of_files_that_lose_digits_are_told_by_their_place(tmp_path: Path) 
     x[300, 1] = 2**24 + 1
     np.save(tmp_path / "x.npy", x)
     with pytest.warns(UserWarning, match=r"x\.npy lose digits .* in row 300, column 1"):
-        read_rows(tmp_path / "x.npy", FEATURES)
+        rows_of(tmp_path / "x.npy", FEATURES)
 
 
 def test_images_of_few_levels_are_read_as_they_are_written(tmp_path: Path) -> None:
     from PIL import Image
 
     Image.fromarray(np.array([[17, 255]], np.uint8)).save(tmp_path / "x.png")
-    np.testing.assert_array_equal(read_rows(tmp_path / "x.png", IMAGE)[0], [[[[1], [15]]]])
+    np.testing.assert_array_equal(rows_of(tmp_path / "x.png", IMAGE)[0], [[[[1], [15]]]])
 
 
 # Missing values.
