@@ -6,6 +6,7 @@ import collections
 import gc
 import hashlib
 import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,8 @@ import scheduling
 import tensorflow as tf
 
 LOGICAL_CPUS = 2
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests send it; under nohup all would ignore it
 
 # Before TensorFlow starts, or it is too late: the replicas of the tests of tf.distribute.
 tf.config.set_logical_device_configuration(

@@ -187,7 +187,10 @@ class TestCommand:
                     grpc.channel_ready_future(channel).result(TIMEOUT)
             finally:
                 process.send_signal(number)
-                out, err = process.communicate(timeout=TIMEOUT)
+                try:
+                    out, err = process.communicate(timeout=TIMEOUT)
+                finally:
+                    process.kill()  # one that did not end would be waited for
         assert response.json() == {"predictions": [3.0]}
         assert process.returncode == 128 + number, err
         assert out == "imported:\n"

@@ -91,8 +91,8 @@ def test_nan_in_the_data_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return arrays
 
     monkeypatch.setattr(sources, "load_arrays", with_a_hole)
-    monkeypatch.setattr(Run, "_initialize", lambda *_: None)  # whitening would see it
-    monkeypatch.setattr("zoo.training.run.check_finite", lambda *_: None)  # and so would this
+    monkeypatch.setattr(Run, "_initialize", lambda *_, **__: None)  # whitening would see it
+    monkeypatch.setattr("zoo.training.run.check_finite", lambda *_, **__: None)  # and so would this
     with pytest.raises(NonFiniteLossError, match=r"Step 3: .*comes from the data"):
         training.train(recipe, tmp_path)
 
