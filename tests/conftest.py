@@ -8,7 +8,6 @@ import hashlib
 import os
 import signal
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -74,8 +73,6 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
     for name in ("ZOO_CHECKPOINTS", "ZOO_BASE_URL", "ZOO_OFFLINE", "ZOO_PROGRESS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
-    # pooch waits a second before it asks a second time.
-    monkeypatch.setattr("pooch.core.time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 @pytest.fixture(scope="session", autouse=True)
