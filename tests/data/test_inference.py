@@ -134,6 +134,7 @@ def test_files_of_every_suffix_hold_the_same_table(tmp_path: Path) -> None:
     for suffix in ("npy", "npz"):
         assert list(read_frame(tmp_path / f"t.{suffix}").columns) == ["x0", "x1"]
     assert list(as_frame({"a": [1], "b": [2]}).columns) == ["a", "b"]
+    assert list(as_frame(pd.DataFrame(rows)).columns) == ["x0", "x1"]
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,25 @@ def test_frames_go_in_by_their_names_and_samples_come_back_as_people_write_them(
         tiny.log_prob(frame)
 
 
+def test_keras_takes_frames_as_it_takes_their_numbers() -> None:
+    config = {**TINY["table_made"], "context_columns": [{"name": "day", "kind": "count"}]}
+    frames, numbers = (models.create("table_made", **config) for _ in range(2))
+    numbers.set_weights(frames.get_weights())
+    rng = np.random.default_rng(0)
+    x = drawn_columns(frames.config.columns, 24, rng)
+    day = np.arange(24, dtype="float32")[:, None]
+    frame = pd.DataFrame(decoded(x, frames.data.columns)).assign(day=day[:, 0])
+    histories = []
+    for model, rows, given in ((frames, frame, frame), (numbers, x, day)):
+        model.compile(run_eagerly=True)
+        held_out = (rows, given)
+        fitted = model.fit(rows, given, validation_data=held_out, shuffle=False, verbose=0)
+        histories.append(fitted.history)
+        predicted = model.predict((rows, given), verbose=0)
+        assert_allclose(predicted, model.log_prob(rows, given), rtol=1e-5)
+    assert histories[0] == histories[1]
+
+
 def test_the_measure_is_that_of_the_columns() -> None:
     found = {
         names: models.create(

@@ -19,6 +19,7 @@ __all__ = [
     "days_of",
     "decoded",
     "encoded",
+    "frames_encoded",
     "is_frame",
     "is_missing_value",
     "missing_cells",
@@ -51,6 +52,35 @@ def encoded(frame: Any, columns: Sequence[Column], name: str = "the table") -> n
     if len(lengths) > 1:
         raise InvalidInputError(f"The columns of {name} have different lengths: {sorted(lengths)}.")
     return np.stack(encoded_columns, axis=1)
+
+
+def frames_encoded(
+    arguments: Mapping[str, Any], data: Space, context: Space | None
+) -> dict[str, Any]:
+    """Keras' arguments with numbers in the place of data frames: of x, of y, of validation_data.
+
+    data, context: a model's spaces; one without columns keeps what it is given. Raises what
+    `encoded` raises.
+    """
+
+    def numbers(value: Any, space: Space | None, name: str) -> Any:
+        if space is None or not space.columns or not is_frame(value):
+            return value
+        return encoded(value, space.columns, name).astype(space.dtype)
+
+    def pair(value: Any, name: str) -> Any:
+        if not isinstance(value, tuple) or len(value) < 2:
+            return numbers(value, data, name)
+        rows, given, *others = value
+        return (numbers(rows, data, name), numbers(given, context, f"{name}'s context"), *others)
+
+    found = dict(arguments)
+    for name in ("x", "validation_data"):
+        if name in found:
+            found[name] = pair(found[name], name)
+    if "y" in found:
+        found["y"] = numbers(found["y"], context, "y")
+    return found
 
 
 def _encoded(values: np.ndarray, column: Column, name: str) -> np.ndarray:

@@ -70,7 +70,8 @@ def as_frame(data: Any) -> pd.DataFrame:
                 f"{type(data).__name__} of shape {list(rows.shape)} and dtype {rows.dtype}."
             )
         frame = pd.DataFrame(rows, columns=[f"x{i}" for i in range(rows.shape[1])])
-    names = [str(name) for name in frame.columns]
+    numbered = list(frame.columns) == list(range(len(frame.columns)))  # pandas names no columns
+    names = [f"x{name}" if numbered else str(name) for name in frame.columns]
     _check_names(names, "The table")
     frame.columns = names
     return frame

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.core.checks import EVALUATION_SEED, checked_arrays, checked_weights, unpacked
+from zoo.core.encoding import frames_encoded
 from zoo.errors import InvalidInputError
 from zoo.kinds.arguments import as_arrays
 from zoo.kinds.compiled import FIT_COMPILING_SECONDS, fit_seconds, suits_xla
@@ -230,9 +231,8 @@ class Fitting(Predicting):
         return super().test_on_batch(**self._honoured(keras.Model.test_on_batch, args, kwargs))
 
     def _honoured(self, method: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-        arguments = as_arrays(
-            named(method, args, kwargs), method.__name__, conditional=self.context is not None
-        )
+        arguments = frames_encoded(named(method, args, kwargs), self.data, self.context)
+        arguments = as_arrays(arguments, method.__name__, conditional=self.context is not None)
         # Keras' adapters drop masks and cast without a word.
         others = (value for name, value in arguments.items() if name != "x")
         checked_arrays(self.data.dtype, arguments.get("x"), *others)

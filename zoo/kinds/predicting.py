@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import keras
 
 from zoo.core.checks import as_array, checked_arrays
+from zoo.core.encoding import frames_encoded
 from zoo.errors import InvalidInputError
 from zoo.kinds.weighting import named
 
@@ -35,6 +36,7 @@ class Predicting(keras.Model):
         return super().predict_on_batch(**arguments)
 
     def _checked(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        arguments = frames_encoded(arguments, self.data, self.context)
         x = arguments.get("x")
         if isinstance(x, list):
             inputs = self.context is not None and len(x) == 2 and hasattr(x[0], "dtype")
