@@ -1,4 +1,4 @@
-"""Blocks of README and CONTRIBUTING: commands that exist, Python that runs as it stands.
+"""Blocks of README, CONTRIBUTING and docs/: commands that exist, Python that runs as it stands.
 
 Here on small models of the same names and shapes; `make slow` runs them on the published ones.
 """
@@ -30,6 +30,10 @@ SHELL = [block for block in ALL if block.language == "sh" and not block.excuse]
 NICE = {"event_shape": (28, 28, 1), "num_couplings": 4, "hidden_units": (8,)}
 SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "nice_mnist": ("nice", NICE),
+    "realnvp_mnist": (
+        "realnvp",
+        {"event_shape": (28, 28, 1), "vector": True, "num_couplings": 2, "hidden_units": (8,)},
+    ),
     "realnvp_bsds300": ("realnvp", {"event_shape": (63,), "hidden_units": (8,)}),
     "sylvester_vae_mnist": (
         "sylvester_vae",
