@@ -126,13 +126,14 @@ class TestCard:
             "10,000 rows of the test split of `mnist:3.0.1`",
             "grey levels 0 to 255 get uniform noise from [0, 1) and are scaled to [0, 1]",
             "2.1 hours on 2 CPU cores",
-            "| training.batch_size | 8 |",
+            "| batch_size | 8 |",
             "zoo train tiny_images\n",
             "CC BY-SA 3.0",
             f"{weights}  model.weights.h5",
         ):
             assert part in text
-        assert "## Samples" not in text
+        assert "![Samples" not in text
+        assert "| seed |" not in text  # a default
         assert "context=labels" not in text
 
     def test_the_code_of_every_card_runs(self, project: Path, monkeypatch) -> None:
@@ -202,7 +203,7 @@ class TestCard:
         assert "| float32 | 0.00123 | 0.5 |\n| bfloat16 | 1.5 | 2 |" in text
         assert "1,234 rows of the test split" in text
         assert "| constant images (64) | 1.125 |" in text
-        assert "The slow direction is sampling" in text
+        assert "Draws are slow: up to one pass of the network per dimension." in text
 
     def test_the_index_has_figures_sizes_and_rates(self, project: Path) -> None:
         (project / "benchmarks").mkdir()

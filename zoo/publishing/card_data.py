@@ -137,7 +137,7 @@ def samples(checkpoint: Checkpoint) -> str:
     """The pictures and sounds that lie in the folder."""
     if not (checkpoint.folder / SAMPLES_FILE).is_file():
         return ""
-    picture = f"## Samples\n\n![Samples of {checkpoint.name}]({SAMPLES_FILE})"
+    picture = f"![Samples of {checkpoint.name}]({SAMPLES_FILE})"
     if not (checkpoint.folder / SOUND_FILE).is_file():
         return picture
     shown = about(checkpoint.dataset.name).shown or "holds the clips of the picture's last row."
@@ -149,11 +149,7 @@ def limits(checkpoint: Checkpoint) -> str:
     parts = [
         "## Intended use and limits",
         "For research and teaching: densities, latents and samples of this dataset.",
-        checkpoint.entry.limitations,
     ]
-    slow = checkpoint.metrics.get("slow_direction", "none")
-    if slow != "none":
-        parts.append(f"The slow direction is {slow}: up to one network pass a dimension.")
     other = checkpoint.metrics.get("other_data")
     if other:
         rows = [f"| {name} | {value:g} |" for name, value in other.items()]
