@@ -1,6 +1,6 @@
 """A tiny config of every family: what laws, training runs, replicas and portable steps build.
 
-A new family needs a line here. Rows of the laws (`conformance/cases.py`) change one or the other
+A new family needs a line here. Rows of the laws (`conformance/*_cases.py`) change one or the other
 field of it.
 """
 
