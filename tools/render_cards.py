@@ -29,11 +29,13 @@ from zoo.errors import ZooError
 from zoo.media.console import figure
 from zoo.publishing.card import CARD_FILE, render_card
 from zoo.publishing.card_results import metric_label
+from zoo.publishing.card_studies import study_text
 from zoo.publishing.checkpoint import Checkpoint, read_checkpoints
 from zoo.store.files import read_optional, write_json_atomic, write_text_atomic
 from zoo.store.folder import METRICS_FILE
 from zoo.store.hashes import SUMS_FILE, sha256_of
 from zoo.store.weights import WEIGHTS_FILE
+from zoo.studies.results import read_all
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 PICTURES = {
@@ -183,13 +185,22 @@ def held_out_table(root: Path) -> str:
     return "\n".join(lines)
 
 
+def studies(root: Path) -> str:
+    """The tables of docs/studies.md, of the studies that have results."""
+    found = read_all(root)
+    texts = [
+        study_text(name, found[name], heading="##") for name in registry.STUDIES if name in found
+    ]
+    return "\n\n".join(texts) or "No study has been run in this checkout."
+
+
 def fill(text: str, block: str, content: str) -> str:
     """The text with `content` between `<!-- block:begin -->` and `<!-- block:end -->`."""
     begin, end = f"<!-- {block}:begin -->", f"<!-- {block}:end -->"
     before, found, rest = text.partition(begin)
     _, found_end, after = rest.partition(end)
     if not (found and found_end):
-        raise SystemExit(f"README.md lacks {begin} … {end}.")
+        raise SystemExit(f"A document lacks {begin} … {end}.")
     return f"{before}{begin}\n{content}\n{end}{after}"
 
 
@@ -210,6 +221,9 @@ def render(root: Path) -> dict[Path, str]:
     text = fill(text, "voices", held_out_table(root))
     text = fill(text, "tuned", printed(root))
     files[readme] = fill(text, "pictures", pictures(root))
+    told = root / "docs" / "studies.md"
+    if told.is_file():
+        files[told] = fill(told.read_text(encoding="utf-8"), "studies", studies(root))
     return files
 
 
