@@ -12,11 +12,8 @@ from pathlib import Path
 __all__ = ["DOCUMENTS", "ROOT", "Block", "blocks"]
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = (
-    "README.md",
-    "CONTRIBUTING.md",
-    "docs/studies.md",
-)  # those of export/ run in test_readme_requests.py
+# Those of export/ run in test_readme_requests.py.
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/studies.md")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: (.+?) -->\n(?:<!-- .+? -->\n)*\Z")
 
