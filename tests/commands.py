@@ -18,6 +18,7 @@ COMMANDS = (
     "train",
     "step",
     "evaluate",
+    "study",
     "plot",
     "export",
     "serve",

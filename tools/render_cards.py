@@ -30,11 +30,13 @@ from zoo.errors import ZooError
 from zoo.media.console import figure
 from zoo.publishing.card import CARD_FILE, render_card
 from zoo.publishing.card_results import metric_label
+from zoo.publishing.card_studies import study_text
 from zoo.publishing.checkpoint import Checkpoint, read_checkpoints
 from zoo.store.files import read_optional, write_json_atomic, write_text_atomic
 from zoo.store.folder import METRICS_FILE
 from zoo.store.hashes import SUMS_FILE, sha256_of
 from zoo.store.weights import WEIGHTS_FILE
+from zoo.studies.results import read_all
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 PICTURES = {
@@ -178,6 +180,15 @@ def held_out_table(root: Path) -> str:
     return "\n".join(lines)
 
 
+def studies(root: Path) -> str:
+    """The tables of docs/studies.md, of the studies that have results."""
+    found = read_all(root)
+    texts = [
+        study_text(name, found[name], heading="##") for name in registry.STUDIES if name in found
+    ]
+    return "\n\n".join(texts) or "No study has been run in this checkout."
+
+
 def fill(text: str, contents: Mapping[str, Callable[[], str]], document: str) -> str:
     """The text, each block's content between `<!-- block:begin -->` and `<!-- block:end -->`."""
     for block in _BEGIN.findall(text):
@@ -210,6 +221,7 @@ def render(root: Path) -> dict[Path, str]:
         "voices": lambda: held_out_table(root),
         "tuned": lambda: printed(root),
         "pictures": lambda: pictures(root),
+        "studies": lambda: studies(root),
     }
     for path in documents(root):
         text = path.read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["IntegerChain", "IntegerCoupling", "rounded"]
+__all__ = ["IntegerChain", "IntegerCoupling", "Shift", "rounded"]
 
 Shift = Callable[[Any], Any]
 

@@ -4,7 +4,7 @@ Results go to stdout, progress and errors to stderr. `list`, `info` and every `-
 TensorFlow; each command imports what it needs.
 """
 
-from zoo.cli import catalogue, evaluate, fit, plot, publish, serve, step, tables, train, use
+from zoo.cli import catalogue, evaluate, fit, plot, publish, serve, step, study, tables, train, use
 from zoo.cli.app import app, main
 
 __all__ = ["app", "main"]
@@ -16,6 +16,7 @@ COMMANDS = (
     train,
     fit,
     step,
+    study,
     evaluate,
     plot,
     publish,

@@ -67,6 +67,7 @@ COMMAND_ORDER = (
     "train",
     "step",
     "evaluate",
+    "study",
     "plot",
     "export",
     "serve",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from zoo.publishing.card_data import data, licences, limits, samples, target
 from zoo.publishing.card_results import certificate, results, speed
+from zoo.publishing.card_studies import studies
 from zoo.publishing.card_summary import summary
 from zoo.publishing.card_training import by_hand, checksums, training
 from zoo.publishing.card_use import use
@@ -53,6 +54,7 @@ SECTIONS: tuple[tuple[frozenset[str], Section], ...] = (
     (frozenset(), summary),
     (frozenset(), facts),
     (frozenset(), results),
+    (frozenset(), studies),
     (frozenset({"audio", "Samples"}), speed),
     (frozenset(), use),
     (frozenset({"target"}), target),

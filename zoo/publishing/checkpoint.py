@@ -17,6 +17,7 @@ from zoo.evaluation import needs
 from zoo.models import model_class
 from zoo.store.files import read_object, read_optional
 from zoo.store.folder import BASELINES_FILE, METRICS_FILE, RECIPE_FILE, RUN_FILE, read_config
+from zoo.studies import results
 
 __all__ = [
     "SAMPLES_FILE",
@@ -25,6 +26,7 @@ __all__ = [
     "entry_of_run",
     "read_checkpoint",
     "read_checkpoints",
+    "studies_of",
 ]
 
 SAMPLES_FILE = "samples.png"
@@ -47,6 +49,7 @@ class Checkpoint:
     run: Mapping[str, Any]
     baselines: Mapping[str, Any] = field(default_factory=dict)  # of other models on the same rows
     audio_rates: Mapping[str, Any] = field(default_factory=dict)  # of `tools/audio_benchmark.py`
+    studies: Mapping[str, Any] = field(default_factory=dict)  # {name: results} that it is in
     named: bool = True
 
     @property
@@ -112,6 +115,7 @@ def read_checkpoint(
     entry: registry.Entry,
     *,
     audio_rates: Mapping[str, Any] | None = None,
+    studies: Mapping[str, Any] | None = None,
     named: bool = True,
 ) -> Checkpoint:
     """The account of one folder. Raises CheckpointError for one without a config."""
@@ -124,6 +128,7 @@ def read_checkpoint(
         run=read_optional(folder / RUN_FILE),
         baselines=read_optional(folder / BASELINES_FILE),
         audio_rates=audio_rates or {},
+        studies=studies or {},
         named=named,
     )
 
@@ -132,10 +137,19 @@ def read_checkpoints(root: Path) -> list[Checkpoint]:
     """The checkpoints under root/checkpoints that the registry knows, in the table's order."""
     rates = read_audio_rates(root)
     return [
-        read_checkpoint(folder, entry, audio_rates=rates.get(name))
+        read_checkpoint(folder, entry, audio_rates=rates.get(name), studies=studies_of(name, root))
         for name, entry in registry.ENTRIES.items()
         if (folder := root / "checkpoints" / name).is_dir()
     ]
+
+
+def studies_of(name: str, root: Path) -> dict[str, Any]:
+    """{study: results} of a checkout's studies that have run the recipe of this name."""
+    return {
+        study: found
+        for study, found in results.read_all(root).items()
+        if study in registry.STUDIES and name in {a.entry for a in registry.STUDIES[study].arms}
+    }
 
 
 def read_audio_rates(root: Path) -> dict[str, dict[str, Any]]:

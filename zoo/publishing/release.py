@@ -30,7 +30,12 @@ from zoo.errors import PublishError
 from zoo.evaluation import evaluating, golden
 from zoo.publishing import pin
 from zoo.publishing.card import CARD_FILE, render_card
-from zoo.publishing.checkpoint import entry_of_run, read_audio_rates, read_checkpoint
+from zoo.publishing.checkpoint import (
+    entry_of_run,
+    read_audio_rates,
+    read_checkpoint,
+    studies_of,
+)
 from zoo.publishing.copies import MANIFEST_FILE, is_run
 from zoo.publishing.samples import write_samples
 from zoo.publishing.staging import OLD, staged
@@ -72,6 +77,7 @@ class Release:
     storage_dtype: Literal["float32", "float16"]
     named: bool
     audio_rates: dict[str, Any] = field(default_factory=dict)
+    studies: dict[str, Any] = field(default_factory=dict)
     model: Any = None
     metrics: dict[str, Any] = field(default_factory=dict)
 
@@ -130,6 +136,7 @@ def release_name(
         storage_dtype=storage_dtype,
         named=True,
         audio_rates=read_audio_rates(root).get(name, {}),
+        studies=studies_of(name, root),
     )
     with _staged(job, target) as stage, _replaced(stage, target):
         pin.pin(root, name, target, number)
@@ -213,7 +220,13 @@ def draw(job: Release) -> None:
 
 def describe(job: Release) -> None:
     """The card."""
-    account = read_checkpoint(job.folder, job.entry, audio_rates=job.audio_rates, named=job.named)
+    account = read_checkpoint(
+        job.folder,
+        job.entry,
+        audio_rates=job.audio_rates,
+        studies=job.studies,
+        named=job.named,
+    )
     write_text_atomic(job.folder / CARD_FILE, render_card(account))
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import difflib
 import importlib
 
-from zoo.errors import UnknownModelError
+from zoo.core.study import Study
+from zoo.errors import ConfigError, UnknownModelError
 from zoo.registry.entry import Entry
 
-__all__ = ["ENTRIES", "Entry", "get"]
+__all__ = ["ENTRIES", "STUDIES", "Entry", "get", "get_study"]
 
 MODULES = ("nice", "realnvp", "maf", "nsf", "vae", "wavenet", "energies", "idf")
 """A module of entries each, in the order of tables."""
@@ -23,6 +24,13 @@ ENTRIES: dict[str, Entry] = {
     for module in MODULES
     for entry in importlib.import_module(f"zoo.registry.{module}").ENTRIES
 }
+
+STUDIES: dict[str, Study] = {
+    study.name: study
+    for module in MODULES
+    for study in getattr(importlib.import_module(f"zoo.registry.{module}"), "STUDIES", ())
+}
+"""What compares entries over seeds: a module declares its own, where it has some."""
 
 
 def get(name: str) -> Entry:
@@ -34,3 +42,10 @@ def get(name: str) -> Entry:
     raise UnknownModelError(
         f"No model named {name!r}.{hint} zoo.list_models() shows all {len(ENTRIES)}."
     )
+
+
+def get_study(name: str) -> Study:
+    """The study of that name. Raises ConfigError for none."""
+    if name in STUDIES:
+        return STUDIES[name]
+    raise ConfigError(f"No study named {name!r}; there are {', '.join(STUDIES)}.")

@@ -22,9 +22,10 @@ from typing import ClassVar, Literal
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from zoo.bases.discretised_logistic import DiscretisedLogistic
-from zoo.bijectors.integer import IntegerCoupling
+from zoo.bijectors.integer import IntegerCoupling, Shift
 from zoo.core.config import ModelConfig
 from zoo.core.discrete_config import DiscreteConfig
 from zoo.errors import ConfigError
@@ -41,8 +42,9 @@ class IDFConfig(DiscreteConfig):
     """Sizes of an integer discrete flow.
 
     num_parts: K; parts differ by one in size where K does not divide D, the first the larger.
-    num_components: of the mixture, for `base="mixture"`.   output_scale: deviation of a network's
-    fresh output per unit-variance input of its last layer; 0 starts at the identity.
+    num_components: of the mixture, for `base="mixture"`.   input_scale: networks see integers times
+    it.   output_scale: deviation of a network's fresh output per unit-variance input of its last
+    layer; 0 starts at the identity.
     """
 
     coupling: Literal["general", "one_sided"] = "general"
@@ -52,6 +54,7 @@ class IDFConfig(DiscreteConfig):
     activation: Activation = "leaky_relu"
     base: Literal["logistic", "mixture"] = "logistic"
     num_components: int = 5
+    input_scale: float = 1.0
     output_scale: float = 0.0
 
     def __post_init__(self) -> None:
@@ -69,6 +72,8 @@ class IDFConfig(DiscreteConfig):
                 "Expected num_components of at least 1 and a finite output_scale of 0 or more; got "
                 f"{self.num_components} and {self.output_scale}."
             )
+        if not self.input_scale > 0.0:
+            raise ConfigError(f"input_scale must be above 0; got {self.input_scale}.")
 
     @property
     def part_sizes(self) -> tuple[int, ...]:
@@ -122,7 +127,12 @@ class IDF(DiscreteFlow):
     def _flow(self, prepare: Prepare) -> list[IntegerCoupling]:
         sizes, couplings = self.config.part_sizes, []
         for networks in self.shift_networks:
-            shifts = [prepare(network) for network in networks]
+            shifts = [self._scaled(prepare(network)) for network in networks]
             kept = [None] * (len(sizes) - len(shifts))  # the first part of a one-sided coupling
             couplings.append(IntegerCoupling(sizes, [*kept, *shifts]))
         return couplings
+
+    def _scaled(self, shift: Shift) -> Shift:
+        """The shift of integers times `input_scale`."""
+        scale = self.config.input_scale
+        return shift if scale == 1.0 else lambda x: shift(x * tf.cast(scale, x.dtype))
