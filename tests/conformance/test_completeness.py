@@ -24,11 +24,12 @@ from zoo.core.discrete_config import DiscreteConfig
 from zoo.core.recipe import Target
 from zoo.kinds.model import ZooModel
 from zoo.kinds.signatures import SIGNATURES
+from zoo.models.any_order.config import AnyOrderConfig
 from zoo.models.audio.clips import AudioConfig
 from zoo.models.tables.table_made import TableMADEConfig
 from zoo.store import pins
 
-NO_PREPROCESSING = (AudioConfig, DiscreteConfig, TableMADEConfig)
+NO_PREPROCESSING = (AnyOrderConfig, AudioConfig, DiscreteConfig, TableMADEConfig)
 PACKAGES = ("zoo.ops", "zoo.kinds", "zoo.bijectors", "zoo.networks", "zoo.models")
 CHECKPOINTS = Path(zoo.__file__).parent.parent / "checkpoints"
 VAE_FIELDS = {f.name for f in dataclasses.fields(models.model_class("vae").config_class)}
