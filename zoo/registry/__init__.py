@@ -15,7 +15,7 @@ from zoo.registry.entry import Entry
 
 __all__ = ["ENTRIES", "Entry", "get"]
 
-MODULES = ("nice", "realnvp", "maf", "nsf", "vae", "wavenet", "energies", "idf")
+MODULES = ("nice", "realnvp", "maf", "nsf", "vae", "wavenet", "energies", "idf", "any_order")
 """A module of entries each, in the order of tables."""
 
 ENTRIES: dict[str, Entry] = {
