@@ -108,6 +108,13 @@ VAES = {
     "preprocessing": Preprocessing(num_levels=32, transform="unit", alpha=0.125),
 }
 CLIPS = {"event_shape": (640,), "preprocessing": Preprocessing(alpha=0.125)}
+ANY_ORDER = {
+    "event_shape": (1,),
+    "context_size": 0,
+    "num_classes": 0,
+    "preprocessing": Preprocessing(alpha=0.125),
+    "columns": (Column(name="a", kind="positive", location=0.5),),
+}
 CHANGES = {
     **{family: VAES for family in models.FAMILIES if family.endswith("vae")},
     "wavenet": CLIPS,
@@ -126,16 +133,8 @@ CHANGES = {
         ),
         "context_columns": (Column(name="c", kind="circular", period=24.0),),
     },
-    **dict.fromkeys(
-        ("deformer", "oamade"),
-        {
-            "event_shape": (1,),
-            "context_size": 0,
-            "num_classes": 0,
-            "preprocessing": Preprocessing(alpha=0.125),
-            "columns": (Column(name="a", kind="positive", location=0.5),),
-        },
-    ),
+    "deformer": ANY_ORDER,
+    "oamade": ANY_ORDER,
     "maf": {"normalization": "none"},
     "planar": {"context_size": 0},
     "radial": {"context_size": 0},

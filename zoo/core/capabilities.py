@@ -196,17 +196,37 @@ class Imputes(ABC):
     """Missing cells of a row can be drawn given those that are there."""
 
     @abstractmethod
-    def impute(self, x: Any, context: Any = None, *, seed: Any = None, **options: Any) -> Any:
-        """The rows x, NaN where a cell is missing, with draws in those places."""
+    def impute(
+        self, x: Any, context: Any = None, *, num_particles: int = 200, seed: Any = None
+    ) -> Any:
+        """The rows x, NaN where a cell is missing, with draws in those places.
+
+        They are exact in the limit of many particles.
+        """
 
 
-class AnyOrder(Imputes):
+class AnyOrder(ABC):
     """Any feature has an exact conditional given any others: a row can be made in any order.
 
     One order gives one density, and another order another one: they agree as far as training
     brought it. Whether a feature is observed is said by a mask, which integers need: they have no
     NaN.
     """
+
+    name: str
+    data: Any
+
+    @abstractmethod
+    def impute(
+        self,
+        x: Any,
+        context: Any = None,
+        *,
+        observed: Any = None,
+        seed: Any = None,
+        temperature: float = 1.0,
+    ) -> Any:
+        """The rows x with exact draws in the place of what is not observed."""
 
     @abstractmethod
     def ordered_log_prob(self, x: Any, order: Any, context: Any = None) -> Any:

@@ -61,9 +61,10 @@ class FeatureConditional:
 
 
 class AnyOrderModel(ZooModel, Scores, Samples, AnyOrder):
-    """A model of rows in any order. Subclasses create `heads` and their networks, and give
+    """A model of rows in any order.
 
-    `_parameters`, and `_first` and `_next` for draws.
+    Subclasses create `heads` and their networks, and give `_parameters`, and for draws `_first` and
+    `_next`.
     """
 
     slow_direction: ClassVar[Literal["none", "sampling", "density"]] = "sampling"

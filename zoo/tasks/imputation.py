@@ -45,7 +45,8 @@ def impute(
     x: [n, D], NaN where a value is missing; of a table numbers, or a data frame.
     context: int labels [n], for class-conditional models.   num_steps: of every chain; twice as
     many should change nothing but the draws.   seed: makes the draws reproducible.
-    Observed values come back as they are. For several draws a row, repeat the rows.
+    Observed values come back as they are; integers as the model stores them. For several draws a
+    row, repeat the rows.
 
     Warns of rows whose chains stand still after the adaptation: their values are a sample's.
     Raises InvalidInputError for models of images or audio, rows of another shape, values that are
@@ -100,7 +101,11 @@ def _completed(model: AnyOrder, x: Any, context: Any, seed: Any) -> Any:
         raise InvalidInputError(
             f"{model.name} models integers {space.minimum}..{space.maximum}; x holds others."
         )
-    return model.impute(known.astype(np.int64), context, observed=observed, seed=seed)
+    shape = rows.shape
+    if rows.ndim == 2 and rows.shape[1] == space.size:  # an image as a row of a table
+        known, observed = (part.reshape(-1, *space.shape) for part in (known, observed))
+    filled = model.impute(known.astype(np.int64), context, observed=observed, seed=seed)
+    return np.reshape(filled, shape)
 
 
 def _with_gaps(x: Any) -> np.ndarray:
