@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from any_order_cases import ANY_ORDER
 from bijector_cases import BIJECTORS, NO_BIJECTOR_ROW, NUM_ROWS
 from model_cases import ModelCase, dense, jacobians, randomise, shared_model
 from scheduling import in_second_half
@@ -440,42 +441,7 @@ MODELS |= {
         weight_scale=0.5,
         cannot={**BY_COLUMNS, "replicas": DROPOUT},
     ),
-    "deformer": ModelCase(family="deformer", config=TINY["deformer"], cannot=NO_CONTEXT),
-    "deformer-columns": ModelCase(
-        family="deformer",
-        config={
-            **TINY["deformer"],
-            "event_shape": (5,),
-            "num_classes": 0,
-            "columns": TINY["table_made"]["columns"],
-            "num_components": 2,
-            "mixture": "logistic",
-            "tokens": "shifted",
-            "identity_size": 4,
-            "dropout": 0.1,
-        },
-        weight_scale=0.5,
-        cannot={**NO_CONTEXT, "replicas": DROPOUT},
-    ),
-    "oamade": ModelCase(
-        family="oamade", config={**TINY["oamade"], "activation": "tanh"}, cannot=NO_CONTEXT
-    ),
-    "oamade-columns": ModelCase(
-        family="oamade",
-        config={
-            **TINY["oamade"],
-            "event_shape": (2,),
-            "num_classes": 0,
-            "columns": [
-                {"name": "x", "kind": "real", "heavy": True},
-                {"name": "y", "kind": "positive", "location": 0.5, "scale": 0.7},
-            ],
-            "num_components": 3,
-            "mixture": "logistic",
-        },
-        weight_scale=0.5,
-        cannot=NO_CONTEXT,
-    ),
+    **ANY_ORDER,
     "parallel-wavenet": ModelCase(
         family="parallel_wavenet",
         config={

@@ -16,9 +16,7 @@ of the observed cells, under the order of the observed ones.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -26,38 +24,18 @@ import tensorflow as tf
 
 from zoo.core import checks
 from zoo.core.capabilities import AnyOrder, Samples, Scores
-from zoo.core.encoding import encoded, is_frame
 from zoo.errors import InvalidInputError
 from zoo.kinds.model import ZooModel
+from zoo.kinds.observed import (
+    FeatureConditional,
+    feature_number,
+    given_rows,
+    known_rows,
+    observed_first,
+)
 from zoo.ops.noise import counter_uniform, hashed_draws
 
-__all__ = ["AnyOrderModel", "FeatureConditional"]
-
-
-@dataclass(frozen=True, eq=False)
-class FeatureConditional:
-    """p(feature | others), one a row.   raw: its parameters [batch, P].   feature: its number."""
-
-    heads: Any
-    raw: Any
-    feature: int
-
-    def log_prob(self, value: Any) -> Any:
-        """log p of one value a row, or of one for all: [batch] nats."""
-        value = tf.broadcast_to(tf.cast(value, self.raw.dtype), tf.shape(self.raw)[:1])
-        return self.heads.log_prob_of(self.raw, value, self._features())
-
-    def sample(self, seed: Any = None, temperature: float = 1.0) -> Any:
-        """A draw a row: [batch], as numbers of the model's dtype."""
-        checks.checked_sampling(1, temperature)
-        seed = checks.seed_tensor(seed, default=None)
-        rows = self.raw.shape[0]
-        uniform = tf.cast(counter_uniform(seed, rows, 0, 1, 2)[0], self.raw.dtype)
-        temperatures = tf.fill([rows], tf.constant(float(temperature), self.raw.dtype))
-        return self.heads.draw_of(self.raw, uniform, temperatures, self._features())
-
-    def _features(self) -> Any:
-        return tf.fill(tf.shape(self.raw)[:1], self.feature)
+__all__ = ["AnyOrderModel"]
 
 
 class AnyOrderModel(ZooModel, Scores, Samples, AnyOrder):
@@ -166,13 +144,13 @@ class AnyOrderModel(ZooModel, Scores, Samples, AnyOrder):
         return self._nats(x, self._raster(tf.shape(x)[0]))
 
     def _nats(self, x: Any, order: Any, *, training: bool = False) -> Any:
-        x = self._flat(x)
+        x = self.flat(x)
         order = tf.cast(order, tf.int32)
         if not any(column.missing for column in self.data.columns):
             raw = self._parameters(x, order, training=training)
             return tf.reduce_sum(self.heads.log_prob(raw, x), axis=-1)
         missing = tf.math.is_nan(x)
-        order = _observed_first(order, ~missing)
+        order = observed_first(order, ~missing)
         nats = self.heads.log_prob(self._parameters(x, order, training=training), x)
         return tf.reduce_sum(tf.where(missing, tf.zeros_like(nats), nats), axis=-1)
 
@@ -230,7 +208,7 @@ class AnyOrderModel(ZooModel, Scores, Samples, AnyOrder):
         no data.
         """
         checks.checked_sampling(1, temperature)
-        given = self._given(x, observed)
+        given = given_rows(self, x, observed)
         self.checked_context(context, rows=given.shape[0])
         return self._completed_by_seed(given, None, seed, temperature)
 
@@ -239,7 +217,7 @@ class AnyOrderModel(ZooModel, Scores, Samples, AnyOrder):
 
         observed: integers of x's shape, not 0 where observed.
         """
-        x = self._flat(x)
+        x = self.flat(x)
         observed = tf.reshape(observed, tf.shape(x)) != 0
         given = tf.where(observed, x, tf.constant(np.nan, x.dtype))
         return self._as_stored(self._filled(given, *self._uniform_of(seeds, temperature)))
@@ -250,8 +228,8 @@ class AnyOrderModel(ZooModel, Scores, Samples, AnyOrder):
         x, observed: as of `impute`.   feature: its number in 0 .. D - 1, of a table its name too.
         Raises InvalidInputError for what `impute` refuses, and for a feature that is observed.
         """
-        number = self._number_of(feature)
-        given = self._given(x, observed)
+        number = feature_number(self, feature)
+        given = given_rows(self, x, observed)
         there = ~tf.math.is_nan(given)
         if bool(tf.reduce_any(there[:, number])):
             raise InvalidInputError(
@@ -259,9 +237,9 @@ class AnyOrderModel(ZooModel, Scores, Samples, AnyOrder):
                 "conditional is of rows in which it is not."
             )
         first = tf.one_hot(number, self.config.event_size, on_value=True, off_value=False)
-        order = _observed_first(self._raster(given.shape[0]), tf.broadcast_to(first, there.shape))
-        order = _observed_first(order, there)
-        raw = self._run("parameters", self._all_parameters, x=_known(given, there), order=order)
+        order = observed_first(self._raster(given.shape[0]), tf.broadcast_to(first, there.shape))
+        order = observed_first(order, there)
+        raw = self._run("parameters", self._all_parameters, x=known_rows(given, there), order=order)
         return FeatureConditional(self.heads, raw[:, number], number)
 
     def _all_parameters(self, x: Any, order: Any) -> Any:
@@ -287,8 +265,8 @@ class AnyOrderModel(ZooModel, Scores, Samples, AnyOrder):
         """The rows [batch, D] with NaN in `given` drawn at the quantiles uniform [batch, D, 2]."""
         observed = ~tf.math.is_nan(given)
         order = self._raster(tf.shape(given)[0]) if order is None else order
-        order = _observed_first(order, observed)
-        x = _known(given, observed)
+        order = observed_first(order, observed)
+        x = known_rows(given, observed)
 
         def body(step: Any, x: Any, state: Any) -> Any:
             raw, state = self._next(step, order, x, state)
@@ -333,67 +311,14 @@ class AnyOrderModel(ZooModel, Scores, Samples, AnyOrder):
             )
         return tf.constant(values, tf.int32)
 
-    def _given(self, x: Any, observed: Any) -> Any:
-        """x [batch, D] in the model's dtype, NaN where it is not observed."""
-        size, space = self.config.event_size, self.data
-        if space.columns:
-            columns = tuple(dataclasses.replace(c, missing=True) for c in space.columns)
-            if is_frame(x):
-                x = encoded(x, columns, "x")
-            space = dataclasses.replace(space, columns=columns)
-            x = checks.checked_columns(x, space, "x")
-        else:
-            x = checks.as_tensor(x, "x", None)
-        if observed is None:
-            if not space.columns:
-                raise InvalidInputError(
-                    "Integers have no NaN: give observed, bool of x's shape, True where a value is "
-                    "known."
-                )
-            return self._flat(x)
-        observed = np.asarray(observed)
-        if observed.dtype.kind != "b" or observed.shape not in (x.shape, x.shape[1:]):
-            raise InvalidInputError(
-                f"Expected observed as bool of shape {list(x.shape)} or {list(x.shape[1:])}; got "
-                f"{observed.dtype} {list(observed.shape)}."
-            )
-        observed = tf.constant(np.broadcast_to(observed, x.shape))
-        if not space.columns:  # what is not observed need not be data
-            x = self.checked_data(tf.where(observed, x, tf.zeros_like(x)))
-            observed = tf.reshape(observed, tf.shape(x))
-        flat, observed = self._flat(x), tf.reshape(observed, [-1, size])
-        return tf.where(observed, flat, tf.constant(np.nan, flat.dtype))
-
-    def _number_of(self, feature: Any) -> int:
-        size = self.config.event_size
-        names = [column.name for column in self.data.columns]
-        if feature in names:
-            return names.index(feature)
-        if not isinstance(feature, int | np.integer) or not 0 <= feature < size:
-            known = f" or one of {', '.join(names)}"[:200] if names else ""
-            raise InvalidInputError(
-                f"Expected feature as a number in 0..{size - 1}{known}; got {feature!r}."
-            )
-        return int(feature)
-
     def _raster(self, rows: Any) -> Any:
         return tf.repeat(tf.range(self.config.event_size)[None], rows, axis=0)
 
-    def _flat(self, x: Any) -> Any:
+    def flat(self, x: Any) -> Any:
+        """Rows as numbers [batch, D] of the model's dtype."""
         return tf.cast(tf.reshape(x, [-1, self.config.event_size]), self.compute_dtype)
 
     def _as_stored(self, x: Any) -> Any:
         space = self.data
         x = tf.reshape(x, [-1, *space.shape])
         return tf.cast(tf.round(x) if space.is_integer else x, space.dtype)
-
-
-def _observed_first(order: Any, observed: Any) -> Any:
-    """The orders [batch, D] with the observed features first, else as they were."""
-    size = order.shape[1]
-    late = tf.cast(~tf.gather(observed, order, axis=1, batch_dims=1), tf.int32)
-    return tf.gather(order, tf.argsort(late * size + tf.range(size)), axis=1, batch_dims=1)
-
-
-def _known(given: Any, observed: Any) -> Any:
-    return tf.where(observed, given, tf.zeros_like(given))

@@ -42,8 +42,8 @@ DEFORMER_DIGITS = Recipe(
         ema_decay=0.99,
     ),
     paper="arXiv:2106.06989",
-    notes="Half of the paper's layers, an eighth of its width, 64 rows a step in place of 1, a rate "
-    "that falls on a cosine.",
+    notes="Half of the paper's layers, an eighth of its width, 64 rows a step in place of 1, a "
+    "rate that falls on a cosine.",
 )
 
 OAMADE_DIGITS = variant(
