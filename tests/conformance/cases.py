@@ -1,9 +1,8 @@
 """One tiny row for every family, and several for those with several forms.
 
-The laws in the files beside this one hang on what a model can do: `having(Bijective)` names the
-rows of a law about bijections. Weights are randomised, so that an identity initialisation hides
-nothing. What a row cannot do is declared in `cannot` with a reason, and the law then asserts that
-declaration.
+Laws hang on what a model can do: `having(Bijective)` names the rows of a law about bijections.
+Weights are randomised, so that an identity initialisation hides nothing. What a row cannot do is
+declared in `cannot` with a reason, and the law then asserts that declaration.
 """
 
 from __future__ import annotations
