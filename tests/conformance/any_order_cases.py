@@ -31,20 +31,4 @@ ANY_ORDER: dict[str, ModelCase] = {
     "oamade": ModelCase(
         family="oamade", config={**TINY["oamade"], "activation": "tanh"}, cannot=NO_CONTEXT
     ),
-    "oamade-columns": ModelCase(
-        family="oamade",
-        config={
-            **TINY["oamade"],
-            "event_shape": (2,),
-            "num_classes": 0,
-            "columns": [
-                {"name": "x", "kind": "real", "heavy": True},
-                {"name": "y", "kind": "positive", "location": 0.5, "scale": 0.7},
-            ],
-            "num_components": 3,
-            "mixture": "logistic",
-        },
-        weight_scale=0.5,
-        cannot=NO_CONTEXT,
-    ),
 }

@@ -73,6 +73,12 @@ class AnyOrderConfig(ModelConfig):
         """None: columns have locations and scales of their own."""
         return Preprocessing()
 
+    @classmethod
+    def takes_column(cls, column: Column) -> bool:
+        """Whether a column of a table may be one of the model's: any."""
+        del column
+        return True
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; of columns the fields that are not the defaults."""
         return {**super().to_dict(), "columns": [column.to_dict() for column in self.columns]}
