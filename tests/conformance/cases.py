@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from any_order_cases import ANY_ORDER
 from audio_cases import AUDIO
 from bijector_cases import BIJECTORS, NO_BIJECTOR_ROW, NUM_ROWS
 from discrete_cases import DISCRETE
@@ -41,7 +42,14 @@ __all__ = [
     "shared_model",
 ]
 
-MODELS: dict[str, ModelCase] = {**FLOWS, **LATENT, **AUDIO, **DISCRETE, **TABLES}
+MODELS: dict[str, ModelCase] = {
+    **FLOWS,
+    **LATENT,
+    **AUDIO,
+    **DISCRETE,
+    **TABLES,
+    **ANY_ORDER,
+}
 
 
 def having(*capabilities: type) -> list[str]:

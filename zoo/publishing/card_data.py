@@ -129,6 +129,7 @@ def _as_stored(checkpoint: Checkpoint) -> str:
 _ROWS = (
     (frozenset({"Infers", "binary"}), _binary),
     (frozenset({"Encodes", "integers"}), _integers),
+    (frozenset({"AnyOrder"}), _integers),
     (frozenset[str](), _as_stored),
 )
 

@@ -1,6 +1,7 @@
 """A column as one factor of a model: what the network sees of it, and its conditional.
 
-    number      coordinate y of its kind (`zoo.core.columns`); p(x) = p(y) |dy/dx|
+    number      coordinate y of its kind (`zoo.core.columns`); p(x) = p(y) |dy/dx|, p(y) a mixture
+                of logistics, or of Gaussians
     integer     P(k) = P(y(k - 1/2) < y <= y(k + 1/2)), the ends of its range open
     angle       p(x) = p(t) 2 pi / period
     category    P(x = c)
@@ -11,7 +12,7 @@ Outside the support of a column the log-probability is -inf.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +20,9 @@ import tensorflow as tf
 from zoo.core.columns import Column
 from zoo.ops import conditionals
 
-__all__ = ["Angle", "Category", "Conditional", "Integer", "Number", "conditional_of"]
+__all__ = ["Angle", "Category", "Conditional", "Integer", "Mixture", "Number", "conditional_of"]
+
+Mixture = Literal["logistic", "gaussian"]
 
 _FAR = 10.0  # what a network sees of a value far away
 _LARGEST_DRAW = 80.0  # of a coordinate: its sinh and its exp are still finite
@@ -125,12 +128,16 @@ class Conditional:
 class Number(Conditional):
     """A real, positive or bounded number, or a moment: it has a density."""
 
+    def __init__(self, column: Column, num_components: int, mixture: Mixture = "logistic") -> None:
+        super().__init__(column, num_components)
+        self._density, self._quantile = _MIXTURES[mixture]
+
     def _log_prob(self, raw: Any, x: Any) -> Any:
-        return conditionals.logistic_log_prob(raw, self.coordinate(x)) + self.log_slope(x)
+        return self._density(raw, self.coordinate(x)) + self.log_slope(x)
 
     def draw(self, raw: Any, uniform: Any, temperature: Any) -> Any:
         """The value of a draw of the mixture."""
-        return self.value(conditionals.logistic_draw(raw, uniform, temperature))
+        return self.value(self._quantile(raw, uniform, temperature))
 
     def inside(self, x: Any) -> Any:
         """Finite, above 0 or between the bounds."""
@@ -261,15 +268,23 @@ class Category(Conditional):
         return 0.0
 
 
-def conditional_of(column: Column, num_components: int) -> Conditional:
-    """The conditional of a column, by its kind."""
+_MIXTURES = {
+    "logistic": (conditionals.logistic_log_prob, conditionals.logistic_draw),
+    "gaussian": (conditionals.gaussian_log_prob, conditionals.gaussian_draw),
+}
+
+
+def conditional_of(
+    column: Column, num_components: int, mixture: Mixture = "logistic"
+) -> Conditional:
+    """The conditional of a column, by its kind.   mixture: of its numbers with a density."""
     if column.is_categorical:
         return Category(column, num_components)
     if column.is_whole:
         return Integer(column, num_components)
     if column.kind == "circular":
         return Angle(column, num_components)
-    return Number(column, num_components)
+    return Number(column, num_components, mixture)
 
 
 def _bounds(column: Column) -> tuple[float, float]:

@@ -28,7 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.core import checks
-from zoo.core.capabilities import Samples, Scores
+from zoo.core.capabilities import Imputes, Samples, Scores
 from zoo.core.columns import Column, column_of
 from zoo.core.config import ModelConfig, Preprocessing
 from zoo.core.space import Space
@@ -126,7 +126,7 @@ class TableMADEConfig(ModelConfig):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class TableMADE(ZooModel, Scores, Samples):
+class TableMADE(ZooModel, Scores, Samples, Imputes):
     """A masked residual network that gives every column's conditional its parameters."""
 
     config_class: ClassVar[type[ModelConfig]] = TableMADEConfig
