@@ -47,7 +47,7 @@ def impute(
     no numbers, infinities, labels that are not one a row, and num_steps < 10.
     """
     space = model.data
-    if space.columns:
+    if hasattr(model, "impute"):
         filled: np.ndarray = model.impute(x, context, num_particles=num_steps, seed=seed)
         return filled
     if len(space.shape) != 1 or space.is_integer:

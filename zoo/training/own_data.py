@@ -1,10 +1,13 @@
-"""A model of a user's own table: columns told, rows split, a recipe written, a run trained."""
+"""A model of a user's own data: rows prepared and split, a recipe written, a run trained."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import inspect
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,29 +17,23 @@ import numpy as np
 from zoo import loading
 from zoo.core.columns import Column
 from zoo.core.encoding import encoded
-from zoo.core.recipe import SGD, Optimizer, Recipe, Table, override
-from zoo.data import own_rows
+from zoo.core.recipe import Recipe, Table, override
+from zoo.data import own_clips, own_pictures, own_rows, splitting
 from zoo.data.arrays import Arrays
+from zoo.data.folders import Files, files_in, several
 from zoo.data.frames import as_frame, read_frame
 from zoo.data.inference import infer_columns
 from zoo.errors import InvalidInputError
+from zoo.models import model_class
 from zoo.training.claim import claim
+from zoo.training.own_recipes import recipe_of_clips, recipe_of_pictures, recipe_of_table
+from zoo.training.pacing import train_within
 from zoo.training.records import TrainingResult
-from zoo.training.train import train
 
-__all__ = ["FEWEST_ROWS", "fit", "fit_table", "recipe_of_table", "split_rows"]
+__all__ = ["FEWEST", "fit", "fit_clips", "fit_pictures", "fit_table", "train_on"]
 
-FEWEST_ROWS = 50
+FEWEST = {"table": 50, "pictures": 50, "clips": 10}  # rows, pictures, files
 ROWS_FOLDER = "rows"
-_STEPS = 8000
-_SHARES = (0.8, 0.1, 0.1)
-# Train rows at most, and then: units, dropout, weight decay.
-_SIZES = (
-    (1_000, 32, 0.2, 1.0),
-    (5_000, 64, 0.1, 1.0),
-    (50_000, 128, 0.05, 0.3),
-    (math.inf, 256, 0.0, 0.1),
-)
 
 Progress = Callable[[int, int, dict[str, float]], None]
 Missing = Literal["refuse", "marginalise"]
@@ -45,13 +42,40 @@ Missing = Literal["refuse", "marginalise"]
 def fit(
     data: Any, out: str | os.PathLike[str], *, progress: Progress | None = None, **options: Any
 ) -> Any:
-    """A model of a table, trained, with the best weights of its run; the folder `out` holds it.
+    """A model of a table or of a folder of files, with the best weights of its run in `out`.
 
-    `fit_table` says what data and options are. `zoo.load(out)` gives the same model again, and
-    every command takes the folder.
+    `fit_table`, `fit_pictures` and `fit_clips` say what data and options are. `zoo.load(out)` gives
+    the same model again, and every command takes the folder.
     """
-    fit_table(data, out, progress=progress, **options)
+    train_on(data, out, progress=progress, **options)
     return loading.load(Path(out))
+
+
+def train_on(data: Any, out: str | os.PathLike[str], **options: Any) -> TrainingResult:
+    """`fit_table`, `fit_pictures` or `fit_clips`, by what the data are.
+
+    Raises InvalidInputError for options of another kind of data, and what these raise.
+    """
+    train: Callable[..., TrainingResult] = fit_table
+    kind = "a table"
+    if isinstance(data, str | os.PathLike) and Path(data).expanduser().is_dir():
+        data = files_in(Path(data).expanduser(), tuple(options.pop("context", ())))
+        train, kind = _FIT[data.kind], data.kind
+    known = _keywords(train)
+    if odd := sorted(options.keys() - known):
+        raise InvalidInputError(
+            f"{odd[0]} is no option for {kind}, which take{'s' * (train is fit_table)} "
+            f"{', '.join(sorted(known))}: leave it out."
+        )
+    return train(data, out, **options)
+
+
+def _keywords(function: Callable[..., Any]) -> set[str]:
+    """The names of a function's options, and of those that it passes on."""
+    parameters = inspect.signature(function).parameters.values()
+    own = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+    passes_on = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return own | (_keywords(_fit_files) if passes_on else set())
 
 
 def fit_table(
@@ -59,6 +83,7 @@ def fit_table(
     out: str | os.PathLike[str],
     *,
     name: str = "",
+    family: str = "",
     kinds: Mapping[str, str] | None = None,
     context: Iterable[str] = (),
     drop: Iterable[str] = (),
@@ -70,13 +95,14 @@ def fit_table(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> TrainingResult:
-    """Trains a `TableMADE` of a table in the folder `out`.
+    """Trains a model of a table in the folder `out`.
 
     Args:
         data: A file (`zoo.data.frames.SUFFIXES`), a data frame, a mapping of columns, or numbers
             [rows, columns].
         out: The run's folder, as of `zoo train`; the split rows lie in its folder `rows`.
         name: Of the model; that of the folder without.
+        family: One that takes the columns; `TableMADE` without, which takes any.
         kinds: {column: kind} where `zoo.data.inference` is not to tell it: "category",
             "bounded:0:1", "circular:24", …
         context: Names of columns that the row is conditioned on.
@@ -85,14 +111,14 @@ def fit_table(
             10 % of that column's order are the test rows, the 10 % before them the validation rows;
             "COLUMN": a column that holds train, validation or test, and is no part of the row.
         missing: "refuse" missing cells, or "marginalise": learn from the cells that are there.
-        minutes: The time of the training, at most.
+        minutes: The time of the training, at most: fewer epochs, where it does not hold all.
         assignments: "path=value" changes of the recipe, as of `zoo train --set`.
         seed: Of the run.
         overwrite: As of `zoo train`.
         progress: As of `training.train`.
 
-    Raises InvalidInputError for what is no table of at least FEWEST_ROWS rows, and what
-    `infer_columns` and `training.train` raise.
+    Raises InvalidInputError for what is no table of at least 50 rows, and what `infer_columns` and
+    `training.train` raise.
     """
     folder = Path(out)
     claim(folder, overwrite=overwrite)
@@ -108,112 +134,174 @@ def fit_table(
     else:
         frame = as_frame(data)
     context, drop = list(context), list(drop)
-    _check_names(frame, [*context, *drop])
-    parts, frame = split_rows(frame.drop(columns=drop), split)
+    splitting.check_names(frame, [*context, *drop])
+    parts, frame = splitting.by_column(frame.drop(columns=drop), split)
     columns = infer_columns(frame, kinds, missing=missing == "marginalise")
     event = tuple(column for column in columns if column.name not in context)
     conditions = tuple(column for column in columns if column.name in context)
     if not event:
         raise InvalidInputError("Every column is context: leave some to learn.")
     arrays = _arrays(frame, event, conditions)
+    del frame
     if parts is None:
-        parts = _by_content(arrays)
-    splits = {part: _take(arrays, rows) for part, rows in parts.items()}
-    _check_splits(splits)
-    table = own_rows.write(folder / ROWS_FOLDER, name or folder.name, splits, origin)
-    recipe = recipe_of_table(table, event, conditions, splits["train"].rows, seed=seed)
-    return train(
-        override(recipe, assignments),
+        parts = splitting.by_content(arrays)
+    _check_parts(parts, "table", arrays.rows)
+    largest = {c.name: float(np.nanmax(arrays.x[:, i])) for i, c in enumerate(event)}
+    table = _blank(name or folder.name)
+    recipe = recipe_of_table(
+        table,
+        event,
+        conditions,
+        len(parts["train"]),
+        largest=largest,
+        family=family,
+        seed=seed,
+    )
+    config = model_class(recipe.family).config_class.from_dict(recipe.config)
+    arrays = Arrays(arrays.x.astype(config.data_space().dtype, copy=False), arrays.context)
+    return _trained(
+        recipe,
+        table,
         folder,
-        name=name or folder.name,
-        max_seconds=60.0 * minutes,
+        arrays,
+        parts,
+        origin,
+        minutes=minutes,
+        assignments=assignments,
         progress=progress,
         overwrite=overwrite,
     )
 
 
-def recipe_of_table(
-    table: Table,
-    columns: tuple[Column, ...],
-    context: tuple[Column, ...],
-    rows: int,
+def fit_pictures(
+    files: Files,
+    out: str | os.PathLike[str],
     *,
+    size: str = "",
+    mode: own_pictures.Mode = "auto",
+    family: str = "",
+    skip_broken: bool = False,
     seed: int = 0,
-) -> Recipe:
-    """A recipe of a sensible size for so many train rows.
+    **options: Any,
+) -> TrainingResult:
+    """Trains a model of pictures in the folder `out`.
 
-    The network grows with the rows, and dropout and weight decay fall. It takes some `_STEPS` steps
-    on a cosine, keeps the averaged weights of the best validation, and ends when twenty
-    validations bring nothing.
+    files: `zoo.data.folders.files_in`; its classes are the labels of a conditional model.
+    size, mode, skip_broken: of `zoo.data.own_pictures.prepare`.   family: one that takes them.
+    seed, options: name, minutes, assignments, overwrite, progress, as of `fit_table`.
+    Raises InvalidInputError for fewer than 50 pictures, and what these raise.
     """
-    units, dropout, decay = next(size for most, *size in _SIZES if rows <= most)
-    batch_size = int(min(max(16, 2 ** round(math.log2(rows / 50))), 512))
-    epochs = max(2, math.ceil(_STEPS / max(1, rows // batch_size)))
-    return Recipe(
-        family="table_made",
-        config={
-            "event_shape": [len(columns)],
-            "columns": [column.to_dict() for column in columns],
-            "context_columns": [column.to_dict() for column in context],
-            "num_units": units,
-            "num_blocks": 2,
-            "dropout": dropout,
-        },
-        data=table,
-        training=SGD(
-            optimizer=Optimizer(
-                learning_rate=2e-3,
-                weight_decay=decay,
-                clip_norm=10.0,
-                warmup_steps=100,
-                schedule="cosine",
-            ),
-            batch_size=batch_size,
-            max_epochs=epochs,
-            validate_every=100,
-            patience=20,
-            ema_decay=0.99,
-            jit_compile=True,
-            seed=seed,
-        ),
-        notes="Written by `zoo fit`.",
+    prepared = own_pictures.prepare(files, size=size, mode=mode, skip_broken=skip_broken)
+
+    def recipe_of(table: Table, rows: int) -> Recipe:
+        return recipe_of_pictures(table, prepared.x.shape[1:], rows, family=family, seed=seed)
+
+    return _fit_files(files, prepared, out, recipe_of, **options)
+
+
+def fit_clips(
+    files: Files,
+    out: str | os.PathLike[str],
+    *,
+    rate: int = 0,
+    seconds: float = 0.0,
+    family: str = "",
+    skip_broken: bool = False,
+    seed: int = 0,
+    **options: Any,
+) -> TrainingResult:
+    """Trains a model of clips in the folder `out`.
+
+    rate, seconds, skip_broken: of `zoo.data.own_clips.prepare`.   The others: as of `fit_pictures`.
+    Raises InvalidInputError for fewer than 10 files, and what these raise.
+    """
+    prepared = own_clips.prepare(files, rate=rate, seconds=seconds, skip_broken=skip_broken)
+
+    def recipe_of(table: Table, rows: int) -> Recipe:
+        size = prepared.x.shape[1]
+        return recipe_of_clips(table, size, prepared.rate, rows, family=family, seed=seed)
+
+    return _fit_files(files, prepared, out, recipe_of, **options)
+
+
+def _fit_files(
+    files: Files,
+    prepared: own_rows.Prepared,
+    out: str | os.PathLike[str],
+    recipe_of: Callable[[Table, int], Recipe],
+    *,
+    name: str = "",
+    minutes: float = math.inf,
+    assignments: Iterable[str] = (),
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> TrainingResult:
+    """recipe_of: a table that is not written yet, and its train rows -> the recipe."""
+    folder = Path(out)
+    claim(folder, overwrite=overwrite)
+    _tell(files, prepared)
+    parts = splitting.by_groups(prepared.groups)
+    _check_parts(parts, files.kind, len(set(prepared.groups)))
+    account = prepared.account
+    if prepared.repeated:
+        account += f" {prepared.repeated:,} equal another one, and lie in one split with it."
+    table = dataclasses.replace(_blank(name or folder.name), account=account, classes=files.classes)
+    return _trained(
+        recipe_of(table, len(parts["train"])),
+        table,
+        folder,
+        Arrays(prepared.x, prepared.labels),
+        parts,
+        {"split": "by content", "folder": files.folder.resolve().name},
+        minutes=minutes,
+        assignments=assignments,
+        progress=progress,
+        overwrite=overwrite,
     )
 
 
-def split_rows(frame: Any, split: str) -> tuple[dict[str, np.ndarray] | None, Any]:
-    """The rows' places by split, None for "rows", and the frame without a column of splits.
+def _blank(name: str) -> Table:
+    """A table that is not written yet."""
+    return Table(name=name, version="", folder="")
 
-    split: as of `fit_table`.
-    """
-    if split == "rows":
-        return None, frame
-    kind, separator, column = split.partition(":")
-    if kind == "time" and separator:
-        _check_names(frame, [column])
-        order = np.argsort(np.asarray(frame[column]), kind="stable")
-        ends = np.round(np.cumsum(_SHARES[:2]) * len(order)).astype(int)
-        train, validation, test = np.split(order, ends)
-        return {"train": train, "validation": validation, "test": test}, frame
-    _check_names(frame, [split])
-    words = np.array([str(value).strip().lower() for value in frame[split]])
-    parts = {name: np.flatnonzero(words == name) for name in own_rows.SPLITS}
-    if odd := sorted(set(words) - set(own_rows.SPLITS)):
-        raise InvalidInputError(
-            f"Column {split!r} is to say train, validation or test for every row; it holds "
-            f"{odd[0]!r}."
+
+def _trained(
+    recipe: Recipe,
+    table: Table,
+    folder: Path,
+    arrays: Arrays,
+    parts: Mapping[str, np.ndarray],
+    origin: Mapping[str, Any],
+    *,
+    minutes: float,
+    assignments: Iterable[str],
+    progress: Progress | None,
+    overwrite: bool,
+) -> TrainingResult:
+    """Writes the rows, by their places in each split, and trains on them."""
+    table = own_rows.write(folder / ROWS_FOLDER, table, arrays, parts, origin)
+    return train_within(
+        override(dataclasses.replace(recipe, data=table), assignments),
+        folder,
+        {part: len(rows) for part, rows in parts.items()},
+        minutes=minutes,
+        name=table.name,
+        progress=progress,
+        overwrite=overwrite,
+    )
+
+
+_FIT: dict[str, Callable[..., TrainingResult]] = {"pictures": fit_pictures, "clips": fit_clips}
+
+
+def _tell(files: Files, prepared: own_rows.Prepared) -> None:
+    if prepared.broken:
+        warnings.warn(
+            f"{len(prepared.broken):,} of {len(files.paths):,} {files.kind} are left out: "
+            f"{several(prepared.broken, separator='; ')}.",
+            UserWarning,
+            stacklevel=5,
         )
-    return parts, frame.drop(columns=[split])
-
-
-def _by_content(arrays: Arrays) -> dict[str, np.ndarray]:
-    """Rows by a hash of their content: equal rows lie in one split, whatever their order."""
-    whole = arrays.x if arrays.context is None else np.concatenate([arrays.x, arrays.context], 1)
-    whole = np.ascontiguousarray(whole)
-    hashes = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in whole]
-    places = np.frombuffer(b"".join(hashes), "<u8") / 2.0**64
-    edges = np.cumsum(_SHARES[:2])
-    numbers = np.searchsorted(edges, places, side="right")
-    return {name: np.flatnonzero(numbers == i) for i, name in enumerate(own_rows.SPLITS)}
 
 
 def _arrays(frame: Any, columns: tuple[Column, ...], context: tuple[Column, ...]) -> Arrays:
@@ -221,23 +309,15 @@ def _arrays(frame: Any, columns: tuple[Column, ...], context: tuple[Column, ...]
     return Arrays(x, encoded(frame, context).astype(np.float32) if context else None)
 
 
-def _take(arrays: Arrays, rows: np.ndarray) -> Arrays:
-    return Arrays(arrays.x[rows], None if arrays.context is None else arrays.context[rows])
-
-
-def _check_names(frame: Any, names: list[str]) -> None:
-    if lacking := [name for name in names if name not in frame.columns]:
-        raise InvalidInputError(
-            f"No column {lacking[0]!r}; the table has {', '.join(frame.columns)}."
+def _check_parts(parts: Mapping[str, np.ndarray], kind: str, different: int) -> None:
+    """different: rows, pictures or files that are not the same."""
+    if different < FEWEST[kind]:
+        what = {"table": f"The table has {different} rows"}.get(
+            kind, f"The folder has {different} different {kind}"
         )
-
-
-def _check_splits(splits: Mapping[str, Arrays]) -> None:
-    total = sum(part.rows for part in splits.values())
-    if total < FEWEST_ROWS:
         raise InvalidInputError(
-            f"The table has {total} rows, and a model of it would learn them by heart: give at "
-            f"least {FEWEST_ROWS}."
+            f"{what}, and a model of them would learn them by heart: give at least {FEWEST[kind]}."
         )
-    if empty := [name for name, part in splits.items() if not part.rows]:
+    if empty := [name for name, rows in parts.items() if not len(rows)]:
+        total = sum(map(len, parts.values()))
         raise InvalidInputError(f"The split leaves no {empty[0]} rows of {total}.")
