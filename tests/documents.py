@@ -12,7 +12,11 @@ from pathlib import Path
 __all__ = ["DOCUMENTS", "ROOT", "Block", "blocks"]
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ("README.md", "CONTRIBUTING.md")  # those of export/ run in test_readme_requests.py
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/own-data.md",
+)  # those of export/ run in test_readme_requests.py
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: (.+?) -->\n(?:<!-- .+? -->\n)*\Z")
 

@@ -158,6 +158,15 @@ def test_context_is_columns_from_the_table_and_from_the_command(tmp_path: Path) 
     np.testing.assert_allclose(scores["log_prob"], expected, rtol=1e-5)
 
 
+def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    zoo.fit(_frame(), tmp_path / "mine", minutes=1.0, assignments=QUICK)
+    (tmp_path / "t.csv").write_text("a run has its own rows")
+    again = ("fit", tmp_path / "t.csv", "-o", tmp_path / "mine", "--resume")
+    assert "finished after step" in _run(*again)
+    refused = CliRunner().invoke(app, [*map(str, again), "--drop", "size"])
+    assert "give --out and --minutes" in refused.output
+
+
 def test_missing_cells_are_learnt_around(tmp_path: Path) -> None:
     frame = _frame()
     frame.loc[::3, "size"] = np.nan

@@ -79,6 +79,9 @@ def fit(
     ] = None,
     assignments: Assignments = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the run.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the run stopped, by its own rows.")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write into a folder that holds something else.")
     ] = False,
@@ -105,20 +108,30 @@ def fit(
         "seconds": seconds,
         "skip_broken": skip_broken,
     }
+    given = {name: value for name, value in given.items() if value}
+    if resume and (given or assignments or overwrite):
+        raise InvalidInputError(
+            "A resumed run goes on by its own recipe, with its own rows: give --out and --minutes "
+            "alone."
+        )
+    limit = math.inf if minutes is None else minutes
     import_tensorflow()
     from zoo.training import own_data
 
     with complaining(), training_display(out.name) as progress:
-        result = own_data.train_on(
-            data,
-            out,
-            minutes=math.inf if minutes is None else minutes,
-            assignments=assignments or [],
-            seed=seed,
-            overwrite=overwrite,
-            progress=progress,
-            **{name: value for name, value in given.items() if value},
-        )
+        if resume:
+            result = own_data.resume(out, minutes=limit, progress=progress)
+        else:
+            result = own_data.train_on(
+                data,
+                out,
+                minutes=limit,
+                assignments=assignments or [],
+                seed=seed,
+                overwrite=overwrite,
+                progress=progress,
+                **given,
+            )
     print_result(result)
     if result.best_step:
         with complaining():

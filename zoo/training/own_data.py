@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from zoo import loading
+from zoo.core import recipe_json
 from zoo.core.columns import Column
 from zoo.core.encoding import encoded
 from zoo.core.recipe import Recipe, Table, override
@@ -23,14 +24,17 @@ from zoo.data.arrays import Arrays
 from zoo.data.folders import Files, files_in, several
 from zoo.data.frames import as_frame, read_frame
 from zoo.data.inference import infer_columns
-from zoo.errors import InvalidInputError
+from zoo.errors import InvalidInputError, MissingCheckpointError
 from zoo.models import model_class
+from zoo.store.files import read_object
+from zoo.store.folder import RECIPE_FILE
 from zoo.training.claim import claim
 from zoo.training.own_recipes import recipe_of_clips, recipe_of_pictures, recipe_of_table
 from zoo.training.pacing import train_within
 from zoo.training.records import TrainingResult
+from zoo.training.train import train
 
-__all__ = ["FEWEST", "fit", "fit_clips", "fit_pictures", "fit_table", "train_on"]
+__all__ = ["FEWEST", "fit", "fit_clips", "fit_pictures", "fit_table", "resume", "train_on"]
 
 FEWEST = {"table": 50, "pictures": 50, "clips": 10}  # rows, pictures, files
 ROWS_FOLDER = "rows"
@@ -56,18 +60,39 @@ def train_on(data: Any, out: str | os.PathLike[str], **options: Any) -> Training
 
     Raises InvalidInputError for options of another kind of data, and what these raise.
     """
-    train: Callable[..., TrainingResult] = fit_table
+    fitted: Callable[..., TrainingResult] = fit_table
     kind = "a table"
     if isinstance(data, str | os.PathLike) and Path(data).expanduser().is_dir():
         data = files_in(Path(data).expanduser(), tuple(options.pop("context", ())))
-        train, kind = _FIT[data.kind], data.kind
-    known = _keywords(train)
+        fitted, kind = _FIT[data.kind], data.kind
+    known = _keywords(fitted)
     if odd := sorted(options.keys() - known):
         raise InvalidInputError(
-            f"{odd[0]} is no option for {kind}, which take{'s' * (train is fit_table)} "
+            f"{odd[0]} is no option for {kind}, which take{'s' * (fitted is fit_table)} "
             f"{', '.join(sorted(known))}: leave it out."
         )
-    return train(data, out, **options)
+    return fitted(data, out, **options)
+
+
+def resume(
+    out: str | os.PathLike[str], *, minutes: float = math.inf, progress: Progress | None = None
+) -> TrainingResult:
+    """Goes on with a run of `train_on` that was stopped, by its own rows and recipe.
+
+    Raises MissingCheckpointError where there is none, and what `training.train` raises.
+    """
+    folder = Path(out)
+    if not (folder / RECIPE_FILE).is_file():
+        raise MissingCheckpointError(f"Nothing to resume in {folder}: leave out --resume.")
+    recipe = recipe_json.from_dict(read_object(folder / RECIPE_FILE))
+    return train(
+        recipe,
+        folder,
+        name=recipe.dataset.name,
+        resume=True,
+        max_seconds=60.0 * minutes,
+        progress=progress,
+    )
 
 
 def _keywords(function: Callable[..., Any]) -> set[str]:

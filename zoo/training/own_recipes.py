@@ -74,6 +74,7 @@ def recipe_of_table(
             batch_size=batch_size,
             max_epochs=_epochs("table", rows, batch_size),
             validate_every=100,
+            validation_rows=20_000,
             patience=20,
             ema_decay=0.99,
             initialization_rows=min(rows, 5000),
