@@ -13,12 +13,12 @@ import tensorflow as tf
 from typer.testing import CliRunner
 
 import zoo
-import zoo.training.own_data
 from zoo.bijectors import ColumnCoordinates
 from zoo.cli import app
 from zoo.core.columns import Column
 from zoo.errors import ConfigError, InvalidInputError
 from zoo.training.own_recipes import recipe_of_table
+from zoo.training.own_runs import blank
 
 REALS = (
     Column(name="size", kind="real", location=0.5, scale=2.0, heavy=True),
@@ -58,7 +58,7 @@ def test_coordinates_are_those_of_the_formulas() -> None:
 
 def test_a_family_takes_what_it_declares(tmp_path: Path) -> None:
     def recipe(family: str, *columns: Column, **options):
-        table = zoo.training.own_data._blank("t")
+        table = blank("t")
         return recipe_of_table(table, columns, (), 400, family=family, **options)
 
     region = Column(name="region", kind="category", categories=("north", "south", "west"))

@@ -111,7 +111,7 @@ def test_subfolders_are_labels_and_a_family_without_is_refused(
     pictures: Path, tmp_path: Path
 ) -> None:
     small = ["config.hidden_units=[8]", "config.num_layers=1", "max_epochs=2"]
-    options = {"size": "4", "mode": "grey", "context": ["folder"]}
+    options = {"size": "4", "mode": "grey", "context": "folder"}
     model = zoo.fit(pictures, tmp_path / "mine", assignments=small, **options)
     assert (model.family, model.context.levels, model.data.shape) == ("maf", 2, (4, 4, 1))
     assert model.sample(2, seed=0, context=[0, 1]).dtype == "uint8"
@@ -218,6 +218,8 @@ def test_folders_that_cannot_be_used_are_refused_with_what_mends_them(
     empty, odd, both = (tmp_path / name for name in ("empty", "odd", "both"))
     for folder in (empty, odd, both):
         folder.mkdir()
+    refused(tmp_path / "none", "No file or folder")
+    refused(pictures / "cats" / "02.png", "is one row, .* give the folder")
     refused(empty, "is empty; expected pictures")
     (odd / "table.csv").write_text("x\n1\n")
     refused(odd, "1 files, such as table.csv, .* A table is given as a file")
