@@ -158,13 +158,15 @@ def test_context_is_columns_from_the_table_and_from_the_command(tmp_path: Path) 
     np.testing.assert_allclose(scores["log_prob"], expected, rtol=1e-5)
 
 
-def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
-    zoo.fit(_frame(), tmp_path / "mine", minutes=1.0, assignments=QUICK)
+def test_a_run_goes_on_by_its_own_rows(run: Path, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a run has its own rows")
-    again = ("fit", tmp_path / "t.csv", "-o", tmp_path / "mine", "--resume")
-    assert "finished after step" in _run(*again)
+    again = ("fit", tmp_path / "t.csv", "-o", run, "--resume")
+    step = json.loads((run / "run.json").read_text())["step"]
+    assert f"finished after step {step}" in _run(*again)
     refused = CliRunner().invoke(app, [*map(str, again), "--drop", "size"])
     assert "give --out and --minutes" in refused.output
+    none = CliRunner().invoke(app, [*map(str, again[:3]), str(tmp_path / "none"), "--resume"])
+    assert "Nothing to resume" in none.output
 
 
 def test_missing_cells_are_learnt_around(tmp_path: Path) -> None:
