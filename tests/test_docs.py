@@ -176,6 +176,7 @@ QUICK = "list|info|sample|score|anomalies|impute|doctor|publish nice_mnist"
 def test_quick_commands_of_the_other_blocks_run(require_checkpoint: Any, tmp_path: Path) -> None:
     code = "".join(block.code for block in ALL if block.language == "sh" and block.excuse)
     lines = [line for line in code.splitlines() if re.match(rf"zoo ({QUICK})\b", line)]
+    lines = [line for line in lines if " runs/" not in line]  # a run of one's own
     assert len(lines) >= 9
     run_shell("\n".join(lines), require_checkpoint, tmp_path)
 

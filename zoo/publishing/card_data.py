@@ -110,6 +110,9 @@ def _as_stored(checkpoint: Checkpoint) -> str:
     """The dataset's own policy, else the model's preprocessing."""
     if policy := about(checkpoint.dataset.name).policy:
         return policy.format(size=checkpoint.values["event_shape"][0])
+    own = _own_files(checkpoint)
+    if own and "audio" in checkpoint.have:
+        return own
     values, steps = checkpoint.preprocessing, []
     if values.get("num_levels"):
         steps.append(
@@ -119,10 +122,19 @@ def _as_stored(checkpoint: Checkpoint) -> str:
     if values.get("whitening", "none") != "none":
         steps.append(f"rows are {WHITENINGS[values['whitening']]}")
     text = "; ".join(steps) if steps else "none"
-    return (
+    return own + (
         f"Preprocessing, part of the model: {text}. Its log-determinant is included: `log_prob` is "
         "in nats of the data as stored."
     )
+
+
+def _own_files(checkpoint: Checkpoint) -> str:
+    """How a person's own files became rows, and their classes; "" of other rows."""
+    dataset = checkpoint.dataset
+    if not isinstance(dataset, Table) or not dataset.account:
+        return ""
+    names = ", ".join(f"{label} {name}" for label, name in enumerate(dataset.classes))
+    return f"{dataset.account}\n\n" + (f"Labels: {names}.\n\n" if names else "")
 
 
 # (needs, text): the first whose needs are met.
