@@ -16,9 +16,11 @@ from zoo.cli import app
 from zoo.core.recipe_json import from_dict
 from zoo.data import own_clips, own_pictures, own_rows, splitting
 from zoo.data.folders import files_in
-from zoo.errors import InvalidInputError
+from zoo.errors import InvalidInputError, TrainingError
+from zoo.training import pacing
 from zoo.training.own_recipes import recipe_of_clips, recipe_of_pictures
 from zoo.training.pacing import epochs_within
+from zoo.training.records import TrainingResult
 
 TINY_NICE = ["config.hidden_units=[8]", "config.num_couplings=2", "max_epochs=2"]
 TINY_WAVENET = [
@@ -266,3 +268,22 @@ def test_a_run_has_as_many_epochs_as_its_minutes_hold(tmp_path: Path) -> None:
     found = epochs_within(recipe, 100.0, 0.1, rows).training.max_epochs
     assert 80 <= 0.1 * found * steps <= 90
     assert epochs_within(recipe, 0.01, 0.1, rows).training.max_epochs == 1
+
+
+def test_minutes_that_hold_no_validation_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = TrainingResult(
+        folder=tmp_path,
+        step=3,
+        epoch=0,
+        best_step=0,
+        best_validation_nats=np.inf,
+        seconds=9.0,
+        reason="time limit",
+    )
+    monkeypatch.setattr(pacing, "train", lambda *args, **options: none)
+    table = own_rows.Table(name="t", version="0" * 12, folder=str(tmp_path))
+    recipe = recipe_of_pictures(table, (32, 32, 3), 400)
+    with pytest.raises(TrainingError, match=r"0.1 minutes hold 3 steps, .* --resume"):
+        pacing.train_within(recipe, tmp_path, {"train": 400, "validation": 50}, minutes=0.1)

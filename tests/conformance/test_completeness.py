@@ -126,6 +126,8 @@ def test_every_config_field_takes_another_value_in_some_row() -> None:
                 continue  # which refuses any
             if field.name == "context_size" and all(row.context_size == 0 for row in rows):
                 continue  # declared in `cannot`, and asserted by the persistence laws
+            if field.name == "columns" and not any(row.columns for row in rows):
+                continue  # a flow and a model of integers: tests/test_own_families.py
             default = field.default_factory() if field.name == "preprocessing" else field.default
             values = [getattr(row, field.name) for row in rows]
             if field.name == "preprocessing":

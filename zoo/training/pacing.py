@@ -39,6 +39,7 @@ def train_within(
 
     A few steps are timed first, in a folder that is thrown away.
     rows: of the splits "train" and "validation".   options: of `train`.
+    Raises TrainingError where the time ends before any weights are kept.
     """
     seconds, started = 60.0 * minutes, time.monotonic()
     if math.isfinite(seconds):
@@ -47,7 +48,14 @@ def train_within(
         # The step is compiled once more.
         recipe = epochs_within(recipe, seconds - 2.0 * passed, pace, rows)
         seconds -= passed
-    return train(recipe, folder, max_seconds=seconds, **options)
+    result = train(recipe, folder, max_seconds=seconds, **options)
+    if result.reason == "time limit" and not result.best_step:
+        raise TrainingError(
+            f"{minutes:g} minutes hold {result.step:,} steps, and weights are judged and kept "
+            f"after {recipe.training.validate_every or 'an epoch of'} steps at the earliest. The "
+            "state is saved: go on with --resume and more --minutes."
+        )
+    return result
 
 
 def epochs_within(
