@@ -12,7 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import zoo
-from zoo.cli import app
+import zoo.serving.repository
+from zoo.cli import app, serve
 from zoo.core.recipe_json import from_dict
 from zoo.data import own_clips, own_pictures, own_rows, splitting
 from zoo.data.folders import files_in
@@ -83,7 +84,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_folder_of_pictures_becomes_a_model_that_every_command_takes(
-    pictures: Path, tmp_path: Path
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "mine"
     text = _run("fit", pictures, "-o", run, "--size", 8, *_sets(TINY_NICE))
@@ -108,6 +109,11 @@ def test_a_folder_of_pictures_becomes_a_model_that_every_command_takes(
         assert words in card
     _run("export", run, "--path", tmp_path / "served")
     assert list((tmp_path / "served").rglob("saved_model.pb"))
+    monkeypatch.setattr(
+        "zoo.exporting.export", lambda name, path, version: f"{path}/mine/{version}"
+    )
+    folders = serve._folders([str(run)], tmp_path, tmp_path / "now", zoo.serving)
+    assert folders == {"mine": tmp_path / "now" / "mine"}
 
 
 def test_subfolders_are_labels_and_a_family_without_is_refused(
