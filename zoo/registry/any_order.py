@@ -9,9 +9,10 @@ from __future__ import annotations
 import functools
 
 from zoo.core.recipe import SGD, Optimizer, Recipe, Rows, variant
+from zoo.core.study import Arm, Beats, Floor, Reaches, Study
 from zoo.registry.entry import MAGIC, Entry
 
-__all__ = ["BINARY_DIGITS", "ENTRIES"]
+__all__ = ["BINARY_DIGITS", "ENTRIES", "STUDIES"]
 
 BINARY_DIGITS = Rows(
     name="optdigits",
@@ -144,5 +145,47 @@ ENTRIES = (
         ),
         limitations="No published figure on this dataset; splits are this project's own.",
         metrics=("log_prob", *_ORDERS),
+    ),
+)
+
+_FLOOR = "zoo.evaluation.floors"
+
+STUDIES = (
+    Study(
+        name="any_order_digits",
+        title="A transformer or a perceptron for every order of pixels",
+        claim="Of as many weights, the DEformer gives a higher likelihood under any order than an "
+        "order-agnostic MADE, and nearly the same under every one.",
+        protocol="Each arm by its recipe, the weights of the best validation in raster order, on "
+        "the 1,797 test rows; ten uniform orders, the same for all runs.",
+        arms=(
+            Arm(name="deformer", entry="deformer_digits"),
+            Arm(name="oamade", entry="oamade_digits"),
+        ),
+        seeds=(0, 1, 2, 3, 4),
+        metrics=("log_prob_orders", "log_prob_mixture", "order_spread", "log_prob"),
+        floors=(
+            Floor(name="independent pixels", where=f"{_FLOOR}:independent"),
+            Floor(name="Chow-Liu tree", where=f"{_FLOOR}:chow_liu_tree"),
+        ),
+        expectations=(
+            Beats(arm="deformer", other="oamade", metric="log_prob_orders", seeds=5),
+            Reaches(arm="deformer", metric="order_spread", value=0.5),
+        ),
+    ),
+    Study(
+        name="any_order_magic",
+        title="Any order or one, on MAGIC",
+        claim="A DEformer of ten columns scores no worse than a masked autoregressive flow of the "
+        "same rows, which has one order alone.",
+        protocol="The published weights, one run each, in the stored order of the columns.",
+        arms=(
+            Arm(name="deformer", entry="deformer_magic"),
+            Arm(name="maf", entry="maf_magic"),
+        ),
+        seeds=(0,),
+        metrics=("log_prob",),
+        expectations=(Beats(arm="deformer", other="maf", metric="log_prob", seeds=1),),
+        published=True,
     ),
 )
