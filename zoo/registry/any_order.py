@@ -50,7 +50,7 @@ DEFORMER_DIGITS = Recipe(
 OAMADE_DIGITS = variant(
     DEFORMER_DIGITS,
     family="oamade",
-    config={"event_shape": [8, 8, 1], "num_classes": 2, "hidden_units": [280, 280]},
+    config={"event_shape": [8, 8, 1], "num_classes": 2, "hidden_units": [336, 336]},
     paper="arXiv:1502.03509, Sec. 4",
     notes="As many weights as deformer_digits, trained in the same way on the same rows.",
 )
