@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -138,6 +139,14 @@ def test_orders_of_training_are_uniform_and_named_by_row_and_seed() -> None:
     scores = [model.score(x, None, tf.constant([0, s]), training=True).numpy() for s in (0, 0, 1)]
     assert_array_equal(scores[0], scores[1])
     assert (scores[0] != scores[2]).any()
+
+
+def test_what_is_measured_hangs_on_the_columns() -> None:
+    space = _table("oamade").data
+    assert _images().measure == "mass"
+    assert _table("oamade").measure == "mixed"
+    assert dataclasses.replace(space, columns=space.columns[1:2]).measure == "mass"
+    assert dataclasses.replace(space, columns=space.columns[2:]).measure == "density"
 
 
 def test_figures_over_orders() -> None:
