@@ -114,6 +114,7 @@ TINY: dict[str, dict[str, Any]] = {
         "event_shape": (2, 2, 1),
         "num_classes": 2,
         "size": 8,
+        "token_units": (6, 6),
         "num_layers": 2,
         "num_heads": 2,
         "hidden_size": 8,

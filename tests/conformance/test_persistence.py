@@ -89,6 +89,7 @@ NON_DEFAULT = {
     "mixture": "logistic",
     "tokens": "shifted",
     "size": 12,
+    "token_units": (5, 4),
     "num_heads": 3,
     "hidden_size": 9,
     "identity_size": 7,

@@ -110,13 +110,14 @@ class Training:
 
     runner: "module:class" of the loop, whose constructor and `loop` are those of
         `zoo.training.run.Run`.   needs: the capabilities of a model that it trains.
-    shares_batches: whether its steps can be taken by several devices, a part of each batch each.
+    unit: what a run counts.   shares_batches: whether its steps can be taken by several devices, a part of each batch each.
     """
 
     kind: ClassVar[str]
     runner: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset({"Scores"})
     shares_batches: ClassVar[bool] = False
+    unit: ClassVar[str] = "step"
 
     @property
     def binarises(self) -> bool:
@@ -219,6 +220,7 @@ class Greedy(Training):
     """
 
     kind: ClassVar[str] = "Greedy"
+    unit: ClassVar[str] = "stage"
     runner: ClassVar[str] = "zoo.training.greedy:GreedyRun"
     needs: ClassVar[frozenset[str]] = frozenset({"Scores", "Grows"})
 

@@ -45,7 +45,7 @@ def training(checkpoint: Checkpoint) -> str:
         if energy := _energy(hours, hardware):
             facts.append(energy)
     if run.get("step"):
-        unit = "stage" if "layers" in recipe["training"] else "step"
+        unit = recipe_json.from_dict(recipe).training.unit
         facts.append(f"{run['step']:,} {unit}s, weights of {unit} {run['best_step']:,}")
     rows = [f"| {key} | {_plain(value)} |" for key, value in _chosen(recipe)]
     parts = [

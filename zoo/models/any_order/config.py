@@ -69,10 +69,6 @@ class AnyOrderConfig(ModelConfig):
         del column
         return True
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; of columns the fields that are not the defaults."""
-        return {**super().to_dict(), "columns": [column.to_dict() for column in self.columns]}
-
     def data_space(self, dtype: str = "float32") -> Space:
         """Integers as the dataset stores them, or a number a column."""
         if self.columns:
