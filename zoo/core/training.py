@@ -110,7 +110,8 @@ class Training:
 
     runner: "module:class" of the loop, whose constructor and `loop` are those of
         `zoo.training.run.Run`.   needs: the capabilities of a model that it trains.
-    unit: what a run counts.   shares_batches: whether its steps can be taken by several devices, a part of each batch each.
+    unit: what a run counts.
+    shares_batches: whether its steps can be taken by several devices, a part of each batch each.
     """
 
     kind: ClassVar[str]

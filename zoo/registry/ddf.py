@@ -111,7 +111,7 @@ ENTRIES = (
         "Discrete denoising flow on eight Gaussians",
         DDF_8GAUSSIANS,
         f"Two couplings that sort 91 categories by a network's logits. {_LEARNT}",
-        "The entropy of the cells is 6.320 nats; the best that one such coupling can do is 6.388, "
+        "In nats, the entropy of the cells is 6.320; the best that one such coupling can do is 6.388, "
         "two 6.345, and independent features 7.352.",
     ),
     _entry(
@@ -121,7 +121,7 @@ ENTRIES = (
         "Two couplings of shifts modulo 91, trained end to end with straight-through gradients: "
         "what denoising flows are compared with.",
         "The gradient is that of another function, a softmax in the place of an argmax. The "
-        "entropy of the cells is 6.320 nats, independent features reach 7.352.",
+        "entropy of the cells is, in nats, 6.320, independent features reach 7.352.",
         (
             "Tran et al.: Discrete Flows: Invertible Generative Models of Discrete Data (2019)",
             "1905.10347",
