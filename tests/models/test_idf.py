@@ -126,6 +126,27 @@ def test_a_fresh_model_is_the_identity_unless_it_is_asked_to_move() -> None:
     assert np.any(moving.encode(x) != still.encode(x))
 
 
+def test_parts_of_a_squeezed_image_are_the_pixels_of_squares() -> None:
+    x = _rows(9, (4, 6, 1))
+    still = models.create("idf", event_shape=(4, 6, 1), squeeze=True, **SMALL)  # reverses twice
+    parts = [x[:, i::2, j::2].reshape(9, 6) for i in (0, 1) for j in (0, 1)]
+    assert_array_equal(still.encode(x), np.concatenate(parts, axis=1))
+    moving = _model((4, 6, 1), squeeze=True)
+    z = moving.encode(x)
+    assert_array_equal(moving.decode(z), x)
+    assert_allclose(moving.log_prob(x), moving.base.log_prob(tf.cast(z, tf.float32)), rtol=1e-5)
+
+
+def test_networks_see_integers_times_the_scale() -> None:
+    x, plain, scaled = _rows(50), _model(), _model(input_scale=0.25)
+    for networks in scaled.shift_networks:
+        for network in networks:
+            network.hidden[0].kernel.assign(4.0 * network.hidden[0].kernel)
+    assert_array_equal(plain.encode(x), scaled.encode(x))
+    assert_array_equal(plain.log_prob(x), scaled.log_prob(x))
+    assert np.any(plain.encode(x) != _model(input_scale=0.125).encode(x))
+
+
 def test_parts_differ_by_one_in_size() -> None:
     sizes = {
         k: models.create("idf", event_shape=(7,), num_parts=k, **SMALL).config.part_sizes
@@ -240,6 +261,8 @@ def test_a_context_is_refused() -> None:
         ({"coupling": "one_sided"}, "has num_parts=2; got 4"),
         ({"num_classes": 1}, "num_classes must be at least 2"),
         ({"num_components": 0}, "num_components of at least 1"),
+        ({"input_scale": 0.0}, "input_scale must be above 0"),
+        ({"squeeze": True}, "images .* of even sides"),
         ({"output_scale": -1.0}, "output_scale of 0 or more"),
         ({"context_size": 3}, "no preprocessing and no context"),
         ({"preprocessing": {"whitening": "standardise"}}, "no preprocessing and no context"),

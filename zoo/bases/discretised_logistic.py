@@ -78,6 +78,13 @@ class DiscretisedLogistic(keras.layers.Layer):
         masses = log_weights + log_mass(z[..., None], location, rate)
         return tf.reduce_sum(tf.reduce_logsumexp(masses, axis=-1), axis=-1)
 
+    def log_masses(self, low: int, high: int) -> Any:
+        """log P(Z_d = k) of k in low..high: float64 [D, high - low + 1] nats."""
+        log_weights, location, rate = self._parameters(tf.float64)
+        k = tf.range(low, high + 1, dtype=tf.float64)[:, None]
+        masses = log_weights[:, None] + log_mass(k, location[:, None], rate[:, None])
+        return tf.reduce_logsumexp(masses, axis=-1)
+
     def sample(self, num_samples: Any, seed: Any, temperature: Any = 1.0) -> Any:
         """Draws from P: int32 [num_samples, D]; the n-th is the same whatever their number.
 
