@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import time
 from pathlib import Path
 from typing import Any
 
+import compression_benchmark
 import numpy as np
 import pytest
+import render_cards
 import scipy.stats
 from commands import refused, run_ok
 from numpy.testing import assert_allclose, assert_array_equal
@@ -179,3 +182,26 @@ def test_files_of_every_kind(suffix: str, tmp_path: Path, monkeypatch: pytest.Mo
         assert "No file" in refused(2, "decompress", "m", "none.zoo", "-o", "y.npy")
     else:
         assert "one image" in refused(2, "decompress", "m", "x.zoo", "-o", "y.png")
+
+
+def test_the_table_sets_other_compressors_beside_it(tmp_path: Path) -> None:
+    x = np.zeros((4, 8, 8, 1), "uint8")
+    sizes = compression_benchmark.peers(x)
+    assert {"gzip -9", "bz2 -9", "xz -9e", "png, one picture"} <= sizes.keys()
+    assert max(sizes["gzip -9"], sizes["png, one picture"]) < 100 < x.size
+    assert render_cards.compression_table(tmp_path).startswith("Not measured")
+    result = {
+        "model": "m",
+        "rows": 4,
+        "numbers": 256,
+        "bytes": {"model": 64, "packed": 131, **sizes},
+        "rows_per_second": {"compress": 1200.4, "decompress": 1300.0},
+        "coder_megabytes_per_second": {"encode": 20.0, "decode": 31.0},
+    }
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "compression.json").write_text(json.dumps({"results": [result]}))
+    table = render_cards.compression_table(tmp_path)
+    assert "| `zoo compress` | 64 |" in table
+    assert "| bits/dim of the file | 2.000 |" in table
+    assert "| compress, rows/s | 1,200 |" in table
+    assert "20 to 31 MB" in table
