@@ -104,9 +104,9 @@ def test_one_run_an_arm_is_judged_by_its_rows() -> None:
         run = _run(arm, 0, VALUES[arm][0])
         run["metrics"]["log_prob"]["two_standard_errors"] = error
         results["runs"].append(run)
-    assert "| 2.0 ± 0.5 | one run | yes |" in tables.markdown(study, results)
+    assert "| 2.00 ± 0.50 | one run | yes |" in tables.markdown(study, results)
     results["runs"][0]["metrics"]["log_prob"]["value"] = -11.8
-    assert "| 0.2 ± 0.5 | one run | within the error |" in tables.markdown(study, results)
+    assert "| 0.20 ± 0.50 | one run | within the error |" in tables.markdown(study, results)
 
 
 @pytest.mark.parametrize("name", registry.STUDIES)
