@@ -100,8 +100,8 @@ IDF4_MNIST = variant(
     patience=0,
     initialization_rows=10_000,
     notes="Four parts of 14 x 14 pixels, those of every 2 x 2 square. A mixture of five "
-    "discretised logistics a pixel, each started at a fifth of the train rows' levels; networks see "
-    "grey levels over 256, and start at zero.",
+    "discretised logistics a pixel, each started at a fifth of the levels of the train rows; "
+    "networks see grey levels over 256, and start at zero.",
 )
 
 _entry = functools.partial(
