@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := XLA_FLAGS="--xla_backend_optimization_level=0 $$XLA_FLAGS" TF_NUM_INTRAOP_THREADS=1 \
   $(BIN)/python -m pytest -m "not slow and not browser" --numprocesses 2 --dist loadfile
 
-.PHONY: setup test test-fast lint slow browser-test load-test demo pictures cards lock clean
+.PHONY: setup test test-fast lint docs slow browser-test load-test demo pictures cards lock clean
 
 setup: $(STAMP)
 
@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
 	touch $@
 
-test: lint
+test: lint docs
 	$(PYTEST)
 
 test-fast: lint
@@ -37,6 +37,10 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/render_cards.py --check
+
+# The documentation, into build/site; a broken link or a missing page is an error. No network.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 slow: setup
 	$(BIN)/python -m pytest -m slow

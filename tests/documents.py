@@ -13,7 +13,11 @@ __all__ = ["DOCUMENTS", "ROOT", "Block", "blocks"]
 
 ROOT = Path(__file__).resolve().parent.parent
 # Those of export/ run in test_readme_requests.py.
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/studies.md", "docs/compression.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
+)
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: (.+?) -->\n(?:<!-- .+? -->\n)*\Z")
 

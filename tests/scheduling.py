@@ -59,6 +59,8 @@ SLOWER = (
     "tests/test_docs.py",
     "tests/test_fine_tune.py",
     "tests/test_own_data.py",
+    "tests/test_own_families.py",
+    "tests/test_own_files.py",
     "tests/test_packaging.py",
     "tests/test_published.py",
     "tests/test_release.py",

@@ -31,7 +31,7 @@ from zoo.store.folder import read_config
 from zoo.store.hashes import sha256_of, verify_files, verify_sha256sums
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.fixture
@@ -43,7 +43,9 @@ def project(master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(root, project / "checkpoints")
     (project / "zoo").mkdir()
     (project / "zoo" / "pins.json").write_text(json.dumps(pins))
-    (project / "README.md").write_text(README, encoding="utf-8")
+    for page in PAGES:
+        (project / page.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(page, project / page.relative_to(ROOT))
     assert render_cards.main(["--root", str(project)]) == 0
     followed = json.loads((project / "zoo" / "pins.json").read_text())
     monkeypatch.setattr("zoo.store.pins.pins", lambda: followed)
@@ -124,13 +126,14 @@ class TestCard:
             "10,000 rows of the test split of `mnist:3.0.1`",
             "grey levels 0 to 255 get uniform noise from [0, 1) and are scaled to [0, 1]",
             "2.1 hours on 2 CPU cores",
-            "| training.batch_size | 8 |",
+            "| batch_size | 8 |",
             "zoo train tiny_images\n",
             "CC BY-SA 3.0",
             f"{weights}  model.weights.h5",
         ):
             assert part in text
-        assert "## Samples" not in text
+        assert "![Samples" not in text
+        assert "| seed |" not in text  # a default
         assert "context=labels" not in text
 
     def test_the_code_of_every_card_runs(self, project: Path, monkeypatch) -> None:
@@ -200,7 +203,7 @@ class TestCard:
         assert "| float32 | 0.00123 | 0.5 |\n| bfloat16 | 1.5 | 2 |" in text
         assert "1,234 rows of the test split" in text
         assert "| constant images (64) | 1.125 |" in text
-        assert "The slow direction is sampling" in text
+        assert "Draws are slow: up to one pass of the network per dimension." in text
 
     def test_the_index_has_figures_sizes_and_rates(self, project: Path) -> None:
         (project / "benchmarks").mkdir()
@@ -225,7 +228,7 @@ class TestFiles:
         assert check(project, capsys) == []
 
     def test_the_table_has_a_row_for_each_evaluated_model(self, project: Path) -> None:
-        text = (project / "README.md").read_text(encoding="utf-8")
+        text = (project / "docs" / "results.md").read_text(encoding="utf-8")
         table = text.partition("<!-- results:begin -->")[2].partition("<!-- results:end -->")[0]
         size = (project / "checkpoints" / "tiny_images" / "model.weights.h5").stat().st_size / 1e6
         count = read_config(project / "checkpoints" / "tiny_images")["num_parameters"]
@@ -247,14 +250,13 @@ class TestFiles:
         assert "| `tiny_recipe` |" in text
 
     def test_pictures_are_shown_once_they_exist(self, project: Path) -> None:
-        assert "](docs/interpolations.png)" not in (project / "README.md").read_text(
-            encoding="utf-8"
-        )
+        page = project / "docs" / "results.md"
+        assert "](interpolations.png)" not in page.read_text(encoding="utf-8")
         picture = np.zeros([4, 4, 3], np.uint8)
         pictures.save_png(project / "docs" / "interpolations.png", picture)
         render_cards.main(["--root", str(project)])
-        text = (project / "README.md").read_text(encoding="utf-8")
-        assert "](docs/interpolations.png)" in text
+        text = page.read_text(encoding="utf-8")
+        assert "](interpolations.png)" in text
         assert "samples_maf_mnist.png" not in text
 
     def test_a_picture_of_other_weights_is_a_fault(self, project: Path, capsys) -> None:
@@ -275,7 +277,8 @@ class TestFiles:
         assert any("MODEL_CARDS.md" in line for line in check(project, capsys))
         assert render_cards.main(["--root", str(project)]) == 0
         assert check(project, capsys) == []
-        assert "has been evaluated" in (project / "README.md").read_text(encoding="utf-8")
+        page = project / "docs" / "results.md"
+        assert "has been evaluated" in page.read_text(encoding="utf-8")
 
     def test_hashes_of_a_pinned_card_follow_it_and_no_others(self, project: Path) -> None:
         pins = json.loads((project / "zoo" / "pins.json").read_text())
@@ -301,11 +304,11 @@ class TestCheck:
         assert [line.split()[0] for line in check(project, capsys)] == [
             "checkpoints/tiny_features/card.md",
             "MODEL_CARDS.md",
-            "README.md",
+            "docs/results.md",
         ]
 
     @pytest.mark.parametrize(
-        "file", ["README.md", "MODEL_CARDS.md", "checkpoints/tiny_images/card.md"]
+        "file", ["docs/results.md", "MODEL_CARDS.md", "checkpoints/tiny_images/card.md"]
     )
     def test_a_figure_changed_by_hand_is_seen(self, project: Path, capsys, file: str) -> None:
         path = project / file

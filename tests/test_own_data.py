@@ -15,10 +15,9 @@ from zoo import evaluation
 from zoo.cli import app
 from zoo.core.data import Table
 from zoo.core.recipe_json import from_dict, to_dict
-from zoo.data import own_rows, sources
+from zoo.data import own_rows, sources, splitting
 from zoo.data.arrays import Arrays
 from zoo.errors import DataError, InvalidInputError, TrainingError
-from zoo.training import own_data
 
 SMALL = ["config.num_units=8", "config.num_blocks=0", "config.num_components=2", "max_epochs=2"]
 QUICK = [*SMALL, "validate_every=5", "jit_compile=false"]
@@ -159,6 +158,17 @@ def test_context_is_columns_from_the_table_and_from_the_command(tmp_path: Path) 
     np.testing.assert_allclose(scores["log_prob"], expected, rtol=1e-5)
 
 
+def test_a_run_goes_on_by_its_own_rows(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a run has its own rows")
+    again = ("fit", tmp_path / "t.csv", "-o", run, "--resume")
+    step = json.loads((run / "run.json").read_text())["step"]
+    assert f"finished after step {step}" in _run(*again)
+    refused = CliRunner().invoke(app, [*map(str, again), "--drop", "size"])
+    assert "give --out and --minutes" in refused.output
+    none = CliRunner().invoke(app, [*map(str, again[:3]), str(tmp_path / "none"), "--resume"])
+    assert "Nothing to resume" in none.output
+
+
 def test_missing_cells_are_learnt_around(tmp_path: Path) -> None:
     frame = _frame()
     frame.loc[::3, "size"] = np.nan
@@ -173,24 +183,24 @@ def test_missing_cells_are_learnt_around(tmp_path: Path) -> None:
 def test_rows_are_split_by_content_by_time_and_by_a_column(tmp_path: Path) -> None:
     frame = _frame()
     whole = Arrays(frame[["size", "hour"]].to_numpy("float32"))
-    parts = own_data._by_content(whole)
+    parts = splitting.by_content(whole)
     sets = {name: {tuple(row) for row in whole.x[rows]} for name, rows in parts.items()}
     turned = Arrays(whole.x[::-1])
-    for name, rows in own_data._by_content(turned).items():
+    for name, rows in splitting.by_content(turned).items():
         assert {tuple(row) for row in turned.x[rows]} == sets[name]
     assert 0.7 < len(parts["train"]) / 400 < 0.9
-    times, _ = own_data.split_rows(frame, "time:hour")
+    times, _ = splitting.by_column(frame, "time:hour")
     assert [len(times[name]) for name in own_rows.SPLITS] == [320, 40, 40]
     hours = frame["hour"].to_numpy()
     assert hours[times["train"]].max() <= hours[times["validation"]].min()
     words = np.array(["train", "validation", "test", "train"] * 100)
-    named, rest = own_data.split_rows(frame.assign(part=words), "part")
+    named, rest = splitting.by_column(frame.assign(part=words), "part")
     assert list(named["test"]) == list(range(2, 400, 4))
     assert list(rest.columns) == list(frame.columns)
     with pytest.raises(InvalidInputError, match="'other'"):
-        own_data.split_rows(frame.assign(part="other"), "part")
+        splitting.by_column(frame.assign(part="other"), "part")
     with pytest.raises(InvalidInputError, match="No column 'odd'"):
-        own_data.split_rows(frame, "odd")
+        splitting.by_column(frame, "odd")
 
 
 def test_rows_that_are_others_or_are_gone_are_refused(run: Path, tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ EVENT_SHAPES = {
     "spoken_digit": (6144,),
     "ljspeech": (7680,),
     "digits": (8, 8, 1),
+    "optdigits": (8, 8, 1),
     **{f"energy_u{number}": (2,) for number in (1, 2, 3, 4)},
 }
 
@@ -384,7 +385,7 @@ def test_registered_recipe_has_a_config_of_its_dataset(name: str) -> None:
     assert config.event_shape == EVENT_SHAPES[entry.recipe.dataset.name]
     is_image = len(config.event_shape) == 3
     binary = entry.family.endswith("vae")  # MNIST's grey levels are made binary at every step
-    levels = {"digits": 17}.get(entry.recipe.dataset.name, 2 if binary else 256)
+    levels = {"digits": 17, "optdigits": 2}.get(entry.recipe.dataset.name, 2 if binary else 256)
     audio = config.data_space().medium == "audio"
     assert audio or (config.data_space().levels or 0) == (levels if is_image else 0)
     if entry.recipe.dataset.name == "mnist":

@@ -1,6 +1,6 @@
 """A tiny config of every family: what laws, training runs, replicas and portable steps build.
 
-A new family needs a line here. Rows of the laws (`conformance/cases.py`) change one or the other
+A new family needs a line here. Rows of the laws (`conformance/*_cases.py`) change one or the other
 field of it.
 """
 
@@ -96,6 +96,15 @@ TINY: dict[str, dict[str, Any]] = {
         "num_blocks": 1,
         "num_components": 2,
     },
+    "deformer": {
+        "event_shape": (2, 2, 1),
+        "num_classes": 2,
+        "size": 8,
+        "num_layers": 2,
+        "num_heads": 2,
+        "hidden_size": 8,
+    },
+    "oamade": {"event_shape": (3,), "num_classes": 3, "hidden_units": (8, 6)},
     "vae": _VAE,
     "planar_vae": {**_VAE, "num_flows": 3},
     "radial_vae": {**_VAE, "num_flows": 3},

@@ -97,7 +97,7 @@ def measured(name: str, rows: int) -> dict[str, Any]:
         "bytes": {
             "model": len(found.content),
             "-log2 P": math.ceil(stated / math.log(2.0) / 8.0),
-            "packed": math.ceil(x.size * math.log2(model.config.num_classes) / 8.0),
+            "packed": math.ceil(x.size * math.log2(model.data.levels) / 8.0),
             **peers(x),
         },
         "rows_per_second": {

@@ -1,4 +1,4 @@
-"""The density suite's table in README.md: published figures, peers on the same rows, ours.
+"""The density suite's table in docs/results.md: published figures, peers on the same rows, ours.
 
 Ours are of the checkpoints' metrics.json and run.json, the peers' of `tools/benchmark_peers.py`
 (benchmarks/peers_cpu.json); the papers' figures are the registry's. A dataset that nothing here was

@@ -1,4 +1,4 @@
-"""Runs README's example of fine-tuning, and keeps what it prints: benchmarks/fine_tuning.json.
+"""Runs the tutorial's example of fine-tuning; benchmarks/fine_tuning.json keeps what it prints.
 
     python tools/fine_tuning_example.py
 
@@ -24,13 +24,16 @@ __all__ = ["FILE", "NAME", "example", "outdated", "printed"]
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = Path("benchmarks", "fine_tuning.json")
+PAGE = Path("docs", "tutorials", "fine-tune.md")
 NAME = "nice_mnist"  # that the example starts from
 _AGAIN = "python tools/fine_tuning_example.py, then make cards"
 
 
-def example(readme: str) -> str:
-    """The code of the example."""
-    return readme.partition("<!-- fine-tuning -->\n```python\n")[2].partition("```")[0]
+def example(root: Path) -> str:
+    """The code of the example; "" without its page."""
+    page = root / PAGE
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    return text.partition("<!-- fine-tuning -->\n```python\n")[2].partition("```")[0]
 
 
 def printed(root: Path) -> str:
@@ -39,15 +42,15 @@ def printed(root: Path) -> str:
     return "\n".join(("```text", *lines, "```")) if lines else "Not run in this checkout."
 
 
-def outdated(root: Path, readme: str, pinned: Mapping[str, Any]) -> str:
+def outdated(root: Path, pinned: Mapping[str, Any]) -> str:
     """What has changed since the example ran; "" for nothing, and where it has not run."""
     kept = read_optional(root / FILE)
     if not kept:
         return ""
-    if kept["code_sha256"] != _digest(example(readme)):
-        return f"README's example of fine-tuning has changed since it ran: {_AGAIN}"
+    if kept["code_sha256"] != _digest(example(root)):
+        return f"The example of fine-tuning has changed since it ran: {_AGAIN}"
     if NAME in pinned and kept["weights_sha256"] != pinned[NAME]["files"][WEIGHTS_FILE]["sha256"]:
-        return f"README's example of fine-tuning ran with other weights of {NAME}: {_AGAIN}"
+        return f"The example of fine-tuning ran with other weights of {NAME}: {_AGAIN}"
     return ""
 
 
@@ -57,12 +60,12 @@ def _digest(text: str) -> str:
 
 def main() -> None:
     """Runs the example in a temporary folder."""
-    code = example((ROOT / "README.md").read_text(encoding="utf-8"))
+    code = example(ROOT)
     out = io.StringIO()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(out):
         os.chdir(folder)
         try:
-            exec(compile(code, "README.md", "exec"), {})
+            exec(compile(code, str(PAGE), "exec"), {})
         finally:
             os.chdir(ROOT)
     pinned = read_optional(ROOT / "zoo" / "pins.json")

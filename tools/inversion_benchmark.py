@@ -10,7 +10,8 @@ hidden layers, random ones, as trained flows are not close to the identity. The 
 between the two is of rows in the model's own units. Medians of `--repeats` timings, each of as many
 calls as last `--seconds`. Nothing else should run on the machine.
 
-Writes `benchmarks/inversion_cpu.json`, which README.md's table is of (`tools/render_cards.py`).
+Writes `benchmarks/inversion_cpu.json`, of which `tools/render_cards.py` makes a table of
+docs/speed.md.
 """
 
 from __future__ import annotations

@@ -24,13 +24,14 @@ from zoo.registry.entry import SPOKEN_DIGIT
 ASSETS = Path(__file__).resolve().parent.parent / "zoo" / "assets"
 ENERGIES = {e.recipe.dataset.name: e.recipe.dataset for e in energies.ENTRIES}
 LABELS = {"magic": "class", "binarized_mnist": ""}
-FEATURES = {"magic": "features"}
+FEATURES = {"magic": "features", "optdigits": "binary"}
 VERSIONS = {
     "binarized_mnist": "1.0.0",
     "mnist": "3.0.1",
     "fashion_mnist": "3.0.1",
     "cifar10": "3.0.2",
     "digits": "1.0.0",
+    "optdigits": "1.0.0",
     "magic": "1.0.0",
     SPOKEN_DIGIT.name: SPOKEN_DIGIT.version,
     **{name: dataset.version for name, dataset in ENERGIES.items()},
@@ -41,6 +42,7 @@ ROWS = {
     "fashion_mnist": 64,
     "cifar10": 32,
     "digits": 64,
+    "optdigits": 64,
     "magic": 256,
     "spoken_digit": 8,
     **dict.fromkeys(ENERGIES, 64),

@@ -1,10 +1,10 @@
-"""Writes what is generated from the checkpoints: cards, MODEL_CARDS.md, parts of README.md.
+"""Writes what is generated from the checkpoints: cards, MODEL_CARDS.md, blocks of the documents.
 
     python tools/render_cards.py [--check] [--root DIR]
 
 A card is made of the registry's entry and of the checkpoint's own recipe.json, config.json,
 run.json and metrics.json; no figure is typed by hand. `--check` writes nothing and exits with 1 if
-a file differs from what would be written, if a checkpoint has not been evaluated, if the README or
+a file differs from what would be written, if a checkpoint has not been evaluated, if a page or
 a card's prose states a result in nats or bits/dim that no metrics.json holds, or if a picture of
 docs/ was drawn with other weights than those that are pinned. Where a pinned
 card.md changes, its lines in SHA256SUMS and in zoo/pins.json follow; no other file's hash does.
@@ -15,12 +15,13 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from density_table import cold_table, density_table, inversion_table, speed_table
 from drawn_from import stale
+from family_table import family_table, headline
 from fine_tuning_example import outdated, printed
 
 from zoo import registry
@@ -44,6 +45,7 @@ PICTURES = {
     "samples_maf_mnist.png": "Samples of maf_mnist",
     "interpolations.png": "From test image to test image through the latent space",
 }
+_BEGIN = re.compile(r"<!-- (\w+):begin -->")
 # A number, perhaps with an error, followed by a unit of density.
 _RESULT = re.compile(
     r"(?<![\w.])([-−]?\d[\d,]*(?:\.\d+)?)(?:\s*±\s*[\d.]+)?"
@@ -83,15 +85,15 @@ def index_table(checkpoints: Sequence[Checkpoint], rates: Mapping[str, Any]) -> 
         metrics = checkpoint.metrics
         if not metrics:
             continue
-        headline, value = _headline(checkpoint)
+        metric, value = headline(checkpoint)
         paper = metrics.get("paper") or {}
         rate = rates.get(checkpoint.name, {})
         cells = [
             f"[`{checkpoint.name}`](checkpoints/{checkpoint.name}/{CARD_FILE})",
             checkpoint.entry.family,
             metrics["dataset"],
-            f"{metric_label(headline, value)} {ARROWS[METRICS[headline].better]}",
-            f"{paper['value']:g}" if paper.get("metric") == headline else "",
+            f"{metric_label(metric, value)} {ARROWS[METRICS[metric].better]}",
+            f"{paper['value']:g}" if paper.get("metric") == metric else "",
             figure(value),
             f"{checkpoint.config.get('num_parameters', 0):,}",
             _megabytes(checkpoint),
@@ -103,13 +105,6 @@ def index_table(checkpoints: Sequence[Checkpoint], rates: Mapping[str, Any]) -> 
     if rates:
         note += " Rates of `tools/benchmark.py`, the fastest mode, on CPU."
     return "\n".join(lines) + f"\n\n{note}"
-
-
-def _headline(checkpoint: Checkpoint) -> tuple[str, Mapping[str, Any]]:
-    """The entry's first metric that has been evaluated, and its value."""
-    values = checkpoint.metrics["metrics"]
-    metric = next(metric for metric in checkpoint.entry.metrics if metric in values)
-    return metric, values[metric]
 
 
 def _megabytes(checkpoint: Checkpoint) -> str:
@@ -128,7 +123,7 @@ def read_rates(root: Path) -> dict[str, dict[str, float]]:
 
 
 def results_table(checkpoints: Sequence[Checkpoint]) -> str:
-    """The README's table: one row a model that has been evaluated."""
+    """The table of results: one row a model that has been evaluated."""
     lines = [
         "| model | dataset | metric | this model | paper | bits/dim | parameters | weights |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
@@ -138,14 +133,14 @@ def results_table(checkpoints: Sequence[Checkpoint]) -> str:
         if not metrics:
             continue
         values = metrics["metrics"]
-        headline, value = _headline(checkpoint)
+        metric, value = headline(checkpoint)
         paper = metrics.get("paper") or {}
         cells = [
             f"`{checkpoint.name}`",
             metrics["dataset"],
-            metric_label(headline, value),
+            metric_label(metric, value),
             figure(value),
-            f"{paper['value']:g}" if paper.get("metric") == headline else "",
+            f"{paper['value']:g}" if paper.get("metric") == metric else "",
             figure(values["bits_per_dim"]) if "bits_per_dim" in values else "",
             f"{checkpoint.config.get('num_parameters', 0):,}",
             f"{_megabytes(checkpoint)} MB",
@@ -157,9 +152,9 @@ def results_table(checkpoints: Sequence[Checkpoint]) -> str:
 
 
 def pictures(root: Path) -> str:
-    """The README's pictures: those of `PICTURES` that lie in docs/."""
+    """The pictures of docs/results.md: those of `PICTURES` that lie in docs/."""
     found = [
-        f"![{title}](docs/{file})\n\n{title}."
+        f"![{title}]({file})\n\n{title}."
         for file, title in PICTURES.items()
         if (root / "docs" / file).is_file()
     ]
@@ -167,7 +162,7 @@ def pictures(root: Path) -> str:
 
 
 def held_out_table(root: Path) -> str:
-    """The README's table of the speaker held out: before, after, and heard from the start."""
+    """The table of the speaker held out: before, after, and heard from the start."""
     tuned = "wavenet_fifth_speaker"
     before, joint = (
         root / "benchmarks" / "held_out_speaker" / f"{name}.json"
@@ -223,14 +218,18 @@ def compression_table(root: Path) -> str:
     )
 
 
-def fill(text: str, block: str, content: str) -> str:
-    """The text with `content` between `<!-- block:begin -->` and `<!-- block:end -->`."""
-    begin, end = f"<!-- {block}:begin -->", f"<!-- {block}:end -->"
-    before, found, rest = text.partition(begin)
-    _, found_end, after = rest.partition(end)
-    if not (found and found_end):
-        raise SystemExit(f"A document lacks {begin} … {end}.")
-    return f"{before}{begin}\n{content}\n{end}{after}"
+def fill(text: str, contents: Mapping[str, Callable[[], str]], document: str) -> str:
+    """The text, each block's content between `<!-- block:begin -->` and `<!-- block:end -->`."""
+    for block in _BEGIN.findall(text):
+        if block not in contents:
+            raise SystemExit(f"{document} has a block {block!r}; known: {', '.join(contents)}.")
+        begin, end = f"<!-- {block}:begin -->", f"<!-- {block}:end -->"
+        before, _, rest = text.partition(begin)
+        _, found_end, after = rest.partition(end)
+        if not found_end:
+            raise SystemExit(f"{document} lacks {end}.")
+        text = f"{before}{begin}\n{contents[block]()}\n{end}{after}"
+    return text
 
 
 # --- files
@@ -241,20 +240,28 @@ def render(root: Path) -> dict[Path, str]:
     checkpoints = read_checkpoints(root)
     files = {c.folder / CARD_FILE: render_card(c) for c in checkpoints}
     files[root / "MODEL_CARDS.md"] = render_index(checkpoints, read_rates(root))
-    readme = root / "README.md"
-    text = fill(readme.read_text(encoding="utf-8"), "results", results_table(checkpoints))
-    text = fill(text, "density", density_table(checkpoints, root))
-    text = fill(text, "peers", speed_table(root))
-    text = fill(text, "cold", cold_table(root))
-    text = fill(text, "inversion", inversion_table(root))
-    text = fill(text, "voices", held_out_table(root))
-    text = fill(text, "tuned", printed(root))
-    files[readme] = fill(text, "pictures", pictures(root))
-    for block, content in (("studies", studies), ("compression", compression_table)):
-        page = root / "docs" / f"{block}.md"
-        if page.is_file():
-            files[page] = fill(page.read_text(encoding="utf-8"), block, content(root))
+    contents: dict[str, Callable[[], str]] = {
+        "families": lambda: family_table(checkpoints),
+        "results": lambda: results_table(checkpoints),
+        "density": lambda: density_table(checkpoints, root),
+        "peers": lambda: speed_table(root),
+        "cold": lambda: cold_table(root),
+        "inversion": lambda: inversion_table(root),
+        "voices": lambda: held_out_table(root),
+        "tuned": lambda: printed(root),
+        "pictures": lambda: pictures(root),
+        "studies": lambda: studies(root),
+        "compression": lambda: compression_table(root),
+    }
+    for path in documents(root):
+        text = path.read_text(encoding="utf-8")
+        files[path] = fill(text, contents, str(path.relative_to(root)))
     return files
+
+
+def documents(root: Path) -> list[Path]:
+    """README.md and the pages of docs/."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
 
 
 def problems(root: Path) -> list[str]:
@@ -280,10 +287,9 @@ def problems(root: Path) -> list[str]:
             found.append(f"{path} is of the {metrics.get('split')} split: evaluate on test")
     pinned = read_optional(root / "zoo" / "pins.json")
     found += filter(None, (stale(path, pinned) for path in sorted((root / "docs").glob("*.png"))))
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    found += filter(None, [outdated(root, readme, pinned)])
+    found += filter(None, [outdated(root, pinned)])
     allowed = [value for c in checkpoints for value in _figures(c.metrics)]
-    prose = {root / "README.md": readme}
+    prose = {path: path.read_text(encoding="utf-8") for path in documents(root)}
     for entry in registry.ENTRIES.values():
         prose[Path(f"registry entry {entry.name}")] = f"{entry.description}\n{entry.limitations}"
     for checkpoint in checkpoints:

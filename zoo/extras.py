@@ -7,7 +7,7 @@ from typing import Any
 
 from zoo.errors import MissingExtraError
 
-__all__ = ["constriction", "pandas", "soundfile", "tensorflow_datasets"]
+__all__ = ["constriction", "pandas", "soundfile", "soxr", "tensorflow_datasets"]
 
 
 def tensorflow_datasets() -> Any:
@@ -18,6 +18,11 @@ def tensorflow_datasets() -> Any:
 def soundfile() -> Any:
     """The audio library. Raises MissingExtraError where it is not installed."""
     return _library("soundfile", "audio", "Audio files")
+
+
+def soxr() -> Any:
+    """The library that resamples audio. Raises MissingExtraError where it is not installed."""
+    return _library("soxr", "audio", "Clips of other rates")
 
 
 def constriction() -> Any:

@@ -15,6 +15,9 @@ from tiny import drawn_columns
 from zoo import models
 from zoo.core.space import Space
 
+# Why the replicas of a row do not train as one process does.
+DROPOUT = "dropout draws other masks for a smaller batch"
+
 
 def randomise(model: Any, seed: int = 0, scale: float = 1.0) -> Any:
     """Every weight drawn anew, the fitted preprocessing and the seed generators left alone."""

@@ -32,6 +32,7 @@ def _inputs(case: ModelCase, model: Any) -> dict[str, np.ndarray]:
         "seed": SEEDS,
         "temperature": TEMPERATURES,
         "context": case.labels(),
+        "observed": np.random.default_rng(8).integers(0, 2, (NUM_ROWS, *case.event_shape), "int32"),
     }
     if isinstance(model, Steps):  # a row begins with zeros
         for key, space in model.step_state().items():
@@ -83,6 +84,14 @@ def _expected(case: ModelCase, model: Any) -> dict[str, dict[str, Any]]:
             context=None if context is None else context[row : row + 1],
         )
 
+    def imputed_row(row: int) -> Any:
+        return model.impute(
+            batch["x"][row : row + 1],
+            observed=batch["observed"][row : row + 1] == 1,
+            seed=SEEDS[row],
+            temperature=float(TEMPERATURES[row]),
+        )
+
     methods = {
         "log_prob": lambda: {
             "log_prob": model.log_prob(batch["x"], context),
@@ -93,6 +102,7 @@ def _expected(case: ModelCase, model: Any) -> dict[str, dict[str, Any]]:
         "encode": lambda: {"z": model.encode(batch["x"], context)},
         "decode": lambda: {"x": model.decode(batch["z"], context)},
         "sample": lambda: {"x": np.concatenate([sample_row(row) for row in range(NUM_ROWS)])},
+        "impute": lambda: {"x": np.concatenate([imputed_row(row) for row in range(NUM_ROWS)])},
     }
     if isinstance(model, Steps):  # the state is tested in tests/exporting
         methods["sample_step"] = lambda: {"x": methods["sample"]()["x"][:, : model.step_size]}

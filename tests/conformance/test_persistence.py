@@ -86,6 +86,12 @@ NON_DEFAULT = {
     "input_filter": 4,
     "linear_input": True,
     "mel_bins": 0,
+    "mixture": "logistic",
+    "tokens": "shifted",
+    "size": 12,
+    "num_heads": 3,
+    "hidden_size": 9,
+    "identity_size": 7,
     "log_scale_floor": -6.5,
     "layers_per_flow": (3, 2),
     "first_log_scale": -2.5,
@@ -102,6 +108,13 @@ VAES = {
     "preprocessing": Preprocessing(num_levels=32, transform="unit", alpha=0.125),
 }
 CLIPS = {"event_shape": (640,), "preprocessing": Preprocessing(alpha=0.125)}
+ANY_ORDER = {
+    "event_shape": (1,),
+    "context_size": 0,
+    "num_classes": 0,
+    "preprocessing": Preprocessing(alpha=0.125),
+    "columns": (Column(name="a", kind="positive", location=0.5),),
+}
 CHANGES = {
     **{family: VAES for family in models.FAMILIES if family.endswith("vae")},
     "wavenet": CLIPS,
@@ -120,6 +133,8 @@ CHANGES = {
         ),
         "context_columns": (Column(name="c", kind="circular", period=24.0),),
     },
+    "deformer": ANY_ORDER,
+    "oamade": ANY_ORDER,
     "maf": {"normalization": "none"},
     "planar": {"context_size": 0},
     "radial": {"context_size": 0},
@@ -158,6 +173,8 @@ def test_config_round_trip_from_values_that_are_not_the_defaults(family: str) ->
     values = {f.name: {**NON_DEFAULT, **CHANGES.get(family, {})}[f.name] for f in fields}
     for field in fields:
         if field.name == "mel_bins":  # instead of labels: in a row of the laws
+            continue
+        if field.name == "num_classes" and values.get("columns"):  # instead of columns: likewise
             continue
         if field.name in ("event_shape", "context_size") and field.name in CHANGES.get(family, {}):
             continue

@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 from zoo.core.recipe import Rows
 from zoo.data import sources
 from zoo.registry import energies
+from zoo.registry.any_order import BINARY_DIGITS
 from zoo.registry.entry import BINARIZED_MNIST, SPOKEN_DIGIT
 from zoo.registry.idf import DIGITS
 
@@ -52,6 +53,7 @@ REAL = {
         context="class",
     ),
     "digits": dataclasses.replace(DIGITS, context="label"),
+    "optdigits": dataclasses.replace(BINARY_DIGITS, context="label"),
     "spoken_digit": SPOKEN_DIGIT,
     "binarized_mnist": BINARIZED_MNIST,
     **{e.recipe.dataset.name: e.recipe.dataset for e in energies.ENTRIES},

@@ -22,6 +22,7 @@ EXPECTED = {
     "fashion_mnist": ((64, 28, 28, 1), np.uint8, 10),
     "magic": ((256, 10), np.float32, 2),
     "mnist": ((64, 28, 28, 1), np.uint8, 10),
+    "optdigits": ((64, 8, 8, 1), np.uint8, 10),
     "spoken_digit": ((8, 6144), np.int16, 50),
 }
 LARGEST_TOTAL = 200_000

@@ -309,8 +309,9 @@ def test_defaults_are_of_create_alone() -> None:
     assert zoo.load("planar_u1", weights=False).whitening is None
 
 
-def test_the_readmes_table_is_fitted_as_written(capsys: pytest.CaptureFixture[str]) -> None:
-    text = Path(__file__).resolve().parents[2].joinpath("README.md").read_text(encoding="utf-8")
+def test_the_tutorials_table_is_fitted_as_written(capsys: pytest.CaptureFixture[str]) -> None:
+    root = Path(__file__).resolve().parents[2]
+    text = (root / "docs/tutorials/own-table.md").read_text(encoding="utf-8")
     space: dict[str, Any] = {}
     exec(text.partition("<!-- own-table -->\n```python\n")[2].partition("```")[0], space)
     ages, incomes = space["table"].T

@@ -10,6 +10,7 @@ from zoo.bijectors.base import (
     forward_and_log_det,
     inverse_and_log_det,
 )
+from zoo.bijectors.columns import ColumnCoordinates
 from zoo.bijectors.coupling import CheckerboardCoupling, SplitCoupling
 from zoo.bijectors.elementwise import (
     BatchNorm,
@@ -44,6 +45,7 @@ __all__ = [
     "BatchNorm",
     "Chained",
     "CheckerboardCoupling",
+    "ColumnCoordinates",
     "DataDependentAffine",
     "DiagonalAffine",
     "Elementwise",

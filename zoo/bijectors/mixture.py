@@ -31,8 +31,8 @@ MAX_STEPS = 120
 class MixtureQuantile:
     """x distributed as sum_c w_c N(mu_c, sigma_c), z as N(0, 1).   MADE MoG, arXiv:1705.07057.
 
-    parameters: [..., D, 3 C]: logits, means and log-scales of C components, which start as a spread
-        that is close to N(0, 1). |log_scale| stays below `limit`.
+    Its parameters, [..., D, 3 C], are logits, means and log-scales of C components, which start as
+    a spread that is close to N(0, 1). |log_scale| stays below `limit`.
     """
 
     num_components: int

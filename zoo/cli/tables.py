@@ -141,13 +141,19 @@ def impute(
     *,
     out: Annotated[Path, typer.Option("-o", "--out", help="The .csv file to write.")],
     seed: Annotated[int | None, typer.Option(help="Makes the draws reproducible.")] = None,
-    steps: Annotated[int, typer.Option(min=10, help="Of every Markov chain.")] = 200,
+    steps: Annotated[
+        int,
+        typer.Option(
+            min=10, help="Of every Markov chain; models with conditionals of their own need none."
+        ),
+    ] = 200,
     context: Context = None,
 ) -> None:
     """Fill in the missing cells of a table with draws from the model, given the cells there are.
 
-    Each row's missing values are one draw from their joint conditional density. Observed cells are
-    written as they were read.
+    Each row's missing values are one draw from their joint conditional density: exactly, of a model
+    that has the conditionals of any order; else by a Markov chain a row. Observed cells are written
+    as they were read.
     """
     import numpy as np
 

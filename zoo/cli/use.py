@@ -261,7 +261,7 @@ def read_rows(
 
 def _stored_table(path: Path, model: Any) -> tuple[Any, Any]:
     """The rows and the context of a table of named columns."""
-    from zoo.core.encoding import encoded
+    from zoo.core.encoding import rows_of
     from zoo.data import frames
 
     if path.suffix.lower() not in frames.SUFFIXES:
@@ -270,10 +270,10 @@ def _stored_table(path: Path, model: Any) -> tuple[Any, Any]:
     frame = frames.read_frame(path)
     if path.suffix.lower() in (".npy", ".npz") and len(frame.columns) == len(model.data.columns):
         frame.columns = [column.name for column in model.data.columns]
-    rows, context = encoded(frame, model.data.columns, str(path)), None
+    rows, context = rows_of(frame, model.data, str(path)), None
     names = [] if model.context is None else [column.name for column in model.context.columns]
     if names and set(names) <= set(frame.columns):
-        context = encoded(frame, model.context.columns, str(path)).astype(model.context.dtype)
+        context = rows_of(frame, model.context, str(path))
     return rows, context
 
 

@@ -9,6 +9,8 @@ have. Whoever needs something asks `isinstance(model, Scores)`: signatures, laws
     Bijective   an exact bijection of dequantised data, as a TFP object
     Infers      a posterior over latents
     Steps       a row piece by piece, each given those before
+    Imputes     the missing cells of a row, given those that are there
+    AnyOrder    any feature of a row given any others, exactly
 """
 
 from __future__ import annotations
@@ -20,7 +22,17 @@ from typing import Any, ClassVar, Literal
 from zoo.core.space import Space
 from zoo.ops.units import bits_per_dim_from_nats
 
-__all__ = ["Bijective", "Encodes", "Infers", "Samples", "Scores", "Steps", "capabilities_of"]
+__all__ = [
+    "AnyOrder",
+    "Bijective",
+    "Encodes",
+    "Imputes",
+    "Infers",
+    "Samples",
+    "Scores",
+    "Steps",
+    "capabilities_of",
+]
 
 
 class Scores(ABC):
@@ -180,7 +192,56 @@ class Steps(ABC):
         """{"x": the next `count` pieces [batch, count]} and the state after them, in any graph."""
 
 
-CAPABILITIES = (Scores, Samples, Encodes, Bijective, Infers, Steps)
+class Imputes(ABC):
+    """Missing cells of a row can be drawn given those that are there."""
+
+    @abstractmethod
+    def impute(
+        self, x: Any, context: Any = None, *, num_particles: int = 200, seed: Any = None
+    ) -> Any:
+        """The rows x, NaN where a cell is missing, with draws in those places.
+
+        They are exact in the limit of many particles.
+        """
+
+
+class AnyOrder(ABC):
+    """Any feature has an exact conditional given any others: a row can be made in any order.
+
+    One order gives one density, and another order another one: they agree as far as training
+    brought it. Whether a feature is observed is said by a mask, which integers need: they have no
+    NaN.
+    """
+
+    name: str
+    data: Any
+
+    @abstractmethod
+    def impute(
+        self,
+        x: Any,
+        context: Any = None,
+        *,
+        observed: Any = None,
+        seed: Any = None,
+        temperature: float = 1.0,
+    ) -> Any:
+        """The rows x with exact draws in the place of what is not observed."""
+
+    @abstractmethod
+    def ordered_log_prob(self, x: Any, order: Any, context: Any = None) -> Any:
+        """log p(x) as the features come in `order`, a permutation [D]: [batch] nats."""
+
+    @abstractmethod
+    def conditional(self, x: Any, observed: Any, feature: Any) -> Any:
+        """p(x_feature | the observed features of each row), with `log_prob` and `sample`."""
+
+    @abstractmethod
+    def complete_rows(self, x: Any, observed: Any, seeds: Any, temperature: Any) -> Any:
+        """x where observed, else drawn, in any graph: that of `impute` of a row and its seed."""
+
+
+CAPABILITIES = (Scores, Samples, Encodes, Bijective, Infers, Steps, Imputes, AnyOrder)
 
 
 def capabilities_of(model: Any) -> frozenset[str]:

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.core import advice, forks
-from zoo.core.encoding import encoded, is_frame
+from zoo.core.encoding import encoded, is_frame, rows_of
 from zoo.core.space import Space
 from zoo.errors import InvalidInputError
 from zoo.ops import rounding
@@ -50,9 +50,12 @@ MAX_TEMPERATURE = 1e6  # beyond it latents of any flow leave float32
 def checked_data(x: Any, space: Space, *, continuous: bool = False) -> Any:
     """x [batch, *space.shape] as a tensor of the space's dtype: grey levels, or features.
 
-    One channel may be left out. continuous: the model has a density of what lies between levels.
+    One channel may be left out; of a table, a data frame is rows, too. continuous: the model has a
+    density of what lies between levels.
     """
     shape, levels = space.shape, space.levels
+    if space.columns and is_frame(x):
+        x = rows_of(x, space, "x")
     x = as_tensor(x, "x", None if levels else space.dtype)
     expected = f"[batch, {', '.join(map(str, shape))}]"
     if x.shape.rank == len(shape) and advice.lacks_channel(x.shape, shape):

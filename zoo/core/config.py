@@ -9,17 +9,18 @@ import dataclasses
 import json
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from zoo.core.checked import check_words
+from zoo.core.columns import Column, column_of
 from zoo.core.space import Medium, Space
 from zoo.errors import ConfigError
 
-__all__ = ["ModelConfig", "Preprocessing"]
+__all__ = ["ModelConfig", "Preprocessing", "described"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,21 +59,58 @@ class ModelConfig:
     """What every model's config has; subclasses add the sizes of their system.
 
     event_shape: of one row of data.   context_size: classes of the conditioning label, 0 for none.
+    columns: of a table whose numbers stand for something, one a dimension; () for just numbers.
+        Their coordinates (`zoo.core.columns`) take the place of a preprocessing.
     """
 
     event_shape: tuple[int, ...]
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     context_size: int = 0
+    columns: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raises ConfigError for sizes that are no sizes."""
+        """Raises ConfigError for sizes that are no sizes, and columns that do not fit."""
+        object.__setattr__(self, "columns", tuple(map(column_of, self.columns)))
         _check_types(self)
+        if self.columns:
+            self._check_columns()
         if not self.event_shape or any(n < 1 for n in self.event_shape):
             raise ConfigError(f"event_shape must hold positive integers; got {self.event_shape!r}.")
         if self.context_size < 0:
             raise ConfigError(f"context_size must be 0 or more; got {self.context_size}.")
         if any(n < 1 for n in getattr(self, "hidden_units", ())):
             raise ConfigError("hidden_units must be positive integers.")
+
+    def _check_columns(self) -> None:
+        if self.event_shape != (len(self.columns),):
+            raise ConfigError(
+                f"event_shape must be [{len(self.columns)}], a number a column; got "
+                f"{list(self.event_shape)}."
+            )
+        names = [column.name for column in self.columns]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"Columns need names that differ; got {names}.")
+        if odd := [column for column in self.columns if not self.takes_column(column)]:
+            words = ", ".join(f"{column.name} ({described(column)})" for column in odd)
+            raise ConfigError(f"Such a model takes no column like {words}.")
+        if self.preprocessing.num_levels or self.preprocessing.whitening != "none":
+            raise ConfigError("Columns say how a table is preprocessed: leave out preprocessing.")
+
+    @classmethod
+    def takes_column(cls, column: Column) -> bool:
+        """Whether a column of a table may be one of the model's.
+
+        Models that standardise real features take real numbers: any with a density on a line.
+        """
+        if cls.feature_preprocessing().whitening != "standardise":
+            return False
+        return not (column.has_mass or column.kind == "circular" or column.missing)
+
+    @classmethod
+    def fields_of_columns(cls, columns: Sequence[Column]) -> dict[str, Any]:
+        """Further fields that the columns of a table decide; none here."""
+        del columns
+        return {}
 
     @property
     def event_size(self) -> int:
@@ -85,7 +123,13 @@ class ModelConfig:
         levels = self.preprocessing.num_levels
         if not levels:
             meaning = "features as the dataset stores them, not standardised"
-            return Space(shape=self.event_shape, dtype=dtype, meaning=meaning, medium=medium)
+            return Space(
+                shape=self.event_shape,
+                dtype=dtype,
+                meaning=meaning,
+                medium=medium,
+                columns=self.columns,
+            )
         return Space(
             shape=self.event_shape,
             dtype="uint8",
@@ -108,8 +152,12 @@ class ModelConfig:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; `from_dict` takes them back."""
-        return typing.cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(self))))
+        """Plain JSON values; `from_dict` takes them back. Of columns what is not the default."""
+        values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        del values["columns"]
+        if self.columns:
+            values["columns"] = [column.to_dict() for column in self.columns]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
@@ -145,6 +193,11 @@ class ModelConfig:
         The default of `zoo.create` for events that are no images.
         """
         return Preprocessing(whitening="standardise")
+
+
+def described(column: Column) -> str:
+    """A column's kind in words."""
+    return f"{column.kind}, cells missing" if column.missing else column.kind
 
 
 def _check_types(config: ModelConfig) -> None:

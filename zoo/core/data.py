@@ -69,6 +69,7 @@ class Table(Rows):
 
     name: what the user calls them.   version: the first digits of a SHA-256 of the rows.
     folder: where they lie.   missing: whether cells may be missing; they are NaN.
+    account: how files became rows, in words; "" of a table.   classes: names of the labels.
     """
 
     kind: ClassVar[str] = "Table"
@@ -79,6 +80,13 @@ class Table(Rows):
     test: str = "test"
     feature: str = "rows"
     missing: bool = False
+    account: str = ""
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises what `Rows` raises."""
+        super().__post_init__()
+        object.__setattr__(self, "classes", tuple(self.classes))  # a JSON list
 
     @property
     def may_miss(self) -> bool:

@@ -23,6 +23,7 @@ __all__ = [
     "is_frame",
     "is_missing_value",
     "missing_cells",
+    "rows_of",
     "text_of",
     "write_rows",
 ]
@@ -54,6 +55,12 @@ def encoded(frame: Any, columns: Sequence[Column], name: str = "the table") -> n
     return np.stack(encoded_columns, axis=1)
 
 
+def rows_of(frame: Any, space: Space, name: str) -> np.ndarray:
+    """`encoded` in the space's dtype; integers have 64 bits, so that none is another by chance."""
+    dtype = np.int64 if space.is_integer else space.dtype
+    return encoded(frame, space.columns, name).astype(dtype)
+
+
 def frames_encoded(
     arguments: Mapping[str, Any], data: Space, context: Space | None
 ) -> dict[str, Any]:
@@ -66,7 +73,7 @@ def frames_encoded(
     def numbers(value: Any, space: Space | None, name: str) -> Any:
         if space is None or not space.columns or not is_frame(value):
             return value
-        return encoded(value, space.columns, name).astype(space.dtype)
+        return rows_of(value, space, name)
 
     def pair(value: Any, name: str) -> Any:
         if not isinstance(value, tuple) or len(value) < 2:
@@ -211,6 +218,12 @@ def _decoded(values: np.ndarray, column: Column) -> np.ndarray:
     missing = np.isnan(values)
     if column.is_categorical:
         names: Any = [False, True] if column.kind == "boolean" else list(column.categories)
+        beyond = ~missing & ~np.isin(values, np.arange(len(names)))
+        if beyond.any():
+            raise InvalidInputError(
+                f"Column {column.name!r} has {len(names)} categories, 0..{len(names) - 1}; got "
+                f"{values[beyond][0]:g}."
+            )
         found = np.array(
             [None if m else names[int(v)] for v, m in zip(values, missing, strict=True)]
         )

@@ -70,6 +70,27 @@ METRICS: dict[str, Metric] = {
         needs=frozenset({"Scores"}),
         description="log p of the model's mixture over the eight symmetries of square patches",
     ),
+    "log_prob_orders": Metric(
+        unit="nats, mean over 10 orders",
+        better="higher",
+        where="zoo.evaluation.orders:order_metrics",
+        needs=frozenset({"AnyOrder"}),
+        description="log p of one order of the features, the mean over 10 uniform orders",
+    ),
+    "log_prob_mixture": Metric(
+        unit="nats, mixture of 10 orders",
+        better="higher",
+        where="zoo.evaluation.orders:order_metrics",
+        needs=frozenset({"AnyOrder"}),
+        description="log p of the equal mixture of 10 uniform orders of the features",
+    ),
+    "order_spread": Metric(
+        unit="nats, deviation over 10 orders",
+        better="lower",
+        where="zoo.evaluation.orders:order_metrics",
+        needs=frozenset({"AnyOrder"}),
+        description="standard deviation over 10 uniform orders of the mean log p of the rows",
+    ),
     "mass_outside": Metric(
         unit="share of the mass",
         better="lower",
@@ -166,6 +187,7 @@ CUSTOMARY: tuple[tuple[str, ...], ...] = (
     ("distillation_kl",),
     ("bits_per_sample",),
     ("negative_elbo", "negative_log_prob", "active_units"),
+    ("log_prob", "log_prob_orders", "order_spread"),
     ("bits_per_dim", "log_prob"),
 )
 

@@ -29,6 +29,7 @@ OWN_DATASETS = {
     "hepmass": OwnDataset("maf_tables"),
     "magic": OwnDataset("magic", extra="magic"),
     "miniboone": OwnDataset("maf_tables"),
+    "optdigits": OwnDataset("optdigits", extra="magic"),
     "power": OwnDataset("maf_tables"),
 }
 

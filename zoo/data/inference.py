@@ -105,8 +105,8 @@ def _column(name: str, values: np.ndarray, rows: np.ndarray, given: str) -> Colu
 
 
 def _texts(name: str, values: np.ndarray) -> Column:
-    days = days_of(values)
-    if np.isfinite(days).all():
+    first = days_of(values[:100])
+    if np.isfinite(first).all() and np.isfinite(days := days_of(values)).all():
         return _of_days(name, days)
     return _categories(name, values, "category")
 

@@ -9,8 +9,10 @@ from, and be judged on, nothing else.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,43 +23,68 @@ from zoo.data.arrays import Arrays
 from zoo.errors import CheckpointError, DataError
 from zoo.store.files import read_json, write_json_atomic
 
-__all__ = ["INFO_FILE", "available", "read", "write"]
+__all__ = ["INFO_FILE", "SPLITS", "Prepared", "available", "read", "write"]
 
 INFO_FILE = "rows.json"
 SPLITS = ("train", "validation", "test")
 
 
-def write(
-    folder: Path, name: str, splits: Mapping[str, Arrays], origin: Mapping[str, Any]
-) -> Table:
-    """Writes the rows of the three splits; returns what a recipe calls them.
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A folder of files as rows.
 
+    x: [rows, ...].   labels: int32 [rows], or None.   groups: by which rows are split, one each.
+    account: how files became rows, in words.   broken: files that were left out, and why.
+    rate: samples per second of clips, else 0.
+    """
+
+    x: np.ndarray
+    labels: np.ndarray | None
+    groups: tuple[bytes, ...]
+    account: str
+    broken: tuple[str, ...] = ()
+    rate: int = 0
+
+    @property
+    def repeated(self) -> int:
+        """Rows that equal one before them."""
+        return len(self.x) - len({row.tobytes() for row in self.x})
+
+
+def write(
+    folder: Path,
+    table: Table,
+    arrays: Arrays,
+    parts: Mapping[str, np.ndarray],
+    origin: Mapping[str, Any],
+) -> Table:
+    """Writes the rows of the three splits; returns the table with its place and version.
+
+    parts: the rows' places in `arrays`, by split; one split is in memory at a time.
     origin: plain values that say where they came from, for people.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for split in SPLITS:
-        arrays = splits[split]
-        parts = {"x": arrays.x}
-        if arrays.context is not None:
-            parts["context"] = arrays.context
-        with (folder / f"{split}.npz").open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **parts)
-    version = _version(splits)
-    counts = {split: splits[split].rows for split in SPLITS}
-    values = {"name": name, "version": version, "rows": counts, **origin}
-    write_json_atomic(folder / INFO_FILE, values)
-    missing = any(np.isnan(splits[split].x).any() for split in SPLITS)
-    return Table(name=name, version=version, folder=str(folder.resolve()), missing=bool(missing))
-
-
-def _version(splits: Mapping[str, Arrays]) -> str:
     digest = hashlib.sha256()
+    missing = False
     for split in SPLITS:
-        for part in (splits[split].x, splits[split].context):
-            if part is not None:
-                digest.update(f"{split} {part.shape} {part.dtype.str}".encode())
-                digest.update(np.ascontiguousarray(part).tobytes())
-    return digest.hexdigest()[:12]
+        x = arrays.x[parts[split]]
+        content = {"x": x}
+        if arrays.context is not None:
+            content["context"] = arrays.context[parts[split]]
+        missing |= x.dtype.kind == "f" and bool(np.isnan(x).any())
+        for part in content.values():
+            digest.update(f"{split} {part.shape} {part.dtype.str}".encode())
+            digest.update(np.ascontiguousarray(part).data)
+        with (folder / f"{split}.npz").open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **content)
+    version = digest.hexdigest()[:12]
+    counts = {split: len(parts[split]) for split in SPLITS}
+    write_json_atomic(
+        folder / INFO_FILE, {"name": table.name, "version": version, "rows": counts, **origin}
+    )
+    return dataclasses.replace(
+        table, version=version, folder=str(folder.resolve()), missing=missing
+    )
 
 
 def available(table: Table) -> bool:

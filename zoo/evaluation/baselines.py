@@ -1,15 +1,19 @@
-"""What simple densities say of the rows of a table, beside a model's own figure.
+"""What simple models say of a user's test rows, beside a model's own figure.
+
+Of a table, in nats a row:
 
     gaussian            one Gaussian of the coordinates of all continuous columns, times the
                         columns' own marginals of the discrete ones; of a table with missing cells,
                         a Gaussian a column
-    gaussian_mixture    the same with a mixture, of 1 to 16 components by the validation rows
+    gaussian_mixture    the same with a mixture, of 1 to 16 components by the validation rows; of at
+                        most 50,000 train rows
     kernel_density      the same with Gaussian kernels, their width by the validation rows; of at
                         most 5,000 train rows
 
 The last two need scikit-learn, and continuous columns. Coordinates are those of
 `zoo.core.columns`, so that all are densities of the rows as they are stored. A discrete column's
 marginal has one added to every category's count; an integer's is a logistic of the rows' moments.
+Of pictures, in bits/dim, and of clips, in bits a sample: `zoo.evaluation.media_baselines`.
 """
 
 from __future__ import annotations
@@ -23,22 +27,42 @@ import tensorflow as tf
 
 from zoo.core.columns import Column
 from zoo.core.data import Rows
+from zoo.core.space import Space
 from zoo.data import sources
+from zoo.evaluation import media_baselines
 from zoo.evaluation.statistics import mean_with_error
 from zoo.models.tables.conditionals import conditional_of
 
-__all__ = ["of_table"]
+__all__ = ["of_rows", "of_table"]
 
 _COMPONENTS = (1, 2, 4, 8, 16)
 _WIDTHS = (0.05, 0.1, 0.2, 0.3, 0.5)
-_KERNELS = 5000
+_FITTED, _KERNELS = 50_000, 5000
 
 Density = Callable[[np.ndarray], np.ndarray]
 
 
-def of_table(table: Rows, columns: Sequence[Column]) -> dict[str, Any]:
-    """What `baselines.json` holds: {name: {"log_prob": figure}} of the table's test rows."""
-    parts = {name: sources.load_arrays(table, name).x for name in sources.SPLITS}
+def of_rows(dataset: Rows, space: Space) -> dict[str, Any]:
+    """What `baselines.json` holds: {name: {metric: figure}} of the test rows; {} for none.
+
+    space: of a row, a table's, a picture's or a clip's.
+    """
+    parts = {name: sources.load_arrays(dataset, name).x for name in sources.SPLITS}
+    found: dict[str, Any] = {}
+    if space.columns:
+        found = of_table(parts, space.columns)
+    elif space.medium == "image" and space.levels == 256:
+        found = media_baselines.of_pictures(parts)
+    elif space.medium == "audio":
+        found = media_baselines.of_clips(parts, space.rate)
+    if not found:
+        return {}
+    facts = {"dataset": f"{dataset.name}:{dataset.version}", "split": "test", "tool": "zoo fit"}
+    return {**facts, **found}
+
+
+def of_table(parts: dict[str, np.ndarray], columns: Sequence[Column]) -> dict[str, Any]:
+    """{name: {"log_prob": figure}}.   parts: the rows of all splits, by name."""
     continuous = [i for i, column in enumerate(columns) if not column.has_mass]
     discrete = [i for i, column in enumerate(columns) if column.has_mass]
     chosen = [columns[i] for i in continuous]
@@ -53,13 +77,8 @@ def of_table(table: Rows, columns: Sequence[Column]) -> dict[str, Any]:
     if continuous and not any(column.missing for column in columns):
         densities |= _with_scikit_learn(coordinates)
     return {
-        "dataset": f"{table.name}:{table.version}",
-        "split": "test",
-        "tool": "zoo fit",
-        **{
-            name: {"log_prob": mean_with_error(nats + slopes["test"] + masses)}
-            for name, nats in densities.items()
-        },
+        name: {"log_prob": mean_with_error(nats + slopes["test"] + masses)}
+        for name, nats in densities.items()
     }
 
 
@@ -128,12 +147,12 @@ def _with_scikit_learn(y: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     except ImportError:
         return {}
     mixtures = [
-        GaussianMixture(count, random_state=0, reg_covar=1e-6).fit(y["train"])
+        GaussianMixture(count, random_state=0, reg_covar=1e-6).fit(y["train"][:_FITTED])
         for count in _COMPONENTS
     ]
     kernels = [KernelDensity(bandwidth=width).fit(y["train"][:_KERNELS]) for width in _WIDTHS]
     found = {}
     for name, models in (("gaussian_mixture", mixtures), ("kernel_density", kernels)):
-        best = max(models, key=lambda model: model.score_samples(y["validation"]).mean())
+        best = max(models, key=lambda model: model.score_samples(y["validation"][:_KERNELS]).mean())
         found[name] = best.score_samples(y["test"])
     return found

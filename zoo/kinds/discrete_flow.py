@@ -115,7 +115,7 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
         z = self.checked_latents(z)
         self.checked_context(context, rows=z.shape[0])
         x = self._exact_map(z, tf.constant(TO_DATA))
-        x = tf.clip_by_value(x, 0, self.config.num_classes - 1)
+        x = tf.clip_by_value(x, 0, tf.constant(self.config.largest, x.dtype))
         return tf.cast(self.unflat(x), self.data.dtype)
 
     def checked_latents(self, z: Any) -> Any:

@@ -28,6 +28,8 @@ class Preprocessed(ZooModel):
         """Bijectors from data (first) to model space (last)."""
         preprocessing, shape = self.config.preprocessing, self.config.event_shape
         chain: list[tfb.Bijector] = []
+        if self.config.columns:
+            chain.append(bijectors.ColumnCoordinates(self.config.columns))
         if preprocessing.transform != "none":
             chain.append(
                 bijectors.PixelScaling(
@@ -86,6 +88,8 @@ class Preprocessed(ZooModel):
     def paper_space(self) -> str:
         """Words for the space of `paper_space_log_det`."""
         preprocessing = self.config.preprocessing
+        if self.config.columns:
+            return "nats, coordinates of the columns"
         if preprocessing.transform == "none":
             kind = preprocessing.whitening
             return {"none": "nats, raw features", "standardise": "nats, standardised features"}.get(

@@ -27,7 +27,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from zoo.core.capabilities import Encodes, Infers, Samples, Scores, Steps
+from zoo.core.capabilities import AnyOrder, Encodes, Infers, Samples, Scores, Steps
 from zoo.core.checks import MAX_TEMPERATURE
 from zoo.core.signature import Signature
 from zoo.core.space import Space
@@ -35,7 +35,7 @@ from zoo.ops.units import bits_per_dim_from_nats
 
 __all__ = ["SIGNATURES", "row_field", "signatures"]
 
-_ORDER = ("log_prob", "elbo", "encode", "decode", "reconstruct", "sample", "sample_step")
+_ORDER = ("log_prob", "elbo", "encode", "decode", "reconstruct", "sample", "sample_step", "impute")
 
 
 def signatures(model: Any) -> dict[str, Signature]:
@@ -153,12 +153,34 @@ def _steps(model: Any) -> dict[str, Signature]:
     }
 
 
+def _any_order(model: Any) -> dict[str, Signature]:
+    def impute(x: Any, observed: Any, seed: Any, temperature: Any) -> dict[str, Any]:
+        return {"x": model.complete_rows(x, observed, seed, temperature)}
+
+    observed = Space(
+        shape=model.data.shape,
+        dtype="int32",
+        meaning="1 where x is known, 0 where it is to be drawn and may be any value",
+        minimum=0,
+        maximum=1,
+    )
+    return {
+        "impute": Signature(
+            description="x where observed, else a draw from its exact conditional",
+            function=impute,
+            inputs={"x": model.data, "observed": observed, **_draws(model)},
+            outputs={"x": model.data},
+        )
+    }
+
+
 SIGNATURES: dict[type, Callable[[Any], dict[str, Signature]]] = {
     Scores: _scores,
     Samples: _samples,
     Encodes: _encodes,
     Infers: _infers,
     Steps: _steps,
+    AnyOrder: _any_order,
 }
 
 

@@ -14,13 +14,14 @@ from zoo import extras
 from zoo.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
 
-__all__ = ["AUDIO_SUFFIXES", "read_audio", "write_audio"]
+__all__ = ["AUDIO_SUFFIXES", "read_audio", "sound_blocks", "write_audio"]
 
 AUDIO_SUFFIXES = (".wav", ".flac")
+_BLOCK = 2**20  # samples read at a time
 CLIPPED_SHARE = 0.01  # of samples at full scale, above which a recording counts as clipped
 
 
@@ -59,6 +60,26 @@ def read_audio(path: Path, sample_rate: int) -> np.ndarray:
             "lower level."
         )
     return samples
+
+
+def sound_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
+    """The file's samples, floats of full scale 1, [n, channels], block after block, and its rate.
+
+    Raises InvalidInputError for a file that is absent, no audio or cut short, and for floats that
+    are not finite.
+    """
+    import numpy as np
+
+    soundfile = extras.soundfile()
+    try:
+        with soundfile.SoundFile(path) as stored:
+            _refuse_truncated(path)
+            for block in stored.blocks(_BLOCK, dtype="float32", always_2d=True):
+                if not np.isfinite(block).all():
+                    raise InvalidInputError(f"{path} holds NaN or infinity.")
+                yield block, int(stored.samplerate)
+    except soundfile.LibsndfileError as error:
+        raise InvalidInputError(f"{path} cannot be read as audio: {error}") from error
 
 
 def _refuse_truncated(path: Path) -> None:

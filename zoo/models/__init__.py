@@ -38,6 +38,8 @@ FAMILIES = {
     "nsf_patches": "zoo.models.flows.patch_nsf:NSFPatches",
     "idf": "zoo.models.discrete.idf:IDF",
     "table_made": "zoo.models.tables.table_made:TableMADE",
+    "deformer": "zoo.models.any_order.deformer:DEformer",
+    "oamade": "zoo.models.any_order.oamade:OAMADE",
     "wavenet": "zoo.models.audio.wavenet:WaveNet",
     "parallel_wavenet": "zoo.models.audio.parallel_wavenet:ParallelWaveNet",
 }

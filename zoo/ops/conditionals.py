@@ -2,6 +2,7 @@
 
 Mixtures of K components, whose `raw` parameters are [..., 3 K]: logits, locations m, log-scales.
 
+    Gaussian          p(y) = sum_k pi_k N(y; m_k, s_k^2)
     logistic          p(y) = sum_k pi_k s'((y - m_k) / s_k) / s_k,  s the logistic function
     bins of it        P(a < y <= b) = sum_k pi_k (s((b - m_k) / s_k) - s((a - m_k) / s_k))
     wrapped Cauchy    p(t) = sum_k pi_k (1 - r_k^2) / (1 + r_k^2 - 2 r_k cos(t - m_k)) / (2 pi),
@@ -30,6 +31,8 @@ __all__ = [
     "cauchy_draw",
     "cauchy_log_prob",
     "fresh_mixture",
+    "gaussian_draw",
+    "gaussian_log_prob",
     "logistic_draw",
     "logistic_log_prob",
 ]
@@ -48,6 +51,20 @@ def fresh_mixture(num_components: int, *, circular: bool = False) -> np.ndarray:
         locations, log_scale = np.log(places / (1.0 - places)) / 1.7, math.log(0.4)
     scales = np.full(num_components, log_scale)
     return np.concatenate([np.zeros(num_components), locations, scales])
+
+
+def gaussian_log_prob(raw: Any, y: Any) -> Any:
+    """log p(y), [...].   raw: [..., 3 K].   y: [...]."""
+    logits, locations, log_scales = _mixture(raw)
+    z = (y[..., None] - locations) * tf.exp(-log_scales)
+    log_densities = -0.5 * tf.square(z) - log_scales - 0.5 * math.log(2.0 * math.pi)
+    return tf.reduce_logsumexp(tf.nn.log_softmax(logits) + log_densities, axis=-1)
+
+
+def gaussian_draw(raw: Any, uniform: Any, temperature: Any) -> Any:
+    """y, [...].   raw: [..., 3 K].   uniform: [..., 2] in (0, 1)."""
+    location, log_scale = _component(raw, uniform[..., 0], temperature)
+    return location + temperature * tf.exp(log_scale) * tf.math.ndtri(uniform[..., 1])
 
 
 def logistic_log_prob(raw: Any, y: Any) -> Any:

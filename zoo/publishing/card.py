@@ -11,6 +11,7 @@ from collections.abc import Callable
 from zoo.publishing.card_data import data, licences, limits, samples, target
 from zoo.publishing.card_results import certificate, results, speed
 from zoo.publishing.card_studies import studies
+from zoo.publishing.card_summary import summary
 from zoo.publishing.card_training import by_hand, checksums, training
 from zoo.publishing.card_use import use
 from zoo.publishing.checkpoint import Checkpoint
@@ -21,8 +22,15 @@ __all__ = ["CARD_FILE", "SECTIONS", "card_body", "render_card"]
 CARD_FILE = "card.md"
 
 
-def what(checkpoint: Checkpoint) -> str:
-    """Title, what a hand did to the weights, description, facts."""
+def title(checkpoint: Checkpoint) -> str:
+    """Title, what a hand did to the weights, description."""
+    entry = checkpoint.entry
+    parts = [f"# {entry.title}", by_hand(checkpoint), entry.description]
+    return "\n\n".join(part for part in parts if part)
+
+
+def facts(checkpoint: Checkpoint) -> str:
+    """Name, paper, shape and size."""
     entry, config = checkpoint.entry, checkpoint.config
     count = config.get("num_parameters")
     shape = checkpoint.values.get("event_shape", [])
@@ -34,24 +42,25 @@ def what(checkpoint: Checkpoint) -> str:
     ]
     if count is not None:
         rows.append(f"- Parameters: {count:,}, stored as {config.get('storage_dtype', 'float32')}")
-    parts = [f"# {entry.title}", by_hand(checkpoint), entry.description, "\n".join(rows)]
-    return "\n\n".join(part for part in parts if part)
+    return "\n".join(rows)
 
 
 Section = Callable[[Checkpoint], str]
 
 # (needs, section), in their order on the card; a section that has nothing to say is left out.
 SECTIONS: tuple[tuple[frozenset[str], Section], ...] = (
-    (frozenset(), what),
+    (frozenset(), title),
+    (frozenset({"Samples"}), samples),
+    (frozenset(), summary),
+    (frozenset(), facts),
+    (frozenset(), results),
+    (frozenset(), studies),
+    (frozenset({"audio", "Samples"}), speed),
     (frozenset(), use),
     (frozenset({"target"}), target),
     (frozenset(), data),
-    (frozenset(), results),
-    (frozenset(), studies),
-    (frozenset({"Bijective"}), certificate),
-    (frozenset({"audio", "Samples"}), speed),
     (frozenset(), training),
-    (frozenset({"Samples"}), samples),
+    (frozenset({"Bijective"}), certificate),
     (frozenset(), limits),
     (frozenset(), licences),
     (frozenset(), checksums),

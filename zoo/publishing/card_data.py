@@ -110,6 +110,9 @@ def _as_stored(checkpoint: Checkpoint) -> str:
     """The dataset's own policy, else the model's preprocessing."""
     if policy := about(checkpoint.dataset.name).policy:
         return policy.format(size=checkpoint.values["event_shape"][0])
+    own = _own_files(checkpoint)
+    if own and "audio" in checkpoint.have:
+        return own
     values, steps = checkpoint.preprocessing, []
     if values.get("num_levels"):
         steps.append(
@@ -119,16 +122,26 @@ def _as_stored(checkpoint: Checkpoint) -> str:
     if values.get("whitening", "none") != "none":
         steps.append(f"rows are {WHITENINGS[values['whitening']]}")
     text = "; ".join(steps) if steps else "none"
-    return (
+    return own + (
         f"Preprocessing, part of the model: {text}. Its log-determinant is included: `log_prob` is "
         "in nats of the data as stored."
     )
+
+
+def _own_files(checkpoint: Checkpoint) -> str:
+    """How a person's own files became rows, and their classes; "" of other rows."""
+    dataset = checkpoint.dataset
+    if not isinstance(dataset, Table) or not dataset.account:
+        return ""
+    names = ", ".join(f"{label} {name}" for label, name in enumerate(dataset.classes))
+    return f"{dataset.account}\n\n" + (f"Labels: {names}.\n\n" if names else "")
 
 
 # (needs, text): the first whose needs are met.
 _ROWS = (
     (frozenset({"Infers", "binary"}), _binary),
     (frozenset({"Encodes", "integers"}), _integers),
+    (frozenset({"AnyOrder"}), _integers),
     (frozenset[str](), _as_stored),
 )
 
@@ -137,7 +150,7 @@ def samples(checkpoint: Checkpoint) -> str:
     """The pictures and sounds that lie in the folder."""
     if not (checkpoint.folder / SAMPLES_FILE).is_file():
         return ""
-    picture = f"## Samples\n\n![Samples of {checkpoint.name}]({SAMPLES_FILE})"
+    picture = f"![Samples of {checkpoint.name}]({SAMPLES_FILE})"
     if not (checkpoint.folder / SOUND_FILE).is_file():
         return picture
     shown = about(checkpoint.dataset.name).shown or "holds the clips of the picture's last row."
@@ -149,11 +162,7 @@ def limits(checkpoint: Checkpoint) -> str:
     parts = [
         "## Intended use and limits",
         "For research and teaching: densities, latents and samples of this dataset.",
-        checkpoint.entry.limitations,
     ]
-    slow = checkpoint.metrics.get("slow_direction", "none")
-    if slow != "none":
-        parts.append(f"The slow direction is {slow}: up to one network pass a dimension.")
     other = checkpoint.metrics.get("other_data")
     if other:
         rows = [f"| {name} | {value:g} |" for name, value in other.items()]

@@ -9,6 +9,12 @@ from zoo.core.metric import METRICS
 from zoo.media.console import error_text, figure
 from zoo.publishing.checkpoint import Checkpoint
 
+LENGTHS = (
+    "A clip is scored given its label and the class of its own length, and the silence behind it "
+    "is not scored; without the one and with the other it costs more bits. The baselines leave out "
+    "the same silence."
+)
+
 __all__ = ["certificate", "metric_label", "results", "speed"]
 
 
@@ -40,6 +46,8 @@ def results(checkpoint: Checkpoint) -> str:
     )
     if paper.get("source"):
         text += f" The paper's figure: {paper['source']}."
+    if {"audio", "Steps"} <= checkpoint.have:
+        text += f" {LENGTHS}"
     return "## Results\n\n" + "\n".join(lines) + f"\n\n{text}" + _baselines(checkpoint)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
@@ -10,6 +11,7 @@ from typing import Any
 
 from zoo import registry
 from zoo.core import recipe_json
+from zoo.core.training import SGD
 from zoo.publishing.checkpoint import Checkpoint
 from zoo.store.folder import CONFIG_FILE
 from zoo.store.hashes import sha256_of
@@ -44,21 +46,36 @@ def training(checkpoint: Checkpoint) -> str:
             facts.append(energy)
     if run.get("step"):
         facts.append(f"{run['step']:,} steps, weights of step {run['best_step']:,}")
-    rows = [
-        f"| {key} | {_plain(value)} |"
-        for key, value in _flat(recipe)
-        if not key.startswith(ELSEWHERE) and key not in NO_SETTINGS
-    ]
+    rows = [f"| {key} | {_plain(value)} |" for key, value in _chosen(recipe)]
     parts = [
         "## Training",
         "; ".join(facts) + "." if facts else "",
         recipe.get("notes", ""),
         _stages(checkpoint),
-        "| recipe | |\n| --- | --- |\n" + "\n".join(rows),
+        "Settings other than the defaults; recipe.json has all of them:",
+        "| setting | value |\n| --- | --- |\n" + "\n".join(rows),
         f"```json\n{json.dumps(recipe['config'])}\n```",
         *_commands(checkpoint),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _chosen(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The settings that are not their classes' defaults; batch size and epochs always."""
+    recipe = recipe_json.from_dict(stored)
+    training = SGD(batch_size=recipe.training.batch_size, max_epochs=recipe.training.max_epochs)
+    plain = recipe_json.to_dict(dataclasses.replace(recipe, training=training))
+    defaults = dict(_flat(plain))
+    for key, value in _flat(recipe_json.to_dict(recipe)):
+        if key.startswith(ELSEWHERE) or key in NO_SETTINGS:
+            continue
+        part, _, name = key.rpartition(".")
+        if part.startswith("training") and name not in ("batch_size", "max_epochs"):
+            if defaults.get(key, ...) == value:
+                continue
+        elif value in ("", None, {}, [], "Default"):
+            continue
+        yield key.removeprefix("training."), value
 
 
 def _lineage(checkpoint: Checkpoint) -> list[Mapping[str, Any]]:

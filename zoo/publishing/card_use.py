@@ -82,10 +82,23 @@ def _encoded(checkpoint: Checkpoint) -> list[str]:
     return [*_drawn(checkpoint), again]
 
 
+def _completed(checkpoint: Checkpoint) -> list[str]:
+    if checkpoint.dataset.name not in sample_names():
+        return [*_drawn(checkpoint), "model.impute(rows)  # what is NaN is drawn"]
+    return [
+        *_drawn(checkpoint),
+        "known = rows == rows",
+        "known[:, :3] = False  # the first three of a row are not observed",
+        "model.impute(rows, observed=known, seed=1)  # exact draws of them",
+        "model.log_prob(rows, num_orders=10, seed=1)  # of the mixture of ten orders",
+    ]
+
+
 _LINES: tuple[tuple[frozenset[str], Callable[[Checkpoint], list[str]]], ...] = (
     (frozenset({"audio", "Samples"}), _spoken),
     (frozenset({"Infers"}), _inferred),
     (frozenset({"Encodes", "quick scores"}), _encoded),
+    (frozenset({"AnyOrder"}), _completed),
     (frozenset({"Samples"}), _drawn),
     (frozenset(), lambda _: []),
 )

@@ -81,6 +81,15 @@ class Checkpoint:
         return name if name in registry.ENTRIES else ""
 
     @cached_property
+    def scores(self) -> tuple[str, str]:
+        """What `log_prob` is: its measure and precision, such as ("density", "exact")."""
+        kind = model_class(self.config["family"])
+        space = kind.config_class.from_dict(self.values).data_space()
+        stored = "int" in space.dtype and "Bijective" not in self.have  # no noise between levels
+        measure = "mixed" if self.values.get("columns") else "mass" if stored else "density"
+        return measure, getattr(kind, "precision", "exact")
+
+    @cached_property
     def have(self) -> frozenset[str]:
         """What the model can do and what it is of: the words that a card's sections need.
 

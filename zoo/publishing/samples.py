@@ -66,7 +66,7 @@ def _write_table(folder: Path, model: Any, recipe: Recipe) -> None:
 
 def _write_sound(folder: Path, model: Any, recipe: Recipe) -> None:
     test = sources.load_arrays(recipe.dataset, "test")
-    shown = _shown_rows(test.context, getattr(model.config, "context_factors", ()))
+    shown = _shown_rows(test.rows, test.context, getattr(model.config, "context_factors", ()))
     context = None if test.context is None else test.context[shown]
     teacher = recipe.objective.teacher if isinstance(recipe.objective, Distillation) else ""
     models = [loading.load(teacher), model] if teacher else [model]
@@ -76,10 +76,10 @@ def _write_sound(folder: Path, model: Any, recipe: Recipe) -> None:
     pictures.save_png(folder / "samples.png", pictures.grid(rows, columns=len(shown)))
 
 
-def _shown_rows(context: np.ndarray | None, factors: tuple[int, ...]) -> np.ndarray:
+def _shown_rows(rows: int, context: np.ndarray | None, factors: tuple[int, ...]) -> np.ndarray:
     """Of labels of two factors one row of each first, the seconds in turn; else the first rows."""
     if context is None or len(factors) != 2:
-        return np.arange(CLIPS)
+        return np.arange(min(CLIPS, rows))
     first, second = factors
     voices = np.unique(context % second)
     labels = [second * i + voices[i % len(voices)] for i in range(first)]

@@ -57,6 +57,7 @@ ABOUT: dict[str, About] = {
         ),
     ),
     "digits": About(licence="Alpaydin and Kaynak, UCI 80; CC BY 4.0"),
+    "optdigits": About(licence="Alpaydin and Kaynak, UCI 80; CC BY 4.0"),
     "spoken_digit": About(
         licence="Jackson et al., Free Spoken Digit Dataset; CC BY-SA 4.0",
         policy=(

@@ -9,6 +9,9 @@ of the ten samples that are nearest in the observed ones. Every chain has a step
 found by dual averaging (Hoffman & Gelman 2014, arXiv:1111.4246, Sec. 3.2) over the first 80 % of
 the steps, for an acceptance of 0.75: a column that the others determine to a thousandth of its
 deviation needs steps of a hundredth of the first.
+
+A model that has conditionals of its own needs no chain: those of models in any order are exact
+(`AnyOrder`), those of a table's MADE are by importance resampling (`Imputes`).
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.core import checks
+from zoo.core.capabilities import AnyOrder, Imputes
 from zoo.errors import InvalidInputError
 
 __all__ = ["impute"]
@@ -36,20 +40,23 @@ def impute(
 ) -> np.ndarray:
     """The rows x with every NaN replaced by a draw from the conditional density: float32 [n, D].
 
-    model: a density model of real features [D], or of a table's columns, which has draws of its own
-    (`TableMADE.impute`, num_steps particles).   x: [n, D], NaN where a value is missing.
+    model: a density model of real features [D], or a model that has draws of its own: exact ones
+    (`AnyOrder`), whatever num_steps says, or by num_steps particles (`TableMADE.impute`).
+    x: [n, D], NaN where a value is missing; of a table numbers, or a data frame.
     context: int labels [n], for class-conditional models.   num_steps: of every chain; twice as
     many should change nothing but the draws.   seed: makes the draws reproducible.
-    Observed values come back as they are. For several draws a row, repeat the rows.
+    Observed values come back as they are; integers as the model stores them. For several draws a
+    row, repeat the rows.
 
     Warns of rows whose chains stand still after the adaptation: their values are a sample's.
     Raises InvalidInputError for models of images or audio, rows of another shape, values that are
     no numbers, infinities, labels that are not one a row, and num_steps < 10.
     """
     space = model.data
-    if space.columns:
-        filled: np.ndarray = model.impute(x, context, num_particles=num_steps, seed=seed)
-        return filled
+    if isinstance(model, AnyOrder):
+        return np.asarray(_completed(model, x, context, seed))
+    if isinstance(model, Imputes):
+        return np.asarray(model.impute(x, context, num_particles=num_steps, seed=seed))
     if len(space.shape) != 1 or space.is_integer:
         raise InvalidInputError(
             f"Imputation is for rows of real features; {model.name} models {space.shape}."
@@ -80,6 +87,25 @@ def impute(
     result = rows.copy()
     result[incomplete] = np.where(np.isnan(rows[incomplete]), filled, rows[incomplete])
     return result
+
+
+def _completed(model: AnyOrder, x: Any, context: Any, seed: Any) -> Any:
+    """By the model's exact conditionals; integers are told from gaps by a mask."""
+    space = model.data
+    if space.columns or not space.is_integer:
+        return model.impute(x, context, seed=seed)
+    rows = _with_gaps(x)
+    observed = ~np.isnan(rows)
+    known = np.where(observed, rows, 0.0)
+    if (known != np.round(known)).any() or np.isinf(known).any():
+        raise InvalidInputError(
+            f"{model.name} models integers {space.minimum}..{space.maximum}; x holds others."
+        )
+    shape = rows.shape
+    if rows.ndim == 2 and rows.shape[1] == space.size:  # an image as a row of a table
+        known, observed = (part.reshape(-1, *space.shape) for part in (known, observed))
+    filled = model.impute(known.astype(np.int64), context, observed=observed, seed=seed)
+    return np.reshape(filled, shape)
 
 
 def _with_gaps(x: Any) -> np.ndarray:

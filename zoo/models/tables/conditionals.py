@@ -1,6 +1,7 @@
 """A column as one factor of a model: what the network sees of it, and its conditional.
 
-    number      coordinate y of its kind (`zoo.core.columns`); p(x) = p(y) |dy/dx|
+    number      coordinate y of its kind (`zoo.core.columns`); p(x) = p(y) |dy/dx|, p(y) a mixture
+                of logistics, or of Gaussians
     integer     P(k) = P(y(k - 1/2) < y <= y(k + 1/2)), the ends of its range open
     angle       p(x) = p(t) 2 pi / period
     category    P(x = c)
@@ -11,18 +12,20 @@ Outside the support of a column the log-probability is -inf.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
+from zoo.bijectors import columns as coordinates
 from zoo.core.columns import Column
 from zoo.ops import conditionals
 
-__all__ = ["Angle", "Category", "Conditional", "Integer", "Number", "conditional_of"]
+__all__ = ["Angle", "Category", "Conditional", "Integer", "Mixture", "Number", "conditional_of"]
+
+Mixture = Literal["logistic", "gaussian"]
 
 _FAR = 10.0  # what a network sees of a value far away
-_LARGEST_DRAW = 80.0  # of a coordinate: its sinh and its exp are still finite
 _BELOW_ONE = 1.0 - 2.0**-24
 
 
@@ -79,74 +82,38 @@ class Conditional:
 
     def coordinate(self, x: Any) -> Any:
         """y of values in the support."""
-        y = (self._unscaled(x) - self.column.location) / self.column.scale
-        return tf.asinh(y) if self.column.heavy else y
-
-    def _unscaled(self, x: Any) -> Any:
-        column = self.column
-        if column.kind == "positive":
-            return tf.math.log(x)
-        if column.kind == "bounded":
-            minimum, maximum = _bounds(column)
-            return tf.math.log(x - minimum) - tf.math.log(maximum - x)
-        return x
+        return coordinates.coordinate(self.column, x)
 
     def value(self, y: Any) -> Any:
         """The inverse of `coordinate`."""
-        column = self.column
-        y = tf.clip_by_value(y, -_LARGEST_DRAW, _LARGEST_DRAW)
-        y = (tf.sinh(y) if column.heavy else y) * column.scale + column.location
-        if column.kind == "positive":
-            return tf.exp(tf.clip_by_value(y, -_LARGEST_DRAW, _LARGEST_DRAW))
-        if column.kind == "bounded":
-            minimum, maximum = _bounds(column)
-            x = minimum + (maximum - minimum) * tf.sigmoid(y)
-            kind = x.dtype.as_numpy_dtype  # the bounds themselves are none of its values
-            low = np.nextafter(kind(minimum), kind(maximum))
-            return tf.clip_by_value(x, low, np.nextafter(kind(maximum), kind(minimum)))
-        return y
+        return coordinates.value(self.column, y)
 
     def log_slope(self, x: Any) -> Any:
         """log |dy/dx| of values in the support."""
-        column = self.column
-        slope = tf.fill(tf.shape(x), tf.constant(-math.log(column.scale), x.dtype))
-        if column.heavy:
-            y = tf.abs(tf.asinh((self._unscaled(x) - column.location) / column.scale))
-            slope -= y + tf.nn.softplus(-2.0 * y) - math.log(2.0)  # log cosh y
-        if column.kind == "positive":
-            slope -= tf.math.log(x)
-        if column.kind == "bounded":
-            minimum, maximum = _bounds(column)
-            width = math.log(maximum - minimum)
-            slope += width - tf.math.log(x - minimum) - tf.math.log(maximum - x)
-        return slope
+        return coordinates.log_slope(self.column, x)
 
 
 class Number(Conditional):
     """A real, positive or bounded number, or a moment: it has a density."""
 
+    def __init__(self, column: Column, num_components: int, mixture: Mixture = "logistic") -> None:
+        super().__init__(column, num_components)
+        self._density, self._quantile = _MIXTURES[mixture]
+
     def _log_prob(self, raw: Any, x: Any) -> Any:
-        return conditionals.logistic_log_prob(raw, self.coordinate(x)) + self.log_slope(x)
+        return self._density(raw, self.coordinate(x)) + self.log_slope(x)
 
     def draw(self, raw: Any, uniform: Any, temperature: Any) -> Any:
         """The value of a draw of the mixture."""
-        return self.value(conditionals.logistic_draw(raw, uniform, temperature))
+        return self.value(self._quantile(raw, uniform, temperature))
 
     def inside(self, x: Any) -> Any:
         """Finite, above 0 or between the bounds."""
-        column, finite = self.column, tf.math.is_finite(x)
-        if column.kind == "positive":
-            return finite & (x > 0.0)
-        if column.kind == "bounded":
-            minimum, maximum = _bounds(column)
-            return finite & (x > minimum) & (x < maximum)
-        return finite
+        return coordinates.in_support(self.column, x)
 
-    def _example(self) -> float:
-        column = self.column
-        if column.kind == "bounded":
-            return 0.5 * sum(_bounds(column))
-        return 1.0 if column.kind == "positive" else column.location
+    def safe(self, x: Any) -> Any:
+        """x where it is in the support, else some value that is."""
+        return coordinates.safe(self.column, x)
 
 
 class Integer(Conditional):
@@ -261,17 +228,20 @@ class Category(Conditional):
         return 0.0
 
 
-def conditional_of(column: Column, num_components: int) -> Conditional:
-    """The conditional of a column, by its kind."""
+_MIXTURES = {
+    "logistic": (conditionals.logistic_log_prob, conditionals.logistic_draw),
+    "gaussian": (conditionals.gaussian_log_prob, conditionals.gaussian_draw),
+}
+
+
+def conditional_of(
+    column: Column, num_components: int, mixture: Mixture = "logistic"
+) -> Conditional:
+    """The conditional of a column, by its kind.   mixture: of its numbers with a density."""
     if column.is_categorical:
         return Category(column, num_components)
     if column.is_whole:
         return Integer(column, num_components)
     if column.kind == "circular":
         return Angle(column, num_components)
-    return Number(column, num_components)
-
-
-def _bounds(column: Column) -> tuple[float, float]:
-    """The bounds of a bounded column, which it has (`Column`)."""
-    return float(column.minimum or 0.0), float(column.maximum or 0.0)
+    return Number(column, num_components, mixture)

@@ -28,7 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.core import checks
-from zoo.core.capabilities import Samples, Scores
+from zoo.core.capabilities import Imputes, Samples, Scores
 from zoo.core.columns import Column, column_of
 from zoo.core.config import ModelConfig, Preprocessing
 from zoo.core.space import Space
@@ -50,7 +50,6 @@ class TableMADEConfig(ModelConfig):
     num_units, num_blocks: of the residual network.   num_components: of every mixture.
     """
 
-    columns: tuple[Column, ...] = ()
     context_columns: tuple[Column, ...] = ()
     num_units: int = 128
     num_blocks: int = 2
@@ -60,19 +59,13 @@ class TableMADEConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that cannot be built, and columns that do not fit."""
-        for field in ("columns", "context_columns"):
-            object.__setattr__(self, field, tuple(map(column_of, getattr(self, field))))
+        object.__setattr__(self, "context_columns", tuple(map(column_of, self.context_columns)))
         super().__post_init__()
-        if self.event_shape != (len(self.columns),):
-            raise ConfigError(
-                f"event_shape must be [{len(self.columns)}], a number a column; got "
-                f"{list(self.event_shape)}."
-            )
+        if not self.columns:
+            raise ConfigError("A model of a table needs its columns.")
         names = [column.name for column in (*self.columns, *self.context_columns)]
         if len(set(names)) < len(names):
             raise ConfigError(f"Columns need names that differ; got {names}.")
-        if self.preprocessing.num_levels or self.preprocessing.whitening != "none":
-            raise ConfigError("Columns say how a table is preprocessed: leave out preprocessing.")
         if self.context_size:
             raise ConfigError(
                 "A table has no context_size of labels: give its context_columns, or leave it out."
@@ -96,11 +89,16 @@ class TableMADEConfig(ModelConfig):
         """None: columns have locations and scales of their own."""
         return Preprocessing()
 
+    @classmethod
+    def takes_column(cls, column: Column) -> bool:
+        """Any."""
+        del column
+        return True
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; of columns the fields that are not the defaults."""
         return {
             **super().to_dict(),
-            "columns": [column.to_dict() for column in self.columns],
             "context_columns": [column.to_dict() for column in self.context_columns],
         }
 
@@ -126,7 +124,7 @@ class TableMADEConfig(ModelConfig):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class TableMADE(ZooModel, Scores, Samples):
+class TableMADE(ZooModel, Scores, Samples, Imputes):
     """A masked residual network that gives every column's conditional its parameters."""
 
     config_class: ClassVar[type[ModelConfig]] = TableMADEConfig
