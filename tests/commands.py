@@ -14,6 +14,8 @@ COMMANDS = (
     "score",
     "anomalies",
     "impute",
+    "compress",
+    "decompress",
     "fit",
     "train",
     "step",

@@ -30,6 +30,7 @@ SHELL = [block for block in ALL if block.language == "sh" and not block.excuse]
 NICE = {"event_shape": (28, 28, 1), "num_couplings": 4, "hidden_units": (8,)}
 SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "nice_mnist": ("nice", NICE),
+    "idf_digits": ("idf", {"event_shape": (8, 8, 1), "num_classes": 17, "hidden_units": (8,)}),
     "realnvp_mnist": (
         "realnvp",
         {"event_shape": (28, 28, 1), "vector": True, "num_couplings": 2, "hidden_units": (8,)},

@@ -189,6 +189,35 @@ def studies(root: Path) -> str:
     return "\n\n".join(texts) or "No study has been run in this checkout."
 
 
+def compression_table(root: Path) -> str:
+    """The table of docs/compression.md: bytes by model and by other compressors."""
+    results = read_optional(root / "benchmarks" / "compression.json").get("results", [])
+    if not results:
+        return "Not measured in this checkout: `python tools/compression_benchmark.py --write`."
+    ways = list(dict.fromkeys(way for result in results for way in result["bytes"]))
+    lines = [
+        f"| bytes of | {' | '.join(result['model'] for result in results)} |",
+        f"| --- | {' | '.join('---:' for _ in results)} |",
+    ]
+    for way in ways:
+        sizes = [result["bytes"].get(way) for result in results]
+        cells = ["" if size is None else f"{size:,}" for size in sizes]
+        lines.append(f"| {way.replace('model', '`zoo compress`')} | {' | '.join(cells)} |")
+    facts = {
+        "rows": [f"{r['rows']:,}" for r in results],
+        "bits/dim of the file": [f"{8 * r['bytes']['model'] / r['numbers']:.3f}" for r in results],
+        **{
+            f"{way}, rows/s": [f"{r['rows_per_second'][way]:,.0f}" for r in results]
+            for way in ("compress", "decompress")
+        },
+    }
+    lines += [f"| {label} | {' | '.join(cells)} |" for label, cells in facts.items()]
+    speeds = [s for result in results for s in result["coder_megabytes_per_second"].values()]
+    return "\n".join(lines) + (
+        f"\n\nThe coder alone: {min(speeds):,.0f} to {max(speeds):,.0f} MB of symbols a second."
+    )
+
+
 def fill(text: str, contents: Mapping[str, Callable[[], str]], document: str) -> str:
     """The text, each block's content between `<!-- block:begin -->` and `<!-- block:end -->`."""
     for block in _BEGIN.findall(text):
@@ -222,6 +251,7 @@ def render(root: Path) -> dict[Path, str]:
         "tuned": lambda: printed(root),
         "pictures": lambda: pictures(root),
         "studies": lambda: studies(root),
+        "compression": lambda: compression_table(root),
     }
     for path in documents(root):
         text = path.read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from typing import Any
 
 from zoo.errors import MissingExtraError
 
-__all__ = ["pandas", "soundfile", "soxr", "tensorflow_datasets"]
+__all__ = ["constriction", "pandas", "soundfile", "soxr", "tensorflow_datasets"]
 
 
 def tensorflow_datasets() -> Any:
@@ -23,6 +23,11 @@ def soundfile() -> Any:
 def soxr() -> Any:
     """The library that resamples audio. Raises MissingExtraError where it is not installed."""
     return _library("soxr", "audio", "Clips of other rates")
+
+
+def constriction() -> Any:
+    """The entropy coder. Raises MissingExtraError where it is not installed."""
+    return _library("constriction", "compress", "Compressed files")
 
 
 def pandas() -> Any:

@@ -126,6 +126,31 @@ def test_a_fresh_model_is_the_identity_unless_it_is_asked_to_move() -> None:
     assert np.any(moving.encode(x) != still.encode(x))
 
 
+def test_parts_of_a_squeezed_image_are_the_pixels_of_squares() -> None:
+    x = _rows(9, (4, 6, 1))
+    still = models.create("idf", event_shape=(4, 6, 1), squeeze=True, **SMALL)
+    parts = [x[:, i::2, j::2].reshape(9, 6) for i in (0, 1) for j in (0, 1)]
+    assert_array_equal(still.flat(x), np.concatenate(parts, axis=1))
+    assert_array_equal(still.unflat(still.flat(x)), x)
+    moving = _model((4, 6, 1), squeeze=True, num_flows=1)
+    z = moving.encode(x)
+    assert_array_equal(moving.decode(z), x)
+    assert_array_equal(z, moving.integer_chain().inverse(moving.flat(x.astype("int32"))))
+
+
+def test_networks_see_integers_times_the_scale() -> None:
+    x, plain, scaled = _rows(50), _model(), _model(input_scale=0.25)
+    for networks in scaled.shift_networks:
+        for network in networks:
+            network.hidden[0].kernel.assign(4.0 * network.hidden[0].kernel)
+    codes = [
+        model.integer_chain().inverse(x.astype("int32"))
+        for model in (plain, scaled, _model(input_scale=0.25))
+    ]
+    assert_array_equal(codes[0], codes[1])
+    assert np.any(codes[0] != codes[2])
+
+
 def test_parts_differ_by_one_in_size() -> None:
     sizes = {
         k: models.create("idf", event_shape=(7,), num_parts=k, **SMALL).config.part_sizes
@@ -240,6 +265,8 @@ def test_a_context_is_refused() -> None:
         ({"coupling": "one_sided"}, "has num_parts=2; got 4"),
         ({"num_classes": 1}, "num_classes must be at least 2"),
         ({"num_components": 0}, "num_components of at least 1"),
+        ({"input_scale": 0.0}, "input_scale must be above 0"),
+        ({"squeeze": True}, "images .* of even sides"),
         ({"output_scale": -1.0}, "output_scale of 0 or more"),
         ({"context_size": 3}, "no preprocessing and no context"),
         ({"preprocessing": {"whitening": "standardise"}}, "no preprocessing and no context"),

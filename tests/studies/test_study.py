@@ -97,20 +97,16 @@ def test_no_run_is_left_out() -> None:
 
 
 def test_one_run_an_arm_is_judged_by_its_rows() -> None:
-    study = dataclasses.replace(
-        STUDY, seeds=(0,), published=True, floors=(), expectations=STUDY.expectations[:1]
-    )
-    study = dataclasses.replace(
-        study, expectations=(Beats(arm="a", other="b", metric="log_prob", seeds=1),)
-    )
+    beats = Beats(arm="a", other="b", metric="log_prob", seeds=1)
+    study = dataclasses.replace(STUDY, seeds=(0,), published=True, floors=(), expectations=(beats,))
     results: dict[str, Any] = {"seeds": [0], "floors": [], "runs": []}
     for arm, error in (("a", 0.3), ("b", 0.4)):
         run = _run(arm, 0, VALUES[arm][0])
         run["metrics"]["log_prob"]["two_standard_errors"] = error
         results["runs"].append(run)
-    assert "| 2.0 ± 0.5 | one run | yes |" in tables.markdown(study, results)
+    assert "| 2.00 ± 0.50 | one run | yes |" in tables.markdown(study, results)
     results["runs"][0]["metrics"]["log_prob"]["value"] = -11.8
-    assert "| 0.2 ± 0.5 | one run | within the error |" in tables.markdown(study, results)
+    assert "| 0.20 ± 0.50 | one run | within the error |" in tables.markdown(study, results)
 
 
 @pytest.mark.parametrize("name", registry.STUDIES)

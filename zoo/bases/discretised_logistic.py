@@ -22,6 +22,7 @@ from zoo.ops.noise import counter_uniform
 __all__ = ["DiscretisedLogistic", "log_mass", "quantile"]
 
 SMALLEST_RATE = 1e-4
+SMALLEST_SCALE = 0.1  # of a start: a mass of 0.99 at one integer
 
 
 def log_mass(k: Any, location: Any, rate: Any) -> Any:
@@ -78,6 +79,13 @@ class DiscretisedLogistic(keras.layers.Layer):
         masses = log_weights + log_mass(z[..., None], location, rate)
         return tf.reduce_sum(tf.reduce_logsumexp(masses, axis=-1), axis=-1)
 
+    def log_masses(self, low: int, high: int) -> Any:
+        """log P(Z_d = k) of k in low..high: float64 [D, high - low + 1] nats."""
+        log_weights, location, rate = self._parameters(tf.float64)
+        k = tf.range(low, high + 1, dtype=tf.float64)[:, None]
+        masses = log_weights[:, None] + log_mass(k, location[:, None], rate[:, None])
+        return tf.reduce_logsumexp(masses, axis=-1)
+
     def sample(self, num_samples: Any, seed: Any, temperature: Any = 1.0) -> Any:
         """Draws from P: int32 [num_samples, D]; the n-th is the same whatever their number.
 
@@ -97,14 +105,17 @@ class DiscretisedLogistic(keras.layers.Layer):
         return tf.cast(quantile(fine, location, rate / tf.cast(temperature, tf.float64)), tf.int32)
 
     def adapt(self, z: Any) -> None:
-        """Starts from integers z [rows, D]: locations at quantiles, scales by the spread."""
-        rows = np.asarray(z, np.float64)
-        count = self.num_components
-        levels = (np.arange(count) + 0.5) / count
-        scales = np.maximum(rows.std(axis=0) * math.sqrt(3.0) / math.pi / count, 0.5)
-        negative_rate = -np.log(np.expm1(1.0 / scales))  # softplus(-p) = 1 / scale
-        self.location.assign(np.quantile(rows, levels, axis=0).T + 0.5)
-        self.negative_rate.assign(np.repeat(negative_rate[:, None], count, axis=1))
+        """Starts from integers z [rows, D], in order and cut into equal parts, a component each.
+
+        Locations are the parts' medians, scales are by their spread, at least `SMALLEST_SCALE`.
+        """
+        rows = np.sort(np.asarray(z, np.float64), axis=0)
+        parts = np.array_split(rows, self.num_components)
+        parts = [part if len(part) else rows for part in parts]  # of fewer rows than components
+        spread = np.stack([part.std(axis=0) for part in parts], axis=1)
+        scales = np.maximum(spread * math.sqrt(3.0) / math.pi, SMALLEST_SCALE)
+        self.location.assign(np.stack([np.median(part, axis=0) for part in parts], axis=1) + 0.5)
+        self.negative_rate.assign(-np.log(np.expm1(1.0 / scales)))  # softplus(-p) = 1 / scale
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""

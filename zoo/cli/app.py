@@ -63,6 +63,8 @@ COMMAND_ORDER = (
     "score",
     "anomalies",
     "impute",
+    "compress",
+    "decompress",
     "fit",
     "train",
     "step",

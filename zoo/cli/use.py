@@ -96,11 +96,19 @@ def sample(
         write_audio(out, rows, model.data.rate)
     elif suffix == ".png":
         _write_png(out, rows, model.data.levels)
-    elif suffix == ".csv":
-        write_rows(out, rows, model.data, names_of(name, model.data))
     else:
-        _ARRAYS[suffix](out, rows)
+        write_rows_to(out, rows, model, names_of(name, model.data))
     print(out)
+
+
+def write_rows_to(path: Path, rows: np.ndarray, model: Any, names: Sequence[str]) -> None:
+    """Rows as .csv, .npy or .npz, by the suffix."""
+    from zoo.core.encoding import write_rows
+
+    if path.suffix.lower() == ".csv":
+        write_rows(path, rows, model.data, names)
+    else:
+        _ARRAYS[path.suffix.lower()](path, rows)
 
 
 def _labels_in_turn(model: Any, number: int) -> np.ndarray:

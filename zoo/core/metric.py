@@ -98,6 +98,13 @@ METRICS: dict[str, Metric] = {
         needs=frozenset({"Scores", "Encodes"}),
         description="mass of integers that are no data, by draws of a flow of integers",
     ),
+    "compressed_bits_per_dim": Metric(
+        unit="bits/dim",
+        better="lower",
+        where="zoo.evaluation.coding:coding_metrics",
+        needs=frozenset({"Scores", "Encodes"}),
+        description="bits of the file that `zoo compress` makes of the rows, header and all",
+    ),
     "reverse_kl": Metric(
         unit="nats",
         better="lower",

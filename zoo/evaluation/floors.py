@@ -2,7 +2,8 @@
 
     independent     log P(x) = sum_i log p_i(x_i)
     chow_liu_tree   log P(x) = sum_i log p(x_i | x_parent(i)), the tree of largest mutual
-                    information between features (Chow & Liu 1968)
+                    information between features (Chow & Liu 1968); a feature that tells nothing
+                    of its parent, and is told nothing, stands by itself
 
 Shares of the train rows with `ADDED` added to every count; figures of the test rows. Levels are
 those of the whole dataset: of images as many for every pixel, of other rows each feature's own.
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 ADDED = 0.3
+_NOTHING = 1e-12  # nats, of a feature that is constant
 
 LogProb = Callable[[np.ndarray, np.ndarray, Sequence[int]], np.ndarray]
 
@@ -86,6 +88,9 @@ def chow_liu_log_prob(
             information[i, j] = information[j, i] = mutual_information(counts)
     nats = np.log(_shares(train[:, 0], levels[0], added))[test[:, 0]]
     for parent, child in largest_tree(information):
+        if information[parent, child] < _NOTHING:
+            nats = nats + np.log(_shares(train[:, child], levels[child], added))[test[:, child]]
+            continue
         counts = _pair_counts(train, parent, child, levels) + added
         conditional = np.log(counts / counts.sum(1, keepdims=True))
         nats = nats + conditional[test[:, parent], test[:, child]]

@@ -31,8 +31,8 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
     """A flow of integers as a Keras model.
 
     Subclassing: set `config_class` and `family`; in `_create_networks` create every network, and
-    `self.base` (a layer with `log_prob`, `sample` and `adapt`, of `zoo.bases`); return the
-    couplings in `_flow`.
+    `self.base` (a layer of `zoo.bases` with `log_prob`, `sample` and `adapt` and, where its
+    dimensions are independent, `log_masses`); return the couplings in `_flow`.
     """
 
     measure: ClassVar[Literal["density", "mass", "volume"]] = "mass"
@@ -56,6 +56,14 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
         the precision.
         """
         raise NotImplementedError
+
+    def flat(self, x: Any) -> Any:
+        """Rows [batch, *event_shape] as vectors [batch, D], in the order of the couplings."""
+        return tf.reshape(x, [-1, self.config.event_size])
+
+    def unflat(self, x: Any) -> Any:
+        """The rows of `flat`'s vectors."""
+        return tf.reshape(x, [-1, *self.config.event_shape])
 
     @property
     def latent(self) -> Space:
@@ -88,7 +96,7 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
     def score(self, x: Any, context: Any, seed: Any, *, training: bool = False) -> Any:
         """`log_prob` of any integers, of those that are no class too."""
         del context, seed
-        flat = tf.cast(tf.reshape(x, [-1, self.config.event_size]), self.compute_dtype)
+        flat = tf.cast(self.flat(x), self.compute_dtype)
         return self.base.log_prob(self.integer_chain(training=training).inverse(flat))
 
     # Latents.
@@ -97,7 +105,7 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
         """x [batch, *event_shape] -> z, int32 [batch, D]; `decode` gives x back, bit for bit."""
         x = self.checked_data(x)
         self.checked_context(context, rows=x.shape[0])
-        return self.to_latent(tf.reshape(tf.cast(x, tf.int32), [-1, self.config.event_size]))
+        return self.to_latent(self.flat(tf.cast(x, tf.int32)))
 
     def decode(self, z: Any, context: Any = None) -> Any:
         """z, integers [batch, D] -> x [batch, *event_shape], in the data's dtype.
@@ -106,8 +114,7 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
         """
         z = self.checked_latents(z)
         self.checked_context(context, rows=z.shape[0])
-        x = self.to_data(z)
-        return tf.cast(tf.reshape(x, [-1, *self.config.event_shape]), self.data.dtype)
+        return tf.cast(self.unflat(self.to_data(z)), self.data.dtype)
 
     def to_latent(self, x: Any) -> Any:
         """Exactly, int32 [batch, D] of rows that are checked."""

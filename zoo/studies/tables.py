@@ -45,8 +45,11 @@ def spread(values: Sequence[float]) -> str:
     """Mean ± standard deviation, to two digits of the latter: "-138.3 ± 1.4"."""
     if not values:
         return ""
+    mean = statistics.fmean(values)
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return figure({"value": statistics.fmean(values), "two_standard_errors": deviation})
+    if not deviation:  # one value, or a floor of one dataset
+        return f"{mean:.4g}"
+    return figure({"value": mean, "two_standard_errors": deviation})
 
 
 def _cell(study: Study, figures: Sequence[Mapping[str, Any]]) -> str:

@@ -2,7 +2,7 @@
 
 Hoogeboom et al. 2019, arXiv:1905.07376 (IDF); Tomczak 2020, arXiv:2011.15056 (general couplings).
 
-    x in Z^D in K contiguous parts; data -> latent, for i = 1 .. K:
+    x in Z^D in K parts; data -> latent, for i = 1 .. K:
     "general":     y_i = x_i + round(t_i(y_<i, x_>i))            a network t_i for each part
     "one_sided":   y_1 = x_1,  y_2 = x_2 + round(t(x_1))         K = 2, IDF's coupling
     then the vector is reversed;  num_flows such couplings, no log-determinant
@@ -11,14 +11,15 @@ Hoogeboom et al. 2019, arXiv:1905.07376 (IDF); Tomczak 2020, arXiv:2011.15056 (g
 `round` is straight-through in training.
 Deviations: output layers start at zero where `output_scale` is 0, so that a fresh model is the
 identity (the authors' start is torch's, of scale 3**-0.5); the slope of Keras' leaky ReLU is 0.2,
-not 0.01; a mixture as base is ours.
+not 0.01; a mixture as base is ours. Parts are contiguous; with `squeeze` those of an image are the
+four pixels of every 2 x 2 square, so that the neighbours of a pixel are in the other parts.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
@@ -42,6 +43,7 @@ class IDFConfig(DiscreteConfig):
     """Sizes of an integer discrete flow.
 
     num_parts: K; parts differ by one in size where K does not divide D, the first the larger.
+    squeeze: pixels are put in order by their places in squares of 2 x 2, the top left ones first.
     num_components: of the mixture, for `base="mixture"`.   input_scale: networks see integers times
     it.   output_scale: deviation of a network's fresh output per unit-variance input of its last
     layer; 0 starts at the identity.
@@ -50,6 +52,7 @@ class IDFConfig(DiscreteConfig):
     coupling: Literal["general", "one_sided"] = "general"
     num_parts: int = 4
     num_flows: int = 4
+    squeeze: bool = False
     hidden_units: tuple[int, ...] = (256, 256)
     activation: Activation = "leaky_relu"
     base: Literal["logistic", "mixture"] = "logistic"
@@ -72,8 +75,23 @@ class IDFConfig(DiscreteConfig):
                 "Expected num_components of at least 1 and a finite output_scale of 0 or more; got "
                 f"{self.num_components} and {self.output_scale}."
             )
+        sides = self.event_shape[:2] if len(self.event_shape) == 3 else (1,)
+        if self.squeeze and any(side % 2 for side in sides):
+            raise ConfigError(
+                f"squeeze needs images [h, w, c] of even sides; got event_shape={self.event_shape}."
+            )
         if not self.input_scale > 0.0:
             raise ConfigError(f"input_scale must be above 0; got {self.input_scale}.")
+
+    @property
+    def order(self) -> np.ndarray:
+        """The place in a row, row by row, of each number of the vector: [D]."""
+        places = np.arange(self.event_size)
+        if not self.squeeze:
+            return places
+        height, width, channels = self.event_shape
+        squares = places.reshape(height // 2, 2, width // 2, 2, channels)
+        return squares.transpose(1, 3, 0, 2, 4).reshape(-1)
 
     @property
     def part_sizes(self) -> tuple[int, ...]:
@@ -123,6 +141,17 @@ class IDF(DiscreteFlow):
             start = keras.initializers.VarianceScaling(config.output_scale**2)
             kernel.assign(start(kernel.shape, dtype=kernel.dtype))
         return network
+
+    def flat(self, x: Any) -> Any:
+        """Rows as vectors, in the order of the parts."""
+        flat = super().flat(x)
+        return tf.gather(flat, self.config.order, axis=1) if self.config.squeeze else flat
+
+    def unflat(self, x: Any) -> Any:
+        """The rows of such vectors."""
+        if self.config.squeeze:
+            x = tf.gather(x, np.argsort(self.config.order), axis=1)
+        return super().unflat(x)
 
     def _flow(self, prepare: Prepare) -> list[IntegerCoupling]:
         sizes, couplings = self.config.part_sizes, []
