@@ -290,5 +290,5 @@ def test_minutes_that_hold_no_validation_are_refused(
     monkeypatch.setattr(pacing, "train", lambda *args, **options: none)
     table = own_rows.Table(name="t", version="0" * 12, folder=str(tmp_path))
     recipe = recipe_of_pictures(table, (32, 32, 3), 400)
-    with pytest.raises(TrainingError, match=r"0.1 minutes hold 3 steps, .* --resume"):
+    with pytest.raises(TrainingError, match=r"0.1 minutes hold 3 steps, too few .* --resume"):
         pacing.train_within(recipe, tmp_path, {"train": 400, "validation": 50}, minutes=0.1)
