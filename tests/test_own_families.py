@@ -129,6 +129,19 @@ def test_integers_of_columns_stay_in_their_columns(tmp_path: Path) -> None:
         model.log_prob(pd.DataFrame({"region": ["north"], "sold": [True], "visits": [300]}))
 
 
+def test_trees_grow_in_stages(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    region = rng.choice(["north", "south"], 200)
+    frame = pd.DataFrame(
+        {"region": region, "warm": region == "south", "visits": rng.poisson(4, 200)}
+    )
+    sets = ["config.min_samples_split=10", "config.max_depth=2"]
+    model = zoo.fit(frame, tmp_path / "mine", family="dtf", assignments=sets, minutes=5.0)
+    assert model.stages_done >= 1
+    whole = np.log(2.0) + 3.0  # nats: of a region, which says whether it is warm, and of visits
+    assert -whole < np.mean(model.log_prob(frame)) < 0.0
+
+
 def _numbers(frame: pd.DataFrame) -> np.ndarray:
     south = (frame["region"] == "south").to_numpy()
     return np.stack([south, frame["sold"], frame["visits"]], axis=1).astype("uint8")

@@ -13,10 +13,9 @@ import contextlib
 import re
 import statistics
 import struct
-from collections import Counter
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
@@ -29,7 +28,7 @@ __all__ = ["LARGEST", "LARGEST_OWN", "Mode", "prepare"]
 
 LARGEST, LARGEST_OWN = 32, 64
 _SMALLEST = 2
-_GREY = 2  # grey levels that the channels of a grey picture may differ by, as after JPEG
+_ALIKE = 2  # grey levels that the channels of a grey picture may differ by, as after JPEG
 _TURNED = (5, 6, 7, 8)  # EXIF orientations with height and width exchanged
 _PILLOW_ERRORS = (
     OSError, EOFError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError
@@ -57,11 +56,8 @@ def prepare(
     )
     if not paths:
         raise InvalidInputError(f"None of the pictures can be read: {several(damaged)}.")
-    x = np.stack(pixels)
     grey = mode == "grey" or (mode == "auto" and not any(map(_coloured, pixels)))
-    if grey:
-        levels = x.astype(np.float64) @ [0.299, 0.587, 0.114]  # ITU-R BT.601, as Pillow's own
-        x = np.round(levels)[..., None].astype(np.uint8)
+    x = np.stack([_grey(picture) for picture in pixels] if grey else pixels)
     return Prepared(
         x=x,
         labels=files.labels(paths),
@@ -143,26 +139,27 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert("RGB")
 
 
+def _grey(pixels: np.ndarray) -> np.ndarray:
+    """uint8 [height, width, 1]: the luma of ITU-R BT.601, as Pillow's own."""
+    return np.round(pixels @ np.array([0.299, 0.587, 0.114]))[..., None].astype(np.uint8)
+
+
 def _coloured(pixels: np.ndarray) -> bool:
     values = pixels.astype(np.int16)
-    return bool((values.max(-1) - values.min(-1)).max() > _GREY)
+    return bool((values.max(-1) - values.min(-1)).max() > _ALIKE)
 
 
 def _account(sizes: list[tuple[int, int]], width: int, height: int, *, grey: bool) -> str:
-    counts = Counter(sizes)
-    (low, *_), (high, *_) = (
-        sorted(counts, key=lambda s: s[0] * s[1]),
-        sorted(counts, key=lambda s: -s[0] * s[1]),
-    )
-    if len(counts) == 1:
-        stored = f"{len(sizes):,} pictures of {low[0]} x {low[1]} pixels"
-    else:
-        stored = (
-            f"{len(sizes):,} pictures of {len(counts):,} sizes, {low[0]} x {low[1]} to "
-            f"{high[0]} x {high[1]} pixels"
-        )
+    """How pictures of these sizes became rows."""
+    different = sorted(set(sizes), key=lambda size: size[0] * size[1])
+    smallest, largest = (f"{w} x {h}" for w, h in (different[0], different[-1]))
+    stored = f"of {len(different):,} sizes, {smallest} to {largest} pixels,"
+    if len(different) == 1:
+        stored = f"of {smallest} pixels,"
+    if different != [(width, height)]:
+        stored += f" resized and cropped at the centre to {width} x {height},"
     colours = "grey" if grey else "colour"
-    done: Any = [f"in {colours}"]
-    if set(counts) != {(width, height)}:
-        done.insert(0, f"resized and cropped at the centre to {width} x {height}")
-    return f"{stored}, {', '.join(done)}; turned as EXIF says, on white where transparent."
+    return (
+        f"{len(sizes):,} pictures {stored} in {colours}; turned as EXIF says, on white where "
+        "transparent."
+    )

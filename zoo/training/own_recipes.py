@@ -2,6 +2,7 @@
 
 Networks grow with the rows, and dropout and weight decay fall. Each takes about as many steps on a
 cosine, keeps the averaged weights of the best validation, and ends when validations bring nothing.
+What is fitted in stages has all of its own, or ends when two of them bring nothing.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zoo.core.capabilities import capabilities_of
 from zoo.core.columns import Column
-from zoo.core.recipe import SGD, Optimizer, Recipe, Table
+from zoo.core.recipe import SGD, Greedy, Optimizer, Recipe, Table
+from zoo.models import model_class
 from zoo.training import own_families
 
 __all__ = ["recipe_of_clips", "recipe_of_pictures", "recipe_of_table"]
@@ -58,30 +61,31 @@ def recipe_of_table(
         return own_families.table_config(name, columns, context, largest or {}, wishes)
 
     config = own_families.config_of(family or "table_made", builder, "this table")
+    family = family or "table_made"
     batch_size = int(min(max(16, 2 ** round(math.log2(rows / 50))), 512))
-    return Recipe(
-        family=family or "table_made",
-        config=config.to_dict(),
-        data=table,
-        training=SGD(
-            optimizer=Optimizer(
-                learning_rate=1e-3 if family else 2e-3,
-                weight_decay=decay,
-                clip_norm=10.0,
-                warmup_steps=100,
-                schedule="cosine",
-            ),
-            batch_size=batch_size,
-            max_epochs=_epochs("table", rows, batch_size),
-            validate_every=100,
-            validation_rows=20_000,
-            patience=20,
-            ema_decay=0.99,
-            initialization_rows=min(rows, 5000),
-            jit_compile=True,
-            seed=seed,
+    training: SGD | Greedy = SGD(
+        optimizer=Optimizer(
+            learning_rate=2e-3 if family == "table_made" else 1e-3,
+            weight_decay=decay,
+            clip_norm=10.0,
+            warmup_steps=100,
+            schedule="cosine",
         ),
-        notes=NOTES,
+        batch_size=batch_size,
+        max_epochs=_epochs("table", rows, batch_size),
+        validate_every=100,
+        validation_rows=20_000,
+        patience=20,
+        ema_decay=0.99,
+        initialization_rows=min(rows, 5000),
+        jit_compile=True,
+        seed=seed,
+    )
+    if "Grows" in capabilities_of(model_class(family)):
+        stages = model_class(family)(config).most_stages
+        training = Greedy(layers=stages, patience=2, seed=seed)
+    return Recipe(
+        family=family, config=config.to_dict(), data=table, training=training, notes=NOTES
     )
 
 

@@ -52,11 +52,9 @@ def train_within(
         seconds -= passed
     result = train(recipe, folder, max_seconds=seconds, **options)
     if result.reason == "time limit" and not result.best_step:
-        earliest = getattr(recipe.training, "validate_every", 0) or "an epoch of"
         raise TrainingError(
-            f"{minutes:g} minutes hold {result.step:,} steps, and weights are judged and kept "
-            f"after {earliest} steps at the earliest. The "
-            "state is saved: go on with --resume and more --minutes."
+            f"{minutes:g} minutes hold {result.step:,} {recipe.training.unit}s, too few to judge "
+            "and keep any weights. The state is saved: go on with --resume and more --minutes."
         )
     return result
 
