@@ -139,7 +139,7 @@ ENTRIES = (
         "Discrete denoising flow on binarised MNIST of 14 x 14",
         DDF_MNIST14,
         f"Four couplings over 196 binary pixels, perceptrons in place of a DenseNet. {_LEARNT}",
-        "No published weights. At half the size of the images that the paper takes: figures are not "
+        "No published weights. Images have half the size of the paper's: its figures are not "
         "comparable.",
     ),
 )
