@@ -10,8 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zoo.core.capabilities import capabilities_of
 from zoo.core.columns import Column
-from zoo.core.recipe import SGD, Optimizer, Recipe, Table
+from zoo.core.recipe import SGD, Greedy, Optimizer, Recipe, Table
+from zoo.models import model_class
 from zoo.training import own_families
 
 __all__ = ["recipe_of_clips", "recipe_of_pictures", "recipe_of_table"]
@@ -52,36 +54,45 @@ def recipe_of_table(
         "num_parts": min(4, len(columns)),
         "dropout": dropout,
         "normalization": "activation_norm",
+        "min_samples_split": int(min(max(8, rows // 25), 200)),
     }
 
     def builder(name: str) -> Any:
         return own_families.table_config(name, columns, context, largest or {}, wishes)
 
     config = own_families.config_of(family or "table_made", builder, "this table")
-    batch_size = int(min(max(16, 2 ** round(math.log2(rows / 50))), 512))
+    chosen = family or "table_made"
+    in_stages = "Grows" in capabilities_of(model_class(chosen))
     return Recipe(
-        family=family or "table_made",
+        family=chosen,
         config=config.to_dict(),
         data=table,
-        training=SGD(
-            optimizer=Optimizer(
-                learning_rate=1e-3 if family else 2e-3,
-                weight_decay=decay,
-                clip_norm=10.0,
-                warmup_steps=100,
-                schedule="cosine",
-            ),
-            batch_size=batch_size,
-            max_epochs=_epochs("table", rows, batch_size),
-            validate_every=100,
-            validation_rows=20_000,
-            patience=20,
-            ema_decay=0.99,
-            initialization_rows=min(rows, 5000),
-            jit_compile=True,
-            seed=seed,
-        ),
+        training=Greedy(layers=0, patience=3, seed=seed)
+        if in_stages
+        else _descent_on_table(rows, decay, rate=1e-3 if family else 2e-3, seed=seed),
         notes=NOTES,
+    )
+
+
+def _descent_on_table(rows: int, decay: float, *, rate: float, seed: int) -> SGD:
+    batch_size = int(min(max(16, 2 ** round(math.log2(rows / 50))), 512))
+    return SGD(
+        optimizer=Optimizer(
+            learning_rate=rate,
+            weight_decay=decay,
+            clip_norm=10.0,
+            warmup_steps=100,
+            schedule="cosine",
+        ),
+        batch_size=batch_size,
+        max_epochs=_epochs("table", rows, batch_size),
+        validate_every=100,
+        validation_rows=20_000,
+        patience=20,
+        ema_decay=0.99,
+        initialization_rows=min(rows, 5000),
+        jit_compile=True,
+        seed=seed,
     )
 
 
