@@ -111,8 +111,8 @@ ENTRIES = (
         "Discrete denoising flow on eight Gaussians",
         DDF_8GAUSSIANS,
         f"Two couplings that sort 91 categories by a network's logits. {_LEARNT}",
-        "In nats, the entropy of the cells is 6.320; the best that one such coupling can do is 6.388, "
-        "two 6.345, and independent features 7.352.",
+        "In nats, the entropy of the cells is 6.320; the best that one such coupling can do is "
+        "6.388, two 6.345, and independent features 7.352.",
     ),
     _entry(
         "discrete_flow_8gaussians",
