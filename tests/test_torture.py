@@ -32,6 +32,11 @@ def struck(*arguments: str) -> subprocess.CompletedProcess[str]:
     [
         ("kill", "| `kill -9` at random moments | 1 kills, "),
         pytest.param(
+            "stages",
+            "| `kill -9` while a model is fitted in stages | 1 kills, ",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             "corrupt",
             "| the last state damaged | truncated, emptied, a byte flipped",
             marks=pytest.mark.slow,

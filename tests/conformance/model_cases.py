@@ -84,7 +84,7 @@ class ModelCase:
         """Data as a dataset would store them."""
         rng = np.random.default_rng(seed)
         if self.data.columns:
-            return drawn_columns(self.data.columns, num_rows, rng)
+            return drawn_columns(self.data.columns, num_rows, rng).astype(self.data.dtype)
         shape = (num_rows, *self.event_shape)
         if self.data.levels:
             return rng.integers(0, self.data.levels, shape).astype("uint8")

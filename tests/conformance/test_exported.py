@@ -26,9 +26,12 @@ def _inputs(case: ModelCase, model: Any) -> dict[str, np.ndarray]:
     size = case.event_size if model.latent is None else model.latent.size
     latents = np.random.default_rng(7).normal(size=(NUM_ROWS, size))
     integers = model.latent is not None and model.latent.is_integer
+    whole = np.round(3.0 * latents).astype("int32")
+    if integers and model.latent.levels:  # finitely many latents
+        whole %= model.latent.levels
     known = {
         "x": case.rows(),
-        "z": np.round(3.0 * latents).astype("int32") if integers else latents.astype("float32"),
+        "z": whole if integers else latents.astype("float32"),
         "seed": SEEDS,
         "temperature": TEMPERATURES,
         "context": case.labels(),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+import zoo
 from zoo import models
 from zoo.errors import ConfigError, InvalidInputError
 from zoo.models.discrete import tree_growing as growing
@@ -180,6 +182,19 @@ def test_a_table_goes_in_by_its_texts_and_is_refused_with_its_columns_names() ->
         model.log_prob(codes + 0.5)
 
 
+def test_a_table_of_ones_own_is_fitted_in_stages(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    caps = rng.choice(["brown", "red", "white"], 300)
+    table = pandas.DataFrame({"cap": caps, "rings": (caps == "red") + rng.integers(0, 3, 300)})
+    model = zoo.fit(table, tmp_path / "run", family="dtf")
+    assert model.stages_done >= 1
+    assert model.config.class_counts == (3, 4)
+    assert np.isfinite(model.log_prob(table)).all()
+    with pytest.raises(InvalidInputError, match=r"takes no columns like weight \(real\)"):
+        zoo.fit(table.assign(weight=rng.normal(size=300)), tmp_path / "other", family="dtf")
+
+
 def test_what_are_no_categories_is_refused() -> None:
     model = fitted(drawn(50))
     for x, message in (
@@ -204,5 +219,5 @@ def test_what_are_no_categories_is_refused() -> None:
         with pytest.raises(ConfigError, match=message):
             models.create("dtf", event_shape=(3,), **config)
     real = [{"name": "weight", "kind": "real"}]
-    with pytest.raises(ConfigError, match=r"'weight' is of kind real.*table_made"):
+    with pytest.raises(ConfigError, match=r"no column like weight \(real\)"):
         models.create("dtf", event_shape=(1,), columns=real)

@@ -185,8 +185,8 @@ def test_recipes_in_stages_survive_json_and_say_what_does_not_fit() -> None:
     assert changed.training == Greedy(
         layers=1, seed=7, descent=Descent(learning_rate=1e-2, batch_size=32, epochs=5)
     )
-    with pytest.raises(ConfigError, match=r"layers >= 1"):
-        Greedy(layers=0)
+    with pytest.raises(ConfigError, match=r"seed must be below"):
+        Greedy(layers=0, seed=2**31)
     with pytest.raises(ConfigError, match="leave out after"):
         dataclasses.replace(DTF, start="nice_mnist")
 

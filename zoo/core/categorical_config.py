@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from zoo.core.columns import Column, column_of
+from zoo.core.columns import Column
 from zoo.core.config import ModelConfig, Preprocessing
 from zoo.core.space import Space
 from zoo.errors import ConfigError
@@ -25,61 +23,32 @@ class CategoricalConfig(ModelConfig):
     """
 
     num_classes: tuple[int, ...] = ()
-    columns: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises ConfigError for classes that are none, a preprocessing and a context."""
         if isinstance(self.num_classes, int):
             object.__setattr__(self, "num_classes", (self.num_classes,))
-        object.__setattr__(self, "columns", tuple(map(column_of, self.columns)))
         super().__post_init__()
         if bool(self.num_classes) == bool(self.columns):
             raise ConfigError(
                 "Give num_classes, such as 4 or [2, 3, 4], or the columns of a table; got "
                 f"{'both' if self.columns else 'neither'}."
             )
-        if self.columns:
-            self._check_columns()
-        elif len(self.num_classes) not in (1, self.event_size):
+        if not self.columns and len(self.num_classes) not in (1, self.event_size):
             raise ConfigError(
                 f"num_classes must be one number, or one for each of {self.event_size} features; "
                 f"got {len(self.num_classes)}."
             )
-        elif not all(2 <= n < MOST_CLASSES for n in self.num_classes):
+        if not all(2 <= n < MOST_CLASSES for n in self.num_classes):
             raise ConfigError(
                 f"num_classes must be at least 2 and below {MOST_CLASSES}; got {self.num_classes}."
             )
-        if self.preprocessing != Preprocessing() or self.context_size:
+        levels, whitening = self.preprocessing.num_levels, self.preprocessing.whitening
+        if levels or whitening != "none" or self.context_size:
             raise ConfigError(
                 "A flow of categories has no preprocessing and no context: leave out both; got "
                 f"{self.preprocessing} and context_size={self.context_size}."
             )
-
-    def _check_columns(self) -> None:
-        if self.event_shape != (len(self.columns),):
-            raise ConfigError(
-                f"event_shape must be [{len(self.columns)}], a number a column; got "
-                f"{list(self.event_shape)}."
-            )
-        if odd := [column for column in self.columns if not self.takes_column(column)]:
-            cells = " with missing cells" if odd[0].missing else ""
-            raise ConfigError(
-                f"Column {odd[0].name!r} is of kind {odd[0].kind}{cells}; flows of categories take "
-                "categories, booleans, and integers from 0 to a known maximum, all of them there. "
-                "table_made takes all kinds."
-            )
-        if len({column.name for column in self.columns}) < len(self.columns):
-            raise ConfigError("Columns need names that differ.")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
-        """The config of `to_dict`'s output; with columns, event_shape may be left out."""
-        columns = values.get("columns")
-        return super().from_dict({"event_shape": (len(columns),), **values} if columns else values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; of columns the fields that are not the defaults."""
-        return {**super().to_dict(), "columns": [column.to_dict() for column in self.columns]}
 
     @classmethod
     def takes_column(cls, column: Column) -> bool:

@@ -215,9 +215,9 @@ class Descent:
 class Greedy(Training):
     """Fitting in stages: each is learnt from all rows, given those before it, and then stays.
 
-    layers: stages at most.   patience: stages without gain on the validation rows after which the
-    run ends; 0 means never.   descent: of stages that follow a gradient; None for others.
-    seed: of what stages draw.
+    layers: stages at most; 0 for all that the model has room for.   patience: stages without gain
+    on the validation rows after which the run ends; 0 means never.   descent: of stages that follow
+    a gradient; None for others, and for the model's own.   seed: of what stages draw.
     """
 
     kind: ClassVar[str] = "Greedy"
@@ -233,8 +233,5 @@ class Greedy(Training):
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that cannot be run."""
         check_numbers(self, ("layers", "patience", "seed"))
-        if self.layers < 1 or self.seed >= 2**31:
-            raise ConfigError(
-                "Fitting in stages needs layers >= 1 and a seed below 2**31; got "
-                f"{self.layers} and {self.seed}."
-            )
+        if self.seed >= 2**31:
+            raise ConfigError(f"seed must be below 2**31; got {self.seed}.")

@@ -95,7 +95,7 @@ class GreedyRun:
             self.model,
             train,
             held_out,
-            layers=settings.layers,
+            layers=settings.layers or self.model.most_stages,
             patience=settings.patience,
             seed=settings.seed,
             descent=settings.descent,

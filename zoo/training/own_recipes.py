@@ -55,17 +55,31 @@ def recipe_of_table(
         "num_parts": min(4, len(columns)),
         "dropout": dropout,
         "normalization": "activation_norm",
+        "min_samples_split": int(min(max(8, rows // 25), 200)),
     }
 
     def builder(name: str) -> Any:
         return own_families.table_config(name, columns, context, largest or {}, wishes)
 
     config = own_families.config_of(family or "table_made", builder, "this table")
-    family = family or "table_made"
+    chosen = family or "table_made"
+    in_stages = "Grows" in capabilities_of(model_class(chosen))
+    return Recipe(
+        family=chosen,
+        config=config.to_dict(),
+        data=table,
+        training=Greedy(layers=0, patience=3, seed=seed)
+        if in_stages
+        else _descent_on_table(rows, decay, rate=1e-3 if family else 2e-3, seed=seed),
+        notes=NOTES,
+    )
+
+
+def _descent_on_table(rows: int, decay: float, *, rate: float, seed: int) -> SGD:
     batch_size = int(min(max(16, 2 ** round(math.log2(rows / 50))), 512))
-    training: SGD | Greedy = SGD(
+    return SGD(
         optimizer=Optimizer(
-            learning_rate=2e-3 if family == "table_made" else 1e-3,
+            learning_rate=rate,
             weight_decay=decay,
             clip_norm=10.0,
             warmup_steps=100,
@@ -80,12 +94,6 @@ def recipe_of_table(
         initialization_rows=min(rows, 5000),
         jit_compile=True,
         seed=seed,
-    )
-    if "Grows" in capabilities_of(model_class(family)):
-        stages = model_class(family)(config).most_stages
-        training = Greedy(layers=stages, patience=2, seed=seed)
-    return Recipe(
-        family=family, config=config.to_dict(), data=table, training=training, notes=NOTES
     )
 
 

@@ -126,13 +126,14 @@ def split_counts(x: np.ndarray, num_values: np.ndarray) -> tuple[np.ndarray, np.
         (feature, value) of each, [splits, 2]; counts of the left rows, [splits, D, K]: rows of the
         product O^T O of the one-hot rows.
     """
-    size = int(num_values.max())
+    feature = np.repeat(np.arange(len(num_values)), num_values)
+    value = np.arange(len(feature)) - np.repeat(np.cumsum(num_values) - num_values, num_values)
+    one_hot = (x[:, feature] == value).astype(np.float32)
     # Two values make the same two parts whichever is named.
-    named = [(j, v) for j, k in enumerate(num_values) for v in range(k - (k == 2))]
-    columns = np.array(named, np.int64).reshape(-1, 2)
-    one_hot = (x[:, :, None] == np.arange(size)).astype(np.float32).reshape(len(x), -1)
-    chosen = one_hot[:, columns[:, 0] * size + columns[:, 1]]
-    counts = np.rint(chosen.T @ one_hot).astype(np.float64).reshape(-1, x.shape[1], size)
+    named = (num_values[feature] != 2) | (value == 0)
+    columns = np.stack([feature[named], value[named]], axis=1)
+    counts = np.zeros((len(columns), len(num_values), int(num_values.max())))
+    counts[:, feature, value] = one_hot[:, named].T @ one_hot  # whole numbers, below 2**24
     left = counts[np.arange(len(columns)), columns[:, 0]].sum(-1)
     real = (left > 0) & (left < len(x))
     return columns[real], counts[real]
