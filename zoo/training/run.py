@@ -170,6 +170,7 @@ class Run:
             self.model.observe(self.train_rows.x, self.train_rows.context)
             return
         self.model.adapt_whitening(self.train_rows.x)
+        self.model.adapt_context(self.train_rows.context)
         if self.recipe.training.initialization_rows:
             rows = self.train_rows.take(self.recipe.training.initialization_rows)
             self.model.initialize(rows.x, rows.context, "all")
