@@ -5,7 +5,6 @@ from __future__ import annotations
 from model_cases import DROPOUT, ModelCase
 from tiny import TINY
 
-
 FLOWS: dict[str, ModelCase] = {
     "nice-vector": ModelCase(
         family="nice",
@@ -139,16 +138,12 @@ FLOWS: dict[str, ModelCase] = {
         },
     ),
     "iaf-context": ModelCase(family="iaf", config=TINY["iaf"]),
-    "planar-vector": ModelCase(
-        family="planar", config={"event_shape": (5,), "num_layers": 4}
-    ),
+    "planar-vector": ModelCase(family="planar", config={"event_shape": (5,), "num_layers": 4}),
     "planar-2d": ModelCase(
         family="planar",
         config={**TINY["planar"], "base_scale": 2.0, "preprocessing": {"whitening": "standardise"}},
     ),
-    "radial-vector": ModelCase(
-        family="radial", config={"event_shape": (5,), "num_layers": 4}
-    ),
+    "radial-vector": ModelCase(family="radial", config={"event_shape": (5,), "num_layers": 4}),
     "radial-2d": ModelCase(
         family="radial",
         config={**TINY["radial"], "base_scale": 2.0, "preprocessing": {"whitening": "standardise"}},

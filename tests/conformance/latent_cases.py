@@ -9,7 +9,6 @@ from tiny import TINY
 
 from zoo import models
 
-
 # Fields that a family's tiny config leaves at their defaults.
 OTHER_FORMS: dict[str, dict[str, Any]] = {
     "planar_vae": {"amortised": False},
