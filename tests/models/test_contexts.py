@@ -16,9 +16,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import zoo
 from zoo import models
+from zoo.core.columns import Column
 from zoo.core.context import Context
 from zoo.errors import ConfigError, InvalidInputError
 from zoo.store.folder import CONFIG_FILE, save_checkpoint
+from zoo.training.own_families import table_config
 
 COLUMNS = [
     {"name": "year", "kind": "real", "location": 2000.0, "scale": 10.0},
@@ -135,6 +137,16 @@ def test_a_checkpoint_of_config_and_weights_alone_is_the_model(tmp_path: Path) -
     loaded = zoo.load(tmp_path)
     assert loaded.config == model.config
     assert_array_equal(loaded.log_prob(rows(), table), model.log_prob(rows(), table))
+
+
+def test_zoo_fit_gives_a_flow_the_columns_of_a_context() -> None:
+    columns = [Column(name="a", kind="real"), Column(name="b", kind="positive")]
+    given = [Column(**column) for column in COLUMNS]
+    config = table_config("nice", columns, given, {}, {"num_couplings": 2})
+    assert config.context.columns == tuple(given)
+    assert config.context_space().shape == (2,)
+    with pytest.raises(ConfigError, match="conditioned on no columns"):
+        table_config("deformer", columns, given, {}, {})
 
 
 def test_unconditional_configs_have_no_word_of_it(tmp_path: Path) -> None:
