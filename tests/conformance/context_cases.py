@@ -37,6 +37,7 @@ CONTEXTUAL: dict[str, ModelCase] = {
             "num_final": 2,
             "filters": 3,
             "num_blocks": 0,
+            "activation": "elu",
             "context": {"shape": (4, 4, 1), "num_levels": 256, "units": (3,)},
         },
     ),
