@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from zoo.core import checks
 from zoo.core.capabilities import AnyOrder, Imputes
+from zoo.core.context_checks import checked_condition
 from zoo.errors import InvalidInputError
 
 __all__ = ["impute"]
@@ -70,7 +71,7 @@ def impute(
         )
     if np.isinf(rows).any():
         raise InvalidInputError("x holds infinity; mark missing values as NaN.")
-    labels = model.checked_context(context, len(rows))
+    labels = checked_condition(context, model.context, len(rows))
     seeds = tf.random.split(checks.seed_tensor(seed, default=None), 3)
     incomplete = np.flatnonzero(np.isnan(rows).any(1))
     if incomplete.size == 0:
@@ -187,7 +188,8 @@ def _start(model: Any, rows: np.ndarray, context: Any, *, seed: Any) -> tuple[An
     contexts = np.zeros(len(rows)) if context is None else np.asarray(context)
     flat = contexts.reshape(len(rows), -1)
     _, firsts, groups = np.unique(flat, axis=0, return_index=True, return_inverse=True)
-    number = max(NUM_NEIGHBOURS, NUM_SAMPLES // len(firsts)) if flat.shape[1] > 1 else NUM_SAMPLES
+    is_label = contexts.ndim == 1
+    number = NUM_SAMPLES if is_label else max(NUM_NEIGHBOURS, NUM_SAMPLES // len(firsts))
     rng = np.random.default_rng(np.asarray(seed).astype(np.uint32))
     start, deviations = rows.copy(), []
     for group, first in enumerate(firsts):
