@@ -145,7 +145,7 @@ def test_free_bits_are_of_the_global_batch(two_replicas: Any) -> None:
     assert not has_collectives(models.create("vae", event_shape=(4, 4, 1), latent_size=2))
 
     def loss(divergence: Any) -> Any:
-        model.elbo_terms = lambda x, seed: (0.0, 0.0, -divergence)
+        model.elbo_terms = lambda x, seed, context: (0.0, 0.0, -divergence)
         return model.default_objective()(model, None, None, None, training=True)
 
     whole = loss(tf.constant([1.0, 1.0, 5.0, 5.0]))

@@ -56,9 +56,9 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "made": {"event_shape": (3,), "context_size": 2, "hidden_units": (8,)},
     "iaf": {"event_shape": (3,), "context_size": 3, "num_layers": 2, "hidden_units": (8,)},
-    "planar": {"event_shape": (2,), "num_layers": 3},
-    "radial": {"event_shape": (2,), "num_layers": 3},
-    "sylvester": {"event_shape": (2,), "num_layers": 2},
+    "planar": {"event_shape": (2,), "num_layers": 3, "hidden_units": (6,)},
+    "radial": {"event_shape": (2,), "num_layers": 3, "hidden_units": (6,)},
+    "sylvester": {"event_shape": (2,), "num_layers": 2, "hidden_units": (6,)},
     "nsf": {
         "event_shape": (3,),
         "context_size": 2,

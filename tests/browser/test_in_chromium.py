@@ -21,6 +21,7 @@ from hosts import Host
 from live_server import Running, serve
 from PIL import Image
 
+import zoo
 from zoo import exporting
 
 playwright = pytest.importorskip(
@@ -279,6 +280,32 @@ def test_conditional_models_take_a_context(page: Any, running: Running) -> None:
     assert page.locator("#samples tbody tr").first.locator("td").count() == 3
     choose(page, "tiny_images")
     assert page.locator(".context-label:visible").count() == 0
+
+
+def test_a_context_of_numbers_has_fields(browser: Any, tmp_path: Path) -> None:
+    columns = [
+        {"name": "year", "kind": "real"},
+        {"name": "place", "kind": "category", "categories": ["here", "there"]},
+    ]
+    model = zoo.create(
+        "made", name="given", event_shape=(2,), hidden_units=(4,), context_columns=columns
+    )
+    for variable in model.trainable_variables:
+        variable.assign(np.full(variable.shape, 0.3))
+    exporting.export(model, tmp_path, version=1)
+    with serve(tmp_path) as addresses:
+        page = browser.new_page()
+        page.goto(addresses.rest)
+        assert page.locator(".context-label:visible").count() == 0
+        page.locator("#score-condition input").fill("0.5")
+        page.locator("#score-condition select").select_option("there")
+        page.get_by_label("One row").fill("0.5 -1")
+        page.get_by_role("button", name="Score", exact=True).click()
+        expected = float(model.log_prob(np.array([[0.5, -1.0]]), np.array([[0.5, 1.0]]))[0])
+        assert scored(page)["log prob"] == pytest.approx(expected, rel=1e-4)
+        page.get_by_role("button", name="Sample", exact=True).click()
+        page.locator("#samples tbody tr").first.wait_for()
+        page.close()
 
 
 def test_plays_sounds(page: Any, shoot: Any) -> None:

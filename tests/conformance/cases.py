@@ -16,6 +16,7 @@ import pytest
 from any_order_cases import ANY_ORDER
 from audio_cases import AUDIO
 from bijector_cases import BIJECTORS, NO_BIJECTOR_ROW, NUM_ROWS
+from context_cases import CONTEXTUAL
 from discrete_cases import DISCRETE
 from flow_cases import FLOWS
 from latent_cases import LATENT
@@ -49,6 +50,7 @@ MODELS: dict[str, ModelCase] = {
     **DISCRETE,
     **TABLES,
     **ANY_ORDER,
+    **CONTEXTUAL,
 }
 
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 from model_cases import DROPOUT, ModelCase
 from tiny import TINY
 
-NO_CONTEXT = {"context": "the system has no conditional form"}
-
 FLOWS: dict[str, ModelCase] = {
     "nice-vector": ModelCase(
         family="nice",
         config={"event_shape": (5,), "num_couplings": 3, "hidden_units": (8,), "base": "normal"},
-        cannot=NO_CONTEXT,
     ),
     "nice-2d": ModelCase(
         family="nice",
@@ -21,12 +18,11 @@ FLOWS: dict[str, ModelCase] = {
             "hidden_units": (8,),
             "log_scale_factor": 2.0,
         },
-        cannot=NO_CONTEXT,
     ),
     "nice-image": ModelCase(
         family="nice",
         config=TINY["nice"],
-        cannot={**NO_CONTEXT, "replicas": DROPOUT},
+        cannot={"replicas": DROPOUT},
     ),
     "nice-zca": ModelCase(
         family="nice",
@@ -36,12 +32,10 @@ FLOWS: dict[str, ModelCase] = {
             "hidden_units": (8,),
             "preprocessing": {"num_levels": 256, "transform": "symmetric", "whitening": "zca"},
         },
-        cannot=NO_CONTEXT,
     ),
     "realnvp-vector": ModelCase(
         family="realnvp",
         config={"event_shape": (5,), "num_couplings": 3, "hidden_units": (8,)},
-        cannot=NO_CONTEXT,
     ),
     "realnvp-2d": ModelCase(
         family="realnvp",
@@ -53,7 +47,6 @@ FLOWS: dict[str, ModelCase] = {
             "normalization": "batch_norm",
             "preprocessing": {"whitening": "standardise"},
         },
-        cannot=NO_CONTEXT,
     ),
     "realnvp-image": ModelCase(
         family="realnvp",
@@ -68,7 +61,6 @@ FLOWS: dict[str, ModelCase] = {
             "conditioner_stride": 2,
             "activation": "elu",
         },
-        cannot=NO_CONTEXT,
     ),
     "realnvp-three-scales": ModelCase(
         family="realnvp",
@@ -82,12 +74,10 @@ FLOWS: dict[str, ModelCase] = {
             "num_blocks": 1,
             "weight_norm": False,
         },
-        cannot=NO_CONTEXT,
     ),
     "realnvp-one-scale": ModelCase(
         family="realnvp",
         config={**TINY["realnvp"], "skip_connections": True, "normalization": "batch_norm"},
-        cannot=NO_CONTEXT,
     ),
     "realnvp-flattened": ModelCase(
         family="realnvp",
@@ -97,7 +87,6 @@ FLOWS: dict[str, ModelCase] = {
             "hidden_units": (8,),
             "vector": True,
         },
-        cannot=NO_CONTEXT,
     ),
     "maf-vector": ModelCase(
         family="maf", config={"event_shape": (5,), "num_layers": 3, "hidden_units": (12,)}
@@ -149,21 +138,15 @@ FLOWS: dict[str, ModelCase] = {
         },
     ),
     "iaf-context": ModelCase(family="iaf", config=TINY["iaf"]),
-    "planar-vector": ModelCase(
-        family="planar", config={"event_shape": (5,), "num_layers": 4}, cannot=NO_CONTEXT
-    ),
+    "planar-vector": ModelCase(family="planar", config={"event_shape": (5,), "num_layers": 4}),
     "planar-2d": ModelCase(
         family="planar",
         config={**TINY["planar"], "base_scale": 2.0, "preprocessing": {"whitening": "standardise"}},
-        cannot=NO_CONTEXT,
     ),
-    "radial-vector": ModelCase(
-        family="radial", config={"event_shape": (5,), "num_layers": 4}, cannot=NO_CONTEXT
-    ),
+    "radial-vector": ModelCase(family="radial", config={"event_shape": (5,), "num_layers": 4}),
     "radial-2d": ModelCase(
         family="radial",
         config={**TINY["radial"], "base_scale": 2.0, "preprocessing": {"whitening": "standardise"}},
-        cannot=NO_CONTEXT,
     ),
     "sylvester-2d": ModelCase(
         family="sylvester",
@@ -172,7 +155,6 @@ FLOWS: dict[str, ModelCase] = {
             "base_scale": 2.0,
             "preprocessing": {"whitening": "standardise"},
         },
-        cannot=NO_CONTEXT,
     ),
     "sylvester-image": ModelCase(
         family="sylvester",
@@ -182,12 +164,10 @@ FLOWS: dict[str, ModelCase] = {
             "frame": "householder",
             "num_vectors": 3,
         },
-        cannot=NO_CONTEXT,
     ),
     "sylvester-triangular": ModelCase(
         family="sylvester",
         config={"event_shape": (3,), "num_layers": 2, "frame": "triangular"},
-        cannot=NO_CONTEXT,
     ),
     "maf-mixture": ModelCase(
         family="maf",

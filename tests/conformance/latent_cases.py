@@ -9,8 +9,6 @@ from tiny import TINY
 
 from zoo import models
 
-NO_LABELS = {"context": "a VAE has no context"}
-
 # Fields that a family's tiny config leaves at their defaults.
 OTHER_FORMS: dict[str, dict[str, Any]] = {
     "planar_vae": {"amortised": False},
@@ -30,16 +28,14 @@ LATENT: dict[str, ModelCase] = {
             "num_blocks": 1,
             "free_bits": 0.25,
         },
-        cannot=NO_LABELS,
     ),
     "vae-features": ModelCase(
         family="vae",
         config={"event_shape": (5,), "latent_size": 2, "hidden_units": (8,), "features": 6},
-        cannot=NO_LABELS,
     ),
     **{
         family.replace("_", "-"): ModelCase(
-            family=family, config={**TINY[family], **OTHER_FORMS.get(family, {})}, cannot=NO_LABELS
+            family=family, config={**TINY[family], **OTHER_FORMS.get(family, {})}
         )
         for family in models.FAMILIES
         if family.endswith("vae")

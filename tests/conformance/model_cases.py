@@ -26,7 +26,10 @@ def randomise(model: Any, seed: int = 0, scale: float = 1.0) -> Any:
         if "int" in variable.dtype:  # counts, and what grows
             continue
         owner, _, name = variable.path.rpartition("/")
-        if owner.startswith(("zca", "separable", "standardisation")):
+        if (
+            owner.rpartition("/")[2].startswith(("zca", "separable", "standardisation"))
+            or name == "seed_generator_state"
+        ):
             continue
         if name in ("variance", "moving_variance", "magnitude", "factor"):
             value = rng.uniform(0.5, 1.2, variable.shape)
@@ -56,6 +59,7 @@ class ModelCase:
         """A new model with whitening fitted to its rows and every weight random."""
         model = models.create(self.family, dtype=dtype, **{**self.config, **changes})
         model.adapt_whitening(self.rows(64, seed=seed + 100))
+        model.adapt_context(self.labels(64))
         for _ in range(self.stages):
             model.grow(self.rows(64, seed=seed + 200), seed=seed)
         return randomise(model, seed, self.weight_scale)
@@ -93,15 +97,17 @@ class ModelCase:
         return (1.5 * rng.normal(size=shape) + 0.3).astype("float32")
 
     def labels(self, num_rows: int = NUM_ROWS) -> Any:
-        """A context for so many rows, [num_rows, ...]: labels, or a spectrogram; None without."""
+        """A context for so many rows, [num_rows, ...]: labels, numbers, an image; None without."""
         if self.context is None:
             return None
         if self.context.columns:
             rng = np.random.default_rng(4)
             return drawn_columns(self.context.columns, num_rows, rng)
-        if self.context.levels:
-            return np.arange(num_rows, dtype="int32") % self.context.levels
+        if self.context.num_labels:
+            return np.arange(num_rows, dtype="int32") % self.context.num_labels
         shape = (num_rows, *self.context.shape)
+        if self.context.levels:
+            return np.random.default_rng(4).integers(0, self.context.levels, shape).astype("uint8")
         return np.random.default_rng(4).normal(size=shape).astype("float32")
 
     @property

@@ -16,12 +16,14 @@ import keras
 import pytest
 import tensorflow_probability as tfp
 from cases import BIJECTORS, MODELS, NO_BIJECTOR_ROW, shared_model
+from context_cases import CONTEXTUAL
 from tiny import TINY
 
 import zoo
 from zoo import models, registry
 from zoo.core import capabilities
 from zoo.core.categorical_config import CategoricalConfig
+from zoo.core.context import ConditionerConfig
 from zoo.core.discrete_config import DiscreteConfig
 from zoo.core.recipe import Target
 from zoo.kinds.model import ZooModel
@@ -125,6 +127,7 @@ def test_every_config_field_takes_another_value_in_some_row() -> None:
         rows = [
             config_class.from_dict(dict(c.config)) for c in MODELS.values() if c.family == family
         ]
+        custom = issubclass(config_class, ConditionerConfig)
         for field in dataclasses.fields(config_class):
             if family.endswith("_vae") and field.name in VAE_FIELDS:
                 continue  # the vae's rows have it
@@ -136,7 +139,10 @@ def test_every_config_field_takes_another_value_in_some_row() -> None:
                 continue  # declared in `cannot`, and asserted by the persistence laws
             if field.name == "columns" and not any(row.columns for row in rows):
                 continue  # a flow and a model of integers: tests/test_own_families.py
-            default = field.default_factory() if field.name == "preprocessing" else field.default
+            if field.name == "context" or (field.name == "network" and custom):
+                continue  # of one class for all families: rows of `CONTEXTUAL` have them
+            factory = field.default_factory
+            default = field.default if factory is dataclasses.MISSING else factory()
             values = [getattr(row, field.name) for row in rows]
             if field.name == "preprocessing":
                 values = [
@@ -145,6 +151,8 @@ def test_every_config_field_takes_another_value_in_some_row() -> None:
                     if c.family == family
                 ]
             assert any(value != default for value in values), f"{family}: {field.name}"
+    assert all("context" in case.config for case in CONTEXTUAL.values())
+    assert any(isinstance(case.config.get("network"), dict) for case in CONTEXTUAL.values())
 
 
 @pytest.mark.parametrize("name", registry.ENTRIES)

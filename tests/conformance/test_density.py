@@ -29,7 +29,7 @@ PLANAR = [name for name in FEATURES if MODELS[name].event_size <= 2]
 
 
 def _labels(case, num_rows: int) -> np.ndarray | None:
-    if case.labels() is None or case.context.levels:
+    if case.labels() is None or case.context.num_labels:
         return None if case.labels() is None else np.full(num_rows, LABEL, "int32")
     return np.repeat(case.labels(1), num_rows, axis=0)
 
@@ -162,7 +162,8 @@ def test_the_context_changes_the_density(name: str) -> None:
     case = MODELS[name]
     model = shared_model(case)
     x = case.rows(4)
-    scores = [model.log_prob(x, np.full(4, k, "int32")).numpy() for k in range(case.context.levels)]
+    one_each = case.labels(case.context.num_labels or 3)
+    scores = [model.log_prob(x, np.stack([one] * 4)).numpy() for one in one_each]
     for i, first in enumerate(scores):
         for second in scores[i + 1 :]:
             assert (first != second).all()

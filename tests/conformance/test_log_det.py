@@ -80,8 +80,8 @@ def test_log_prob_is_the_base_density_times_the_jacobian(name: str) -> None:
     case = MODELS[name]
     model = shared_model(case, "float64")
     x = case.rows(1)
-    labels = None if case.labels() is None else np.zeros(1, "int32")
-    repeated_labels = None if labels is None else np.zeros(case.event_size, "int32")
+    labels = case.labels(1)
+    repeated_labels = None if labels is None else np.repeat(labels, case.event_size, axis=0)
     y = tf.cast(x, tf.float64)
     if model.data.is_integer:
         y += tf.cast(hashed_uniform(tf.cast(x, tf.int32), tf.constant([0, 0])), tf.float64)

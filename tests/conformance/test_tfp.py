@@ -175,13 +175,15 @@ def test_labels_are_a_batch(name: str) -> None:
     assert mixture.sample(3, seed=1).shape == (3, *case.event_shape)
     together = tfd.Independent(distribution, 1)
     assert_allclose(together.log_prob(tf.stack([y[0]] * 4)), tf.reduce_sum(each[0]), rtol=1e-5)
-    prior = tfd.Categorical(logits=tf.zeros(model.context.levels))
+    if not model.context.num_labels:
+        return
+    prior = tfd.Categorical(logits=tf.zeros(model.context.num_labels))
     joint = tfd.JointDistributionSequential([prior, lambda label: model.distribution(label)])
     drawn = joint.sample(5, seed=2)
     assert drawn[1].shape == (5, *case.event_shape)
     assert_allclose(
         joint.log_prob(drawn),
-        model.distribution(drawn[0]).log_prob(drawn[1]) - np.log(model.context.levels),
+        model.distribution(drawn[0]).log_prob(drawn[1]) - np.log(model.context.num_labels),
         rtol=1e-5,
     )
 

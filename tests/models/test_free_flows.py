@@ -109,7 +109,6 @@ def test_fit_by_likelihood_finds_a_shifted_and_stretched_normal(family: str) -> 
         ({"base_scale": 0.0}, "finite base_scale"),
         ({"base_scale": math.nan}, "finite"),
         ({"base_scale": math.inf}, "finite"),
-        ({"context_size": 2}, "no conditional form"),
     ],
 )
 def test_sizes_that_cannot_be_built_are_refused(family: str, config: dict, message: str) -> None:

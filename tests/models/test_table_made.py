@@ -15,10 +15,10 @@ from tiny import TINY, drawn_columns
 
 import zoo
 from zoo import models
+from zoo.bases.columns import conditional_of
 from zoo.core.columns import Column
 from zoo.core.encoding import decoded, encoded
 from zoo.errors import ConfigError, InvalidInputError
-from zoo.models.tables.conditionals import conditional_of
 
 KINDS = {
     "real": Column(name="x", kind="real", location=1.0, scale=2.0),

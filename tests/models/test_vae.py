@@ -392,7 +392,6 @@ def test_bad_input_is_refused(call: Callable[[Any], Any], message: str, models: 
         ("vae", {"latent_size": 0}, "latent_size"),
         ("vae", {"network": "patch_conv", "event_shape": (6, 8, 1)}, "multiples of 4"),
         ("vae", {"network": "resnet"}, "network must be"),
-        ("vae", {"context_size": 3}, "no context"),
         ("vae", {"preprocessing": {"num_levels": 256, "transform": "logit"}}, "as they are"),
         ("planar_vae", {"num_flows": 0}, "num_flows"),
         ("sylvester_vae", {"num_vectors": LATENTS + 1}, "num_vectors"),

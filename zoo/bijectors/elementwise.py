@@ -17,7 +17,8 @@ class DiagonalAffine(OnePassBijector):
     """x = z * exp(log_scale) + shift;  log|det dx/dz| = sum log_scale over the whole event.
 
     shift, log_scale: [event] of full shape or broadcasting against it (one value a channel for
-    activation norm, Glow arXiv:1807.03039 Sec. 3.1).   event_shape: static shape of the event.
+    activation norm, Glow arXiv:1807.03039 Sec. 3.1); or [batch, *event], of each row.
+    event_shape: static shape of the event.
     NICE's diagonal scaling (arXiv:1410.8516 Sec. 3.3) is this with shift = 0.
     """
 
@@ -36,9 +37,13 @@ class DiagonalAffine(OnePassBijector):
         self._event_shape = event_shape
 
     def _log_det(self, x: Any) -> Any:
+        own, batch = len(self._event_shape), tf.shape(x)[: x.shape.rank - len(self._event_shape)]
+        if self._log_scale.shape.rank > own:  # one a row
+            total = tf.reduce_sum(self._log_scale, list(range(-own, 0)))
+            return tf.broadcast_to(tf.cast(total, x.dtype), batch)
         repeats = int(np.prod(self._event_shape)) // int(np.prod(self._log_scale.shape))
         total = tf.cast(repeats, x.dtype) * tf.reduce_sum(self._log_scale)
-        return tf.fill(tf.shape(x)[: x.shape.rank - len(self._event_shape)], total)
+        return tf.fill(batch, total)
 
     def forward_and_log_det(self, z: Any) -> tuple[Any, Any]:
         """x = z exp(s) + t."""

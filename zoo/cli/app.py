@@ -122,7 +122,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")
 Context = Annotated[
     str | None,
     typer.Option(
-        help="For conditional models: a class label for every row, or COLUMN=VALUE,… of a table."
+        help="For conditional models: a label, numbers 0.5,2 or COLUMN=VALUE,… for every row, or a "
+        "file with a context a row."
     ),
 ]
 

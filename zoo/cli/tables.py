@@ -19,7 +19,7 @@ from zoo.cli.app import (
     print_json,
     recipe_of,
 )
-from zoo.cli.contexts import context_of
+from zoo.cli.contexts import context_of, for_rows
 from zoo.cli.use import names_of, read_rows, scores_of
 from zoo.errors import CheckpointError, DataError, InvalidInputError
 from zoo.media.console import columns, waiting
@@ -170,7 +170,7 @@ def impute(
     with complaining():
         cells, header = read_cells(file, model.config.event_size, names=names_of(name, model.data))
         rows = numbers_of(cells, header, file, allow_missing=True)
-        labels = None if context is None else np.full(len(rows), context_of(model, context))
+        labels = for_rows(context_of(model, context), len(rows))
         with waiting(f"drawing {int(np.isnan(rows).sum())} values from {name}"):
             filled = imputed(model, rows, context=labels, num_steps=steps, seed=seed)
     drawn = filled.astype(str).tolist()
@@ -200,7 +200,7 @@ def _impute_table(
     rows = encoded(frame, columns, str(file))
     given = context_of(model, context)
     if given is not None:
-        given = np.repeat(given, len(rows), axis=0)
+        given = for_rows(given, len(rows))
     elif model.context is not None:
         given = encoded(frame, model.context.columns, str(file))
     with waiting(f"drawing {int(np.isnan(rows).sum())} values from {model.name}"):

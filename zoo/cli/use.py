@@ -20,7 +20,7 @@ from zoo.cli.app import (
     print_json,
     recipe_of,
 )
-from zoo.cli.contexts import context_of
+from zoo.cli.contexts import beside_columns, context_of, for_rows
 from zoo.errors import InvalidInputError, ZooError
 from zoo.media.audio import AUDIO_SUFFIXES, read_audio, write_audio
 from zoo.media.console import columns, progress_bar, waiting
@@ -115,9 +115,9 @@ def _labels_in_turn(model: Any, number: int) -> np.ndarray:
     """0, 1, ... over and over. Raises InvalidInputError where a model has no labels."""
     from zoo.media import pictures
 
-    if model.context is None or not model.context.levels:
+    if model.context is None or not model.context.num_labels:
         raise InvalidInputError(f"{model.name} has no labels: leave out --all-contexts.")
-    return pictures.labels_in_turn(number, model.context.levels)
+    return pictures.labels_in_turn(number, model.context.num_labels)
 
 
 def _write_png(path: Path, rows: np.ndarray, levels: int) -> None:
@@ -241,13 +241,13 @@ def read_rows(
     Warns of features that lose digits in the model's dtype. Raises InvalidInputError for files that
     cannot be read, and a context in both places.
     """
-    import numpy as np
-
     from zoo.core.checks import as_array
 
     space, context = model.data, context_of(model, text)
     if space.columns:
         rows, labels = _stored_table(path, model)
+    elif model.context is not None and model.context.columns and path.suffix.lower() == ".csv":
+        rows, labels = beside_columns(path, model)
     else:
         rows, labels = _stored_rows(path, space, names)
     if "float" in space.dtype and rows.dtype.kind in "fiu":
@@ -256,7 +256,7 @@ def read_rows(
         return rows, labels
     if labels is not None:
         raise InvalidInputError(f"{path} holds labels of its own: leave out --context.")
-    return rows, np.broadcast_to(context, (*rows.shape[:1], *np.shape(context)[1:]))
+    return rows, for_rows(context, len(rows))
 
 
 def _stored_table(path: Path, model: Any) -> tuple[Any, Any]:

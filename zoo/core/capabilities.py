@@ -152,7 +152,7 @@ class Infers(ABC):
         """E_q[log p(x, z) - log q(z | x)] by one draw a row: [batch] nats."""
 
     @abstractmethod
-    def posterior(self, x: Any) -> Any:
+    def posterior(self, x: Any, context: Any = None) -> Any:
         """q(z | x) over the current weights: a TFP distribution, batch [rows]."""
 
     @abstractmethod

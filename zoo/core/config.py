@@ -215,6 +215,8 @@ def _check_types(config: ModelConfig) -> None:
             fits, expected = integers, "a tuple of integers"
         elif origin is Literal:
             fits, expected = value in typing.get_args(hint), f"one of {typing.get_args(hint)}"
+        elif origin is dict:
+            fits, expected = isinstance(value, dict), "an object of JSON"
         elif hint is int:
             fits, expected = _is_integer(value), "an integer"
         elif hint is float:

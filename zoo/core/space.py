@@ -55,6 +55,11 @@ class Space:
         return "mass" if all(masses) else "mixed" if any(masses) else "density"
 
     @property
+    def num_labels(self) -> int:
+        """How many labels there are, where a row is one integer of 0, 1, ...; else 0."""
+        return self.levels if not self.shape else 0
+
+    @property
     def size(self) -> int:
         """Numbers in a row."""
         return math.prod(self.shape)

@@ -120,7 +120,8 @@ def tfds_dataset(
 
     Returns:
         A dataset of x, or of (x, context) where the dataset declares a context; x as stored,
-        context int32. Train rows are followed by those of the dataset's `more_train`.
+        labels as int32, other contexts as stored. Train rows are followed by those of the
+        dataset's `more_train`.
 
     Raises:
         DataError: the dataset, its version, the split or a feature is not there.
@@ -136,7 +137,9 @@ def tfds_dataset(
 
     def unpack(row: dict[str, Any]) -> Any:
         if dataset.context:
-            return row[dataset.feature], tf.cast(row[dataset.context], tf.int32)
+            context = row[dataset.context]
+            is_label = context.shape.rank == 0 and not context.dtype.is_floating
+            return row[dataset.feature], tf.cast(context, tf.int32) if is_label else context
         return row[dataset.feature]
 
     return rows.map(unpack, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

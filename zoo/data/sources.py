@@ -190,7 +190,8 @@ def load_arrays(
     Returns:
         Arrays: uint8 [rows, height, width, channels] for images, float32 [rows, columns] for
         tables, int16 [rows, samples] for audio (`zoo.data.spoken_digit`, `zoo.data.ljspeech`); the
-        context, if the dataset declares one, as int32 [rows], or mel frames.
+        context, if the dataset declares one: labels as int32 [rows], numbers and images as
+            stored, or mel frames.
 
     Raises:
         DataError: the dataset, its version, the split or a feature is not there, or no row has one
@@ -248,8 +249,13 @@ def load_arrays(
     x = np.concatenate(columns[dataset.feature])
     context = None
     if dataset.context:
-        context = np.concatenate(columns[dataset.context]).astype(np.int32)
+        context = stored_context(np.concatenate(columns[dataset.context]))
     return Arrays(x, context)
+
+
+def stored_context(values: np.ndarray) -> np.ndarray:
+    """Contexts as models take them: labels int32 [rows], others as stored, [rows, ...]."""
+    return values.astype(np.int32) if values.ndim == 1 and values.dtype.kind in "iub" else values
 
 
 def datasets_of(dataset: Rows, split: str) -> list[Rows]:

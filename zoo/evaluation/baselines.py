@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from zoo.bases.columns import conditional_of
 from zoo.core.columns import Column
 from zoo.core.data import Rows
 from zoo.core.space import Space
 from zoo.data import sources
 from zoo.evaluation import media_baselines
 from zoo.evaluation.statistics import mean_with_error
-from zoo.models.tables.conditionals import conditional_of
 
 __all__ = ["of_rows", "of_table"]
 

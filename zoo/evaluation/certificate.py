@@ -38,7 +38,7 @@ def certificate(
     """{"rows": n, "float32": {"invertibility": …, "log_det": …}, "bfloat16": {…}}.
 
     An error is None where a row overflows on its way.
-    x: [n, *event_shape] as the dataset stores them.   context: labels [n], or None.
+    x: [n, *event_shape] as the dataset stores them.   context: one a row, [n, ...], or None.
     """
     result: dict[str, Any] = {"rows": len(x)}
     for name, policy in POLICIES.items():
@@ -49,7 +49,7 @@ def certificate(
         errors = []
         for start in range(0, len(x), batch_size):
             part = slice(start, start + batch_size)
-            labels = None if context is None else tf.constant(context[part], tf.int32)
+            labels = None if context is None else model.checked_context(context[part], None)
             errors.append([float(error) for error in round_trip(tf.constant(x[part]), labels)])
         invertibility, log_det = np.max(errors, axis=0)
         result[name] = {"invertibility": _stored(invertibility), "log_det": _stored(log_det)}
@@ -77,7 +77,7 @@ def _round_trip(model: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
 
 
 def other_data(model: Any, *, seed: int = 0) -> dict[str, float]:
-    """Mean bits/dim of images that the model was not trained on; {} for features and labels.
+    """Mean bits/dim of images not trained on; {} for features and conditional models.
 
     A high density does not mean that a row is typical (Nalisnick et al. 2019, arXiv:1810.09136):
     here are the model's own numbers. Constant images of every fourth grey level, uniform noise, and
@@ -86,7 +86,7 @@ def other_data(model: Any, *, seed: int = 0) -> dict[str, float]:
     """
     config = model.config
     shape = tuple(config.event_shape)
-    if config.preprocessing.num_levels != 256 or config.context_size or len(shape) != 3:
+    if config.preprocessing.num_levels != 256 or model.context is not None or len(shape) != 3:
         return {}
     levels = np.arange(0, 256, 4).astype(np.uint8)
     greys = np.broadcast_to(levels[:, None, None, None], (64, *shape))

@@ -55,13 +55,17 @@ def golden(model: Any, dataset: str) -> dict[str, np.ndarray]:
 
 
 def example_context(model: Any, number: int) -> np.ndarray | None:
-    """A context for so many rows: the labels in turn, or zeros of another one; None without."""
+    """A context for so many rows: the labels in turn, or the mean of what was learnt; or None."""
     space = model.context
     if space is None:
         return None
-    if space.levels:
-        return np.arange(number, dtype=np.int32) % space.levels
-    return np.zeros([number, *space.shape], space.dtype)
+    encoder = getattr(model, "context_encoder", None)
+    if encoder is not None and encoder.standardisation is not None:
+        mean = np.asarray(encoder.standardisation.shift, space.dtype)
+        return np.broadcast_to(mean, [number, *space.shape]).copy()
+    if space.num_labels:
+        return np.arange(number, dtype=np.int32) % space.num_labels
+    return np.full([number, *space.shape], space.example, space.dtype)
 
 
 def _answers(model: Any, x: np.ndarray, context: np.ndarray | None) -> dict[str, np.ndarray]:

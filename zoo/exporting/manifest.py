@@ -12,9 +12,11 @@ format; UTF-8, an object with
     data_dtype         "uint8" for grey levels, else a float: what `x` is
     media              {"kind": "image"}, {"kind": "features"}, or
                        {"kind": "audio", "sample_rate": hertz}: how a row may be shown; with
-                       "columns", the names of features, and "labels", those of the labels
-                       0..context_size - 1, where they are known
-    context_size       number of classes of the label `context`; 0 for an unconditional model
+                       "columns", the names of features, "labels", those of the labels
+                       0..context_size - 1, and "context_columns", a list of {"name": …, and of
+                       categories "categories": […]} of a context, where they are known
+    context_size       number of classes of the label `context`; 0 for an unconditional model, and
+                       for one whose context is no label: the field `context` describes it
     temperature        {"minimum": 0.0, "maximum": number}, the range that `sample` accepts;
                        null for a model whose signatures have no temperature
     dequantisation     the policy for the noise on grey levels, a sentence; null for features and
@@ -55,6 +57,7 @@ import zoo
 from zoo.core.capabilities import Bijective
 
 if TYPE_CHECKING:
+    from zoo.core.columns import Column
     from zoo.core.signature import Signature
     from zoo.core.space import Space
     from zoo.kinds.model import ZooModel
@@ -142,8 +145,17 @@ def _media(model: ZooModel, columns: Sequence[str]) -> dict[str, Any]:
         "labels": [", ".join(map(str, label)) for label in itertools.product(*map(range, factors))]
         if len(factors) > 1
         else [],
+        "context_columns": [] if model.context is None else _described(model.context.columns),
     }
     return {"kind": space.medium, **{key: value for key, value in known.items() if value}}
+
+
+def _described(columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """Names, and the texts of categories, of columns."""
+    return [
+        {"name": c.name, **({"categories": list(c.categories)} if c.categories else {})}
+        for c in columns
+    ]
 
 
 def _signature(signature: Signature) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from zoo.core import checks
 from zoo.core.capabilities import Bijective
+from zoo.core.context_checks import numbers_of
 from zoo.core.lazy import bijectors
 from zoo.kinds.model import ZooModel
 
@@ -21,13 +21,15 @@ class AsTFP(ZooModel, Bijective):
         """latent [..., D] -> dequantised data [..., *event_shape]: a live `tfb.Bijector`.
 
         It reads the weights at every call and tracks them.
-        context: a label, or labels [*batch]: a bijection for each, of batch shape [*batch].
+        context: one, or several [*batch, ...]: a bijection for each, of batch shape [*batch].
         """
         name = self.family or "flow"
         if context is None or self.context is None:
             return bijectors.LiveBijector(self, self.checked_context(context, None), name=name)
-        given = checks.as_tensor(context, "context", None)
+        given = numbers_of(context, self.context)
         first = given.shape.rank - self.context_ndims(given)  # axis of a context's own
+        if first < 0:
+            self.checked_context(given, rows=None)
         rows = tf.reshape(given, tf.concat([[-1], tf.shape(given)[first:]], 0))
         rows = self.checked_context(rows, rows=None)
         batch, own = given.shape[:first], rows.shape[1:]
@@ -37,8 +39,7 @@ class AsTFP(ZooModel, Bijective):
 
     def context_ndims(self, context: Any) -> int:
         """How many of the last axes of contexts are those of one: none of a label."""
-        del context
-        return 0
+        raise NotImplementedError
 
     def distribution(self, context: Any = None) -> bijectors.LiveDistribution:
         """The density of dequantised data: a `tfd.TransformedDistribution` of `bijector(context)`.

@@ -22,6 +22,7 @@ from zoo.core.lazy import bijectors, tfb, tfd
 from zoo.core.space import Space
 from zoo.kinds.as_tfp import AsTFP
 from zoo.kinds.compiled import traced_once
+from zoo.kinds.conditioned import Conditioned
 from zoo.kinds.preprocessed import Preprocessed
 from zoo.layers.norms import Fit
 from zoo.networks.batch_norm import measuring
@@ -29,7 +30,7 @@ from zoo.networks.batch_norm import measuring
 __all__ = ["Flow"]
 
 
-class Flow(Preprocessed, AsTFP, Scores, Samples):
+class Flow(Conditioned, Preprocessed, AsTFP, Scores, Samples):
     """A normalising flow as a Keras model. Subclasses create networks and say how they chain.
 
     Subclassing: set `config_class` and `family`; create every layer in `_create_networks`; return
@@ -84,7 +85,7 @@ class Flow(Preprocessed, AsTFP, Scores, Samples):
         log p(x) = log base(z) + log|det dz/d(x+u)|,  z = bijector.inverse(x + u)
 
         x: [batch, *event_shape]: uint8 grey levels, or real features.
-        context: int labels [batch].
+        context: as the model's `context` says, int labels [batch] or rows [batch, ...].
         seed: names the dequantisation noise; the default is one fixed draw a row.
         returns: [batch], the model's float dtype.
         Raises InvalidInputError for other shapes and dtypes, NaN, infinities, empty batches, and a
@@ -142,16 +143,12 @@ class Flow(Preprocessed, AsTFP, Scores, Samples):
 
         seed: an int or a pair of ints makes the draw reproducible; None draws a fresh one.
         temperature: scales the latents; 0 gives the image of the base's mode.
-        context: int labels [num_samples], or one label for all.
+        context: one a draw, int labels [num_samples] or rows [num_samples, ...], or one for all.
         Raises InvalidInputError for num_samples < 1, a negative or non-finite temperature, a wrong
         context.
         """
         num_samples, temperature = checks.checked_sampling(num_samples, temperature)
-        if context is not None:
-            context = checks.as_tensor(context, "context", None)
-            if context.shape.rank == 0:
-                context = tf.fill([num_samples], context)
-        context = self.checked_context(context, rows=num_samples)
+        context = self.drawn_context(context, num_samples)
         seed = checks.seed_tensor(seed, default=None)
         z = self._latents(num_samples, temperature, seed)
         return self._run("decode", self._decode, z=z, context=context)
@@ -209,7 +206,5 @@ class Flow(Preprocessed, AsTFP, Scores, Samples):
         return checks.checked_latents(z, self.latent)
 
     def encoded_context(self, context: Any) -> Any:
-        """Labels as indicators [batch, context_size]."""
-        if context is None:
-            return None
-        return tf.one_hot(context, self.config.context_size, dtype=self.compute_dtype)
+        """A checked context as the networks take it, [batch, context_width], or None."""
+        return self.seen_context(context)

@@ -18,7 +18,7 @@ from zoo.core.capabilities import Encodes, Infers, Samples, Scores
 from zoo.core.lazy import tfd
 from zoo.core.space import Space
 from zoo.errors import InvalidInputError
-from zoo.kinds.model import ZooModel
+from zoo.kinds.conditioned import Conditioned
 from zoo.objectives import NegativeELBO, Objective
 from zoo.ops.noise import counter_uniform
 
@@ -29,11 +29,12 @@ MAX_IMPORTANCE_SAMPLES = 1_000_000
 _SAMPLES_AT_ONCE = 10
 
 
-class LatentVariable(ZooModel, Scores, Samples, Encodes, Infers):
+class LatentVariable(Conditioned, Scores, Samples, Encodes, Infers):
     """A model of z and x given z. Subclasses give the terms of the bound and the two directions.
 
     In any graph, of checked arguments: `elbo_terms`, `_log_weights`, `_encode`, `_decode`,
-    `_reconstruct` and `_drawn`; `config.latent_size` is the size of z. They have no context.
+    `_reconstruct` and `_drawn`; `config.latent_size` is the size of z. Given a context c, they are
+    of p(x | z, c) and q(z | x, c); the prior is the same for all.
     """
 
     precision: ClassVar[Literal["exact", "bound", "estimate"]] = "bound"
@@ -45,14 +46,14 @@ class LatentVariable(ZooModel, Scores, Samples, Encodes, Infers):
 
     # What subclasses provide.
 
-    def elbo_terms(self, x: Any, seed: Any) -> tuple[Any, Any, Any]:
+    def elbo_terms(self, x: Any, seed: Any, context: Any = None) -> tuple[Any, Any, Any]:
         """Three numbers a row whose sum is the ELBO, by one draw: [batch] each.
 
         Of the likelihood, the prior, and the entropy of the posterior.
         """
         raise NotImplementedError
 
-    def _log_weights(self, x: Any, seed: Any, count: int) -> Any:
+    def _log_weights(self, x: Any, context: Any, seed: Any, count: int) -> Any:
         """A function of `first`: log p(x, z) - log q(z | x) of draws first.. : [count, batch]."""
         raise NotImplementedError
 
@@ -68,7 +69,7 @@ class LatentVariable(ZooModel, Scores, Samples, Encodes, Infers):
         """E[x' | z = encode(x)]: floats [batch, *event_shape]."""
         raise NotImplementedError
 
-    def _drawn(self, uniform: Any, temperature: Any) -> Any:
+    def _drawn(self, uniform: Any, temperature: Any, context: Any = None) -> Any:
         """Data of uniform numbers [batch, latent_size + D] and temperatures [batch]."""
         raise NotImplementedError
 
@@ -100,15 +101,15 @@ class LatentVariable(ZooModel, Scores, Samples, Encodes, Infers):
         fixed draw a row.   Raises InvalidInputError for other shapes and dtypes, for values that
         are no levels (of binary images: none but 0 and 1), NaN, infinities and empty batches.
         """
-        self.checked_context(context, rows=None)
         x = self.checked_data(x)
+        context = self.checked_context(context, rows=x.shape[0])
         seed = checks.seed_tensor(seed, default=checks.EVALUATION_SEED)
-        return self._run("elbo", self.score, x=x, context=None, seed=seed)
+        return self._run("elbo", self.score, x=x, context=context, seed=seed)
 
     def score(self, x: Any, context: Any, seed: Any, *, training: bool = False) -> Any:
         """The ELBO: what `call` returns and `fit` maximises."""
-        del context, training
-        return tf.add_n(list(self.elbo_terms(x, seed)))
+        del training
+        return tf.add_n(list(self.elbo_terms(x, seed, context)))
 
     def log_prob(
         self,
@@ -123,7 +124,6 @@ class LatentVariable(ZooModel, Scores, Samples, Encodes, Infers):
         In expectation a lower bound of log p(x) that rises with K = `num_importance_samples`
         (arXiv:1509.00519, Theorem 1). Arguments and errors are those of `elbo`.
         """
-        self.checked_context(context, rows=None)
         count = num_importance_samples
         if not checks.is_real(count) or not 1 <= count <= MAX_IMPORTANCE_SAMPLES or count % 1:
             raise InvalidInputError(
@@ -131,13 +131,14 @@ class LatentVariable(ZooModel, Scores, Samples, Encodes, Infers):
                 f"{MAX_IMPORTANCE_SAMPLES:,}; got {count!r}."
             )
         x = self.checked_data(x)
+        context = self.checked_context(context, rows=x.shape[0])
         seed = checks.seed_tensor(seed, default=checks.EVALUATION_SEED)
         function = functools.partial(self._importance_weighted, count=int(count))
-        return self._run(f"log_prob_{int(count)}", function, x=x, seed=seed)
+        return self._run(f"log_prob_{int(count)}", function, x=x, context=context, seed=seed)
 
-    def _importance_weighted(self, x: Any, seed: Any, *, count: int) -> Any:
+    def _importance_weighted(self, x: Any, context: Any, seed: Any, *, count: int) -> Any:
         at_once = min(count, _SAMPLES_AT_ONCE)
-        of_draws = self._log_weights(x, seed, at_once)
+        of_draws = self._log_weights(x, context, seed, at_once)
 
         def log_weights(first: Any) -> Any:
             weights, number = of_draws(first), first + tf.range(at_once)[:, None]
@@ -176,9 +177,9 @@ class LatentVariable(ZooModel, Scores, Samples, Encodes, Infers):
 
         Of binary images the probability of a 1. Arguments and errors are those of `elbo`.
         """
-        self.checked_context(context, rows=None)
         x = self.checked_data(x)
-        return self._run("reconstruct", self._reconstruct, x=x, context=None)
+        context = self.checked_context(context, rows=x.shape[0])
+        return self._run("reconstruct", self._reconstruct, x=x, context=context)
 
     # Samples.
 
@@ -189,23 +190,26 @@ class LatentVariable(ZooModel, Scores, Samples, Encodes, Infers):
 
         seed: an int or a pair of ints makes the draw reproducible; None draws a fresh one.
         temperature: scales the latents; the draw of x given z is that of the likelihood.
+        context: one a draw, [num_samples, ...], or one for all.
         Raises InvalidInputError for num_samples < 1, a negative or non-finite temperature.
         """
         num_samples, temperature = checks.checked_sampling(num_samples, temperature)
-        self.checked_context(context, rows=num_samples)
+        context = self.drawn_context(context, num_samples)
         seed = checks.seed_tensor(seed, default=None)
         count = self.config.latent_size + self.config.event_size
         uniform = counter_uniform(seed, num_samples, tf.constant(0), 1, count)[0]
         factor = tf.fill([num_samples], checks.scalar(temperature, self.compute_dtype))
-        return self._run("sample", self._drawn, uniform=uniform, temperature=factor)
+        return self._run(
+            "sample", self._drawn, uniform=uniform, temperature=factor, context=context
+        )
 
     def draw_rows(self, seeds: Any, temperature: Any, context: Any = None) -> Any:
         """Data of uniform numbers, those of each row named by its own seed."""
-        del context
+        context = self.checked_context(context, rows=None)
         count = self.config.latent_size + self.config.event_size
         uniform = tf.map_fn(
             lambda row: counter_uniform(row, 1, tf.constant(0), 1, count)[0, 0],
             seeds,
             fn_output_signature=tf.TensorSpec([count], tf.float32),
         )
-        return self._drawn(uniform, temperature)
+        return self._drawn(uniform, temperature, context)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from zoo.core import checks, forks
 from zoo.core.capabilities import Bijective
 from zoo.core.config import ModelConfig
+from zoo.core.context_checks import checked_condition
 from zoo.core.release import Release
 from zoo.core.space import Space
 from zoo.errors import ConfigError
@@ -120,7 +121,7 @@ class ZooModel(Fitting):
 
     def checked_context(self, context: Any, rows: int | None) -> Any:
         """The context as a tensor of `context`, or None. Raises InvalidInputError for others."""
-        return checks.checked_context(context, self.context, rows)
+        return checked_condition(context, self.context, rows)
 
     # Weights and configs.
 
@@ -161,7 +162,11 @@ class ZooModel(Fitting):
         (`adapt_whitening`).   x: [batch, *event_shape] as for `log_prob`.
         """
         self.adapt_whitening(x)
+        self.adapt_context(context)
         self.initialize(x, context, "all")
+
+    def adapt_context(self, context: Any) -> None:
+        """Fits the standardisation of the contexts [batch, ...], where there is one; none here."""
 
     def adapt_whitening(self, x: Any) -> None:
         """Fits the whitening alone to the rows x [batch, *event_shape], typically all of them."""

@@ -82,11 +82,19 @@ class AffineParameters(keras.layers.Layer):
             self.raw_shift.assign(tf.cast(mean, self.raw_shift.dtype))
 
     def bijector(
-        self, event_shape: tuple[int, ...], *, training: bool = False, fit: Fit = "nothing"
+        self,
+        event_shape: tuple[int, ...],
+        *,
+        training: bool = False,
+        fit: Fit = "nothing",
+        shift_change: Any = None,
+        log_scale_change: Any = None,
     ) -> bijectors.OnePassBijector:
         """x = z exp(log_scale) + shift of events [*event_shape].
 
         `fit="all"` sets the weights from the data first.
+        shift_change, log_scale_change: [batch, *shape], what a context adds to either; nothing at
+        the start, where the weights are set.
         """
         del training  # nothing that differs there
         if fit == "all":
@@ -98,9 +106,11 @@ class AffineParameters(keras.layers.Layer):
             return bijectors.DataDependentAffine(
                 initialized, event_shape=event_shape, name="initializing_affine"
             )
-        return bijectors.DiagonalAffine(
-            self.shift, self.log_scale, event_shape=event_shape, name=self.name
-        )
+        shift = self.shift if shift_change is None else self.shift + shift_change
+        log_scale = self.log_scale
+        if log_scale_change is not None:
+            log_scale += log_scale_change
+        return bijectors.DiagonalAffine(shift, log_scale, event_shape=event_shape, name=self.name)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.core.backend import require_tensorflow
 from zoo.errors import ConfigError, UnknownModelError
+from zoo.models.shorthands import with_shorthands
 
 if TYPE_CHECKING:
     from zoo.core.config import ModelConfig
@@ -95,6 +96,11 @@ def create(family: str, *, dtype: Any = None, name: str | None = None, **config:
     features, which flows standardise: `fit` takes each column's mean and deviation from the rows,
     and so does `adapt`. `preprocessing={}` takes features as they are.
 
+    A row may be conditioned on a label (`context_size=10`), on real numbers or an image
+    (`context_shape=(3,)`) or on columns (`context_columns=[...]`), each seen through an `embedding`
+    if one is given: layer sizes such as (32, 32), or a Keras layer. `network=layer` makes a Keras
+    layer the conditioner of an autoregressive flow or of couplings (`zoo.networks.custom`).
+
     Raises UnknownModelError for no family, ConfigError for fields that do not fit.
     """
     return model_class(family)(complete_config(family, **config), dtype=dtype, name=name)
@@ -108,6 +114,7 @@ def complete_config(family: str, **config: Any) -> ModelConfig:
             f"zoo.create({family!r}, ...) needs event_shape=, such as (32, 32, 3) or (10,)."
         )
     config["event_shape"] = _event_shape(config["event_shape"])
+    config = with_shorthands(cls.config_class, config)
     if "preprocessing" not in config:
         defaults, is_image = cls.config_class, len(config["event_shape"]) == 3
         config["preprocessing"] = (

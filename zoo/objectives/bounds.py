@@ -53,8 +53,7 @@ class NegativeELBO(Objective):
         training: bool = False,
     ) -> Any:
         """The bound's negative, [batch]."""
-        del context
-        likelihood, prior, entropy = model.elbo_terms(x, seed)
+        likelihood, prior, entropy = model.elbo_terms(x, seed, context)
         if not training:
             return -(likelihood + prior + entropy)
         settings = self.settings

@@ -36,12 +36,21 @@ def _scores(checkpoint: Checkpoint) -> tuple[list[str], list[str]]:
         labels_too = "sample_labels, " if conditional else ""
         imports = [f"from zoo.data import {labels_too}samples"]
         rows = [f'rows = samples("{dataset}")  # real test rows, in the package']
+    if "given" in checkpoint.have:
+        imports = ["import numpy as np", *imports]
+        zeros = "np.zeros((16, *model.context.shape), model.context.dtype)"
+        rows = [
+            f"contexts = {zeros}  # one a row: your own",
+            "rows = model.sample(16, seed=1, context=contexts)  # or your own, with their contexts",
+        ]
     if conditional:
         rows.append(f'labels = sample_labels("{dataset}")')
     return imports, [*rows, f"model.{method}(rows{_context(checkpoint)})  # [batch], {unit}"]
 
 
 def _context(checkpoint: Checkpoint) -> str:
+    if "given" in checkpoint.have:
+        return ", context=contexts"
     return ", context=labels" if "conditional" in checkpoint.have else ""
 
 
@@ -63,11 +72,12 @@ def _spoken(checkpoint: Checkpoint) -> list[str]:
     return lines
 
 
-def _inferred(_: Checkpoint) -> list[str]:
+def _inferred(checkpoint: Checkpoint) -> list[str]:
+    context = _context(checkpoint)
     return [
-        "model.log_prob(rows, num_importance_samples=100)  # a tighter bound",
-        "model.sample(16, seed=1)  # data units and dtype",
-        "model.reconstruct(rows)  # probabilities of a 1",
+        f"model.log_prob(rows{context}, num_importance_samples=100)  # a tighter bound",
+        *_drawn(checkpoint),
+        f"model.reconstruct(rows{context})  # probabilities of a 1",
     ]
 
 

@@ -92,16 +92,18 @@ class Checkpoint:
     def have(self) -> frozenset[str]:
         """What the model can do and what it is of: the words that a card's sections need.
 
-        Capabilities; "target", "teacher"; the medium of its rows, as "image"; "conditional";
-        "binary" rows of 0 and 1; "integers", which have a mass and no noise; "quick scores", of one
-        pass a row.
+        Capabilities; "target", "teacher"; the medium of its rows, as "image"; "conditional" on a
+        label, or "given" another context; "binary" rows of 0 and 1; "integers", which have a mass
+        and no noise; "quick scores", of one pass a row.
         """
         kind = model_class(self.config["family"])
-        space = kind.config_class.from_dict(self.values).data_space()
+        config = kind.config_class.from_dict(self.values)
+        space, context = config.data_space(), config.context_space()
         found = capabilities_of(kind) | needs.things_of(self.entry.recipe)
         facts = {
             space.medium: True,
             "conditional": self.values.get("context_size"),
+            "given": context is not None and not context.num_labels and space.medium != "audio",
             "binary": space.levels == 2,
             "integers": getattr(kind, "measure", "") == "mass",
             "quick scores": kind.slow_direction != "density",

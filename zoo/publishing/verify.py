@@ -151,8 +151,9 @@ def _export(subject: _Subject) -> Result:
     expected = golden.read(subject.path)
     model = subject.model
     labels: dict[str, np.ndarray] = {}
-    if model.config.context_size:
-        labels["context"] = expected.get("context", np.zeros(2)).astype(np.int32)
+    if model.context is not None:
+        example = golden.example_context(model, 2)
+        labels["context"] = np.asarray(expected.get("context", example), model.context.dtype)
     if "log_prob" in model.serving_signatures():
         # Without golden rows two are drawn.
         drawn = {} if "x" in expected else {"x": model.sample(2, seed=0, **labels)}

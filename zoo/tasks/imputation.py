@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from zoo.core import checks
 from zoo.core.capabilities import AnyOrder, Imputes
+from zoo.core.context_checks import checked_condition
 from zoo.errors import InvalidInputError
 
 __all__ = ["impute"]
@@ -43,7 +44,7 @@ def impute(
     model: a density model of real features [D], or a model that has draws of its own: exact ones
     (`AnyOrder`), whatever num_steps says, or by num_steps particles (`TableMADE.impute`).
     x: [n, D], NaN where a value is missing; of a table numbers, or a data frame.
-    context: int labels [n], for class-conditional models.   num_steps: of every chain; twice as
+    context: one a row, [n, ...], for conditional models.   num_steps: of every chain; twice as
     many should change nothing but the draws.   seed: makes the draws reproducible.
     Observed values come back as they are; integers as the model stores them. For several draws a
     row, repeat the rows.
@@ -70,7 +71,7 @@ def impute(
         )
     if np.isinf(rows).any():
         raise InvalidInputError("x holds infinity; mark missing values as NaN.")
-    labels = checks.checked_context(context, model.context, len(rows))
+    labels = checked_condition(context, model.context, len(rows))
     seeds = tf.random.split(checks.seed_tensor(seed, default=None), 3)
     incomplete = np.flatnonzero(np.isnan(rows).any(1))
     if incomplete.size == 0:
@@ -138,7 +139,7 @@ def _drawn(
     start, scale = _start(model, rows, context, seed=seeds[0])
     observed = tf.constant(np.where(missing, start, rows), tf.float32)
     free = tf.constant(missing)
-    labels = None if context is None else tf.constant(context, tf.int32)
+    labels = None if context is None else tf.constant(context)
 
     def target(state: Any) -> Any:
         # Observed coordinates move freely under a unit normal of their own and change nothing.
@@ -184,16 +185,20 @@ def _drawn(
 
 def _start(model: Any, rows: np.ndarray, context: Any, *, seed: Any) -> tuple[Any, Any]:
     """(each row with the missing values of a sample near it, deviations [D] of the samples)."""
-    groups = np.zeros(len(rows), int) if context is None else np.asarray(context)
+    contexts = np.zeros(len(rows)) if context is None else np.asarray(context)
+    flat = contexts.reshape(len(rows), -1)
+    _, firsts, groups = np.unique(flat, axis=0, return_index=True, return_inverse=True)
+    is_label = contexts.ndim == 1
+    number = NUM_SAMPLES if is_label else max(NUM_NEIGHBOURS, NUM_SAMPLES // len(firsts))
     rng = np.random.default_rng(np.asarray(seed).astype(np.uint32))
     start, deviations = rows.copy(), []
-    for label in np.unique(groups):
-        label_context = None if context is None else int(label)
-        samples = np.asarray(model.sample(NUM_SAMPLES, seed=seed, context=label_context))
+    for group, first in enumerate(firsts):
+        one = None if context is None else contexts[first]
+        samples = np.asarray(model.sample(number, seed=seed, context=one))
         samples = samples[np.isfinite(samples).all(1)]
         deviation = np.maximum(samples.std(0), 1e-6)
         deviations.append(deviation)
-        for i in np.flatnonzero(groups == label):
+        for i in np.flatnonzero(groups.reshape(-1) == group):
             known = ~np.isnan(rows[i])
             distance = np.square((samples - rows[i]) / deviation)[:, known].sum(1)
             order = np.lexsort((rng.random(len(samples)), distance))  # of equal ones any

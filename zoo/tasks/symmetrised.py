@@ -36,7 +36,7 @@ def symmetrised_log_prob(model: Any, x: Any) -> Any:
     if len(space.shape) != 1 or context is not None or space.levels:
         raise InvalidInputError(
             "Expected a model of patches as rows of real pixels, without a context; "
-            f"got event_shape={space.shape}, context_size={context.levels if context else 0}, "
+            f"got event_shape={space.shape}, context_size={context.num_labels if context else 0}, "
             f"num_levels={space.levels}."
         )
     log_probs = [model.log_prob(turned) for turned in all_symmetries(model.checked_data(x))]

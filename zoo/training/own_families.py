@@ -72,7 +72,7 @@ def table_config(
     values: dict[str, Any] = {"columns": [column.to_dict() for column in taken]}
     if context:
         values["context_columns"] = [column.to_dict() for column in context]
-        if "context_columns" not in _fields(family):
+        if not {"context", "context_columns"} & _fields(family):
             raise ConfigError("it is conditioned on no columns.")
     return completed(
         family,

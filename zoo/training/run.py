@@ -168,6 +168,7 @@ class Run:
             self.model.observe(self.train_rows.x, self.train_rows.context)
             return
         self.model.adapt_whitening(self.train_rows.x)
+        self.model.adapt_context(self.train_rows.context)
         if self.recipe.sgd.initialization_rows:
             rows = self.train_rows.take(self.recipe.sgd.initialization_rows)
             self.model.initialize(rows.x, rows.context, "all")

@@ -40,16 +40,18 @@ class Showcase:
     The first ones a minute after the start; later ones so that drawing takes no more than a
     fiftieth of the time. Draws by one seed, so that pictures of two moments compare, and touches
     nothing of the training's. Rows of features, images whose sampling takes a network pass a
-    dimension, and clips that need a spectrogram are not drawn.
+    dimension, and what needs another condition than a label are not drawn.
     """
 
     def __init__(self, model: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self.model, self.clock = model, clock
         self.due = clock() + FIRST_SECONDS
         data, context = model.data, model.context
-        # A clip's condition may be a spectrogram: no label to count through.
-        self.audio = data.medium == "audio" and (context is None or context.levels > 0)
+        # A condition may be a spectrogram, or numbers: no label to count through.
+        countable = context is None or context.num_labels > 0
+        self.audio = data.medium == "audio" and countable
         images = data.medium == "image" and data.levels > 0 and data.shape[-1] in (1, 3)
+        images = images and countable
         self.drawn = self.audio or (images and model.slow_direction != "sampling")
 
     def show(self, step: int) -> bool:
@@ -60,7 +62,7 @@ class Showcase:
         count, classes = CLIPS if self.audio else IMAGES, self.model.context
         context = None
         if classes is not None:
-            context = pictures.labels_in_turn(count, classes.levels)
+            context = pictures.labels_in_turn(count, classes.num_labels)
         x = np.asarray(self.model.sample(count, seed=0, context=context))
         if self.audio:
             sound = x[..., np.newaxis].astype(np.float32) / 2.0**15

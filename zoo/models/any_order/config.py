@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from zoo.bases.columns import Mixture
 from zoo.core.columns import Column
 from zoo.core.config import ModelConfig, Preprocessing
 from zoo.core.space import Space
 from zoo.errors import ConfigError
 from zoo.models.any_order.heads import ColumnHeads, Heads, LevelHeads
-from zoo.models.tables.conditionals import Mixture
 
 __all__ = ["AnyOrderConfig"]
 

@@ -1,7 +1,7 @@
 """The conditionals of a row's features, as a network sees their values and gives their parameters.
 
     levels     every feature is one of K integers: a softmax, of two a logit
-    columns    every feature is a column of a table (`zoo.models.tables.conditionals`): a category a
+    columns    every feature is a column of a table (`zoo.bases.columns`): a category a
                softmax of its own size, a number a mixture, an integer the masses of its bins
 
 Rows are numbers [batch, D]; parameters are [batch, D, P], of which a feature uses its first ones.
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from zoo.bases.columns import Conditional, Mixture, conditional_of
 from zoo.core.columns import Column
-from zoo.models.tables.conditionals import Conditional, Mixture, conditional_of
 from zoo.ops import conditionals
 
 __all__ = ["ColumnHeads", "Heads", "LevelHeads"]

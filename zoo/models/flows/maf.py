@@ -8,8 +8,8 @@ Papamakarios, Pavlakou & Murray 2017, arXiv:1705.07057.
 A MAF stacks `num_layers` of these, the order of the variables reversed from one to the next, each
 followed (towards the latent) by a batch norm bijector whose evaluation uses the moments of the
 training set (Sec. 4.1, Appendix B). MADE is one layer of it with a Gaussian base: the special case
-of Sec. 3.3. Class-conditional models give the label to the first hidden layer of every MADE
-(Sec. 3.4).
+of Sec. 3.3. Conditional models give the context, a label in the paper, to the first hidden
+layer of every MADE (Sec. 3.4).
 
 With `num_components` = C > 0 the conditionals of MADE, or of a MADE that takes the place of MAF's
 normal base, are mixtures of C Gaussians (MADE MoG and MAF MoG of Sec. 4). Here that is one more
@@ -34,19 +34,21 @@ import keras
 import tensorflow as tf
 
 from zoo.core.config import ModelConfig, Preprocessing
+from zoo.core.context import ConditionerConfig
 from zoo.core.lazy import bijectors, tfb
 from zoo.errors import ConfigError
 from zoo.kinds.flow import Flow
 from zoo.layers.flattening import flattening
 from zoo.layers.norms import Fit, norm_layer
 from zoo.networks.activations import Activation
+from zoo.networks.custom import Masked
 from zoo.networks.made import MADE
 
 __all__ = ["MAF", "AutoregressiveConfig", "MADEConfig", "MADEModel", "MAFConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutoregressiveConfig(ModelConfig):
+class AutoregressiveConfig(ConditionerConfig):
     """Sizes of the MADE networks of an affine autoregressive flow.
 
     activation: the paper's is ReLU, or tanh; smooth ones, "silu" and "swish4", fit in fewer steps.
@@ -114,22 +116,29 @@ class _Autoregressive(Flow):
     def _affine_map(self) -> Any:
         return bijectors.Affine(self.config.log_scale_limit)
 
-    def _made(self, name: str, num_parameters: int) -> MADE:
+    def _made(self, name: str, num_parameters: int) -> MADE | Masked:
         config = self.config
-        network = MADE(
-            config.event_size,
-            config.hidden_units,
-            num_parameters=num_parameters,
-            context_size=config.context_size,
-            activation=config.activation,
-            output_scale=0.0,
-            dtype=self.network_dtype,
-            name=name,
-        )
+        shared: dict[str, Any] = {
+            "context_size": self.context_width,
+            "dtype": self.network_dtype,
+            "name": name,
+        }
+        network: MADE | Masked
+        if config.network:
+            network = Masked(config.network, config.event_size, num_parameters, **shared)
+        else:
+            network = MADE(
+                config.event_size,
+                config.hidden_units,
+                num_parameters=num_parameters,
+                activation=config.activation,
+                output_scale=0.0,
+                **shared,
+            )
         network.build((None, config.event_size))
         return network
 
-    def _layer(self, network: MADE, scalar_map: Any, context: Any) -> tfb.Bijector:
+    def _layer(self, network: MADE | Masked, scalar_map: Any, context: Any) -> tfb.Bijector:
         return bijectors.AutoregressiveFlow(network.bind(context), scalar_map, name=network.name)
 
 
@@ -141,7 +150,7 @@ class _WithMixtures(_Autoregressive):
     def _mixture_map(self) -> Any:
         return bijectors.MixtureQuantile(self.config.num_components, self.config.log_scale_limit)
 
-    def _mixture_network(self) -> MADE | None:
+    def _mixture_network(self) -> MADE | Masked | None:
         """The MADE whose conditionals are mixtures, nearest to the latents; None without one."""
         raise NotImplementedError
 
@@ -172,7 +181,7 @@ class MADEModel(_WithMixtures):
     def _create_networks(self) -> None:
         self.network = self._made("made", 3 * self.config.num_components or 2)
 
-    def _mixture_network(self) -> MADE | None:
+    def _mixture_network(self) -> MADE | Masked | None:
         return self.network if self.config.num_components else None
 
     def _flow(
@@ -202,7 +211,7 @@ class MAF(_WithMixtures):
             self._made("made_base", 3 * config.num_components) if config.num_components else None
         )
 
-    def _mixture_network(self) -> MADE | None:
+    def _mixture_network(self) -> MADE | Masked | None:
         return self.base_network
 
     def _flow(

@@ -9,6 +9,7 @@ Dinh, Krueger & Bengio 2014, arXiv:1410.8516.
 Couplings alternate between conditioning on the even and on the odd coordinates (Sec. 5.1).
 Direction: the paper's forward map is data -> latent, `inverse` here; shifts are subtracted there,
 which a network's sign absorbs.
+Conditional, which the paper is not: m sees the context beside x_a, and s is s + r(c), r a network.
 Deviations: optionally dropout in the coupling networks, a data-dependent start of s (`adapt`) and a
 factor on its learning rate; the paper's recipe uses none of them.
 """
@@ -23,10 +24,13 @@ import keras
 import tensorflow as tf
 
 from zoo.core.config import ModelConfig, Preprocessing
+from zoo.core.context import ConditionerConfig
 from zoo.core.lazy import bijectors, tfb, tfd
 from zoo.errors import ConfigError
 from zoo.kinds.flow import Flow
 from zoo.layers.norms import AffineParameters, Fit
+from zoo.networks.custom import Coupled
+from zoo.networks.joined import joined
 from zoo.networks.mlp import MLP
 
 __all__ = ["NICE", "NICEConfig"]
@@ -35,7 +39,7 @@ LOGISTIC_DEVIATION = math.pi / math.sqrt(3.0)  # of the standard logistic
 
 
 @dataclass(frozen=True, kw_only=True)
-class NICEConfig(ModelConfig):
+class NICEConfig(ConditionerConfig):
     """Sizes of NICE; the defaults are the paper's for MNIST."""
 
     num_couplings: int = 4
@@ -57,8 +61,6 @@ class NICEConfig(ModelConfig):
                 "Expected dropout in [0, 1) and a positive, finite log_scale_factor; got "
                 f"{self.dropout} and {self.log_scale_factor}."
             )
-        if self.context_size:
-            raise ConfigError("NICE has no conditional form: context_size must be 0.")
 
     @classmethod
     def image_preprocessing(cls) -> Preprocessing:
@@ -81,14 +83,13 @@ class NICE(Flow):
         self.shift_networks = []
         for i in range(config.num_couplings):
             in_size, out_size = (num_evens, num_odds) if i % 2 == 0 else (num_odds, num_evens)
-            network = MLP(
-                config.hidden_units,
-                out_size,
-                dropout=config.dropout,
-                dtype=self.network_dtype,
-                name=f"coupling_{i}",
-            )
-            network.build((None, in_size))
+            shared: dict[str, Any] = {"dtype": self.network_dtype, "name": f"coupling_{i}"}
+            network: Coupled | MLP
+            if config.network:
+                network = Coupled(config.network, out_size, **shared)
+            else:
+                network = MLP(config.hidden_units, out_size, dropout=config.dropout, **shared)
+            network.build((None, in_size + self.context_width))
             self.shift_networks.append(network)
         self.scaling = AffineParameters(
             (config.event_size,),
@@ -99,6 +100,13 @@ class NICE(Flow):
             name="scaling",
         )
         self.scaling.build(None)
+        self.scale_network: MLP | None = None
+        if self.context_width:
+            units = config.hidden_units[:1]
+            self.scale_network = MLP(
+                units, config.event_size, dtype=self.network_dtype, name="context_scaling"
+            )
+            self.scale_network.build((None, self.context_width))
 
     def base_distribution(self) -> tfd.Distribution:
         """Logistic or normal, as the config says."""
@@ -111,7 +119,6 @@ class NICE(Flow):
     def _flow(
         self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
     ) -> list[tfb.Bijector]:
-        del context  # unconditional by construction
         config = self.config
         num_evens = config.event_size - config.event_size // 2
         chain: list[tfb.Bijector] = []
@@ -122,13 +129,16 @@ class NICE(Flow):
         chain.append(bijectors.Interleave())
         for i, network in enumerate(self.shift_networks):
 
-            def shift_only(x: Any, network: MLP = network) -> tuple[Any, None]:
-                return tf.cast(network(x, training=training), x.dtype), None
+            def shift_only(x: Any, network: Any = network) -> tuple[Any, None]:
+                return tf.cast(network(joined(x, context), training=training), x.dtype), None
 
             chain.append(
                 bijectors.SplitCoupling(
                     num_evens, shift_only, condition_on_first=i % 2 == 0, name=f"coupling_{i}"
                 )
             )
-        chain.append(self.scaling.bijector((config.event_size,), fit=fit))
+        change = None
+        if self.scale_network is not None:
+            change = tf.cast(self.scale_network(context), self.compute_dtype)
+        chain.append(self.scaling.bijector((config.event_size,), fit=fit, log_scale_change=change))
         return chain

@@ -30,6 +30,7 @@ import keras
 import tensorflow as tf
 
 from zoo.core.config import ModelConfig
+from zoo.core.context import ConditionerConfig
 from zoo.core.lazy import bijectors, tfb
 from zoo.errors import ConfigError
 from zoo.kinds.flow import Flow
@@ -37,6 +38,8 @@ from zoo.layers.flattening import flattening
 from zoo.layers.linear import LUFactors
 from zoo.layers.norms import Fit
 from zoo.networks.activations import Activation
+from zoo.networks.custom import Coupled, Masked
+from zoo.networks.joined import joined
 from zoo.networks.made import ResidualMADE
 from zoo.networks.mlp import ResidualMLP
 from zoo.ops.splines import MIN_BIN
@@ -47,7 +50,7 @@ LOG_SCALE_LIMIT = 2.0  # of the affine maps: no layer stretches a coordinate by 
 
 
 @dataclass(frozen=True, kw_only=True)
-class NSFConfig(ModelConfig):
+class NSFConfig(ConditionerConfig):
     """Sizes of a neural spline flow; the defaults are the paper's for tables.
 
     num_bins, tail_bound: of the splines, on [-tail_bound, tail_bound] with linear tails.
@@ -148,19 +151,26 @@ class NSF(_NeuralSplineFlow):
     slow_direction: ClassVar[Literal["none", "sampling", "density"]] = "sampling"
 
     def _network(self, index: int) -> Any:
-        config = self.config
-        network = ResidualMADE(
-            config.event_size,
-            config.num_units,
-            config.num_blocks,
-            self._scalar_map().num_parameters,
-            dropout=config.dropout,
-            context_size=config.context_size,
-            activation=config.activation,
-            output_scale=0.0,
-            dtype=self.network_dtype,
-            name=f"made_{index}",
-        )
+        config, parameters = self.config, self._scalar_map().num_parameters
+        shared: dict[str, Any] = {
+            "context_size": self.context_width,
+            "dtype": self.network_dtype,
+            "name": f"made_{index}",
+        }
+        network: Masked | ResidualMADE
+        if config.network:
+            network = Masked(config.network, config.event_size, parameters, **shared)
+        else:
+            network = ResidualMADE(
+                config.event_size,
+                config.num_units,
+                config.num_blocks,
+                parameters,
+                dropout=config.dropout,
+                activation=config.activation,
+                output_scale=0.0,
+                **shared,
+            )
         network.build((None, config.event_size))
         return network
 
@@ -185,28 +195,29 @@ class NSFCoupling(_NeuralSplineFlow):
     def _network(self, index: int) -> Any:
         config = self.config
         kept, moved = self._sizes(index)
-        network = ResidualMLP(
-            config.num_units,
-            config.num_blocks,
-            moved * self._scalar_map().num_parameters,
-            dropout=config.dropout,
-            activation=config.activation,
-            output_scale=0.0,
-            dtype=self.network_dtype,
-            name=f"coupling_{index}",
-        )
-        network.build((None, kept + config.context_size))
+        outputs = moved * self._scalar_map().num_parameters
+        shared: dict[str, Any] = {"dtype": self.network_dtype, "name": f"coupling_{index}"}
+        network: Coupled | ResidualMLP
+        if config.network:
+            network = Coupled(config.network, outputs, **shared)
+        else:
+            network = ResidualMLP(
+                config.num_units,
+                config.num_blocks,
+                outputs,
+                dropout=config.dropout,
+                activation=config.activation,
+                output_scale=0.0,
+                **shared,
+            )
+        network.build((None, kept + self.context_width))
         return network
 
     def _step(self, index: int, context: Any, *, training: bool) -> tfb.Bijector:
         network, (_, moved) = self.networks[index], self._sizes(index)
 
         def parameters(kept: Any) -> Any:
-            inputs = kept
-            if context is not None:
-                lead = [*tf.unstack(tf.shape(kept)[:-1]), tf.shape(context)[-1]]
-                inputs = tf.concat([kept, tf.broadcast_to(context, lead)], -1)
-            raw = tf.cast(network(inputs, training=training), kept.dtype)
+            raw = tf.cast(network(joined(kept, context), training=training), kept.dtype)
             return tf.reshape(raw, [*tf.unstack(tf.shape(kept)[:-1]), moved, -1])
 
         return bijectors.SplitCoupling(

@@ -10,6 +10,9 @@ squeeze 2 x 2 pixels into channels; `num_channelwise` couplings on halves of the
 the channels factored out as latents (Eq. 14-16). The last scale has `num_final` checkerboard
 couplings alone. Vectors: `num_couplings` couplings on alternating halves of the odd/even partition.
 
+Conditional, which the paper is not: conditioners see the context beside x_a; those of images see it
+as `CONTEXT_MAPS` maps more, every pixel of which is a linear function of it.
+
 Direction: the paper's f maps data to latents, `inverse` here.
 Deviations: normalization="activation_norm" replaces batch norm between the couplings (Sec. 3.7) by
 per-channel affine maps that start from the data (arXiv:1807.03039, Sec. 3.1): evaluation with
@@ -22,6 +25,7 @@ channels are the lower rows of the squares.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -29,21 +33,26 @@ import keras
 import tensorflow as tf
 
 from zoo.core.config import ModelConfig
+from zoo.core.context import ConditionerConfig
 from zoo.core.lazy import bijectors, tfb
 from zoo.errors import ConfigError
 from zoo.kinds.flow import Flow
 from zoo.layers.flattening import flattening
 from zoo.layers.norms import Fit, norm_layer
 from zoo.networks.activations import Activation
+from zoo.networks.custom import Coupled
+from zoo.networks.joined import joined
 from zoo.networks.mlp import MLP
 from zoo.networks.resnet import ConvResNet
 from zoo.ops.masks import checkerboard
 
-__all__ = ["RealNVP", "RealNVPConfig"]
+__all__ = ["CONTEXT_MAPS", "RealNVP", "RealNVPConfig"]
+
+CONTEXT_MAPS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class RealNVPConfig(ModelConfig):
+class RealNVPConfig(ConditionerConfig):
     """Sizes of RealNVP; the image defaults are the paper's for CIFAR-10.
 
     filters: maps at the full resolution; they double wherever the resolution halves.
@@ -78,8 +87,6 @@ class RealNVPConfig(ModelConfig):
             raise ConfigError(
                 f"RealNVP takes events [h, w, c] or [d]; got event_shape={self.event_shape}."
             )
-        if self.context_size:
-            raise ConfigError("RealNVP has no conditional form: context_size must be 0.")
         if self.event_size < 2:
             raise ConfigError("RealNVP needs at least 2 dimensions to couple.")
         needed = ("num_scales", "num_final", "filters") if self.is_image else ("num_couplings",)
@@ -211,12 +218,15 @@ class RealNVP(Flow):
         self.conditioners: list[Any] = []
         self.log_scales: list[Any] = []
         self.norms: list[Any] = []
+        self.context_maps: list[Any] = []
         for coupling in itertools.chain(*itertools.chain(*layout(self.config))):
             dtype, number = self.dtype_policy, coupling.index
             log_scale = ScaledTanh(coupling.sizes[1], dtype=dtype, name=f"log_scale_{number}")
             log_scale.build(None)
             self.conditioners.append(self._conditioner(coupling))
             self.log_scales.append(log_scale)
+            if self.context_width and self.config.is_image:
+                self.context_maps.append(self._context_map(coupling))
             self.norms.append(
                 norm_layer(self.config.normalization, coupling.shape[-1], dtype, f"norm_{number}")
             )
@@ -230,7 +240,11 @@ class RealNVP(Flow):
             "name": f"coupling_{coupling.index}",
         }
         network: Any
-        if config.is_image:
+        extra = CONTEXT_MAPS if config.is_image and self.context_width else self.context_width
+        if config.network:
+            del shared["activation"]
+            network = Coupled(config.network, 2 * moved, **shared)
+        elif config.is_image:
             network = ConvResNet(
                 2 * moved,
                 filters=coupling.filters,
@@ -243,16 +257,33 @@ class RealNVP(Flow):
             )
         else:
             network = MLP(config.hidden_units, 2 * moved, **shared)
-        network.build((None, *coupling.shape[:-1], kept))
+        network.build((None, *coupling.shape[:-1], kept + extra))
         return network
+
+    def _context_map(self, coupling: Coupling) -> Any:
+        """The built layer of a coupling of images: context -> [h, w, CONTEXT_MAPS], flat."""
+        layer = keras.layers.Dense(
+            math.prod(coupling.shape[:2]) * CONTEXT_MAPS,
+            dtype=self.network_dtype,
+            name=f"context_{coupling.index}",
+        )
+        layer.build((None, self.context_width))
+        return layer
+
+    def _seen(self, coupling: Coupling, x: Any, context: Any) -> Any:
+        """What the coupling's network sees: x, and behind it the context, of images as maps."""
+        if context is None or not self.config.is_image:
+            return joined(x, context)
+        shape = (*coupling.shape[:2], CONTEXT_MAPS)
+        maps = tf.cast(self.context_maps[coupling.index](context), x.dtype)
+        maps = tf.reshape(maps, [-1, *shape])
+        return tf.concat([x, tf.broadcast_to(maps, [tf.shape(x)[0], *shape])], -1)
 
     def _flow(
         self, *, training: bool = False, fit: Fit = "nothing", context: Any = None
     ) -> list[tfb.Bijector]:
-        del context  # unconditional by construction
-
         def steps(couplings: list[Coupling]) -> list[tfb.Bijector]:
-            pairs = [self._step(c, training=training, fit=fit) for c in couplings]
+            pairs = [self._step(c, context, training=training, fit=fit) for c in couplings]
             return list(itertools.chain(*pairs))
 
         scales = layout(self.config)
@@ -274,14 +305,16 @@ class RealNVP(Flow):
             tfb.Reshape(event_shape_out=shape, event_shape_in=[self.config.event_size]),
         ]
 
-    def _step(self, coupling: Coupling, *, training: bool, fit: Fit) -> list[tfb.Bijector]:
+    def _step(
+        self, coupling: Coupling, context: Any, *, training: bool, fit: Fit
+    ) -> list[tfb.Bijector]:
         """The coupling, conditioned, and the normalisation of what it gives."""
         network, scaled_tanh, norm = (
             layers[coupling.index] for layers in (self.conditioners, self.log_scales, self.norms)
         )
 
         def shift_and_log_scale(x: Any) -> tuple[Any, Any]:
-            raw = tf.cast(network(x, training=training), x.dtype)
+            raw = tf.cast(network(self._seen(coupling, x, context), training=training), x.dtype)
             shift, raw_log_scale = tf.split(raw, 2, -1)
             return shift, scaled_tanh(raw_log_scale)
 

@@ -4,7 +4,7 @@
 
     p_i   a number: a mixture of logistics in the column's coordinate; an integer: the masses of its
           bins; an angle: a mixture of wrapped Cauchies; a category: a softmax
-          (`zoo.models.tables.conditionals`)
+          (`zoo.bases.columns`)
 
 Real columns have a density and discrete ones a probability, both exact: nothing is dequantised, and
 the measure of a row is the product of Lebesgue's and counting measure. MADE: Germain et al. 2015,
@@ -27,14 +27,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.bases.columns import (
+    column_features,
+    column_width,
+    conditional_of,
+    features_of,
+)
 from zoo.core import checks
 from zoo.core.capabilities import Imputes, Samples, Scores
 from zoo.core.columns import Column, column_of
 from zoo.core.config import ModelConfig, Preprocessing
+from zoo.core.context_checks import of_rows
 from zoo.core.space import Space
 from zoo.errors import ConfigError, InvalidInputError
 from zoo.kinds.model import ZooModel
-from zoo.models.tables.conditionals import Conditional, conditional_of
 from zoo.networks.activations import Activation
 from zoo.networks.made import ResidualMADE
 from zoo.ops.noise import counter_uniform
@@ -151,15 +157,15 @@ class TableMADE(ZooModel, Scores, Samples, Imputes):
             config.num_blocks,
             max(self._sizes),
             dropout=config.dropout,
-            context_size=_width(self._conditions),
+            context_size=column_width(self._conditions),
             activation=config.activation,
             output_scale=0.0,
-            input_sizes=[_features(conditional) for conditional in self._conditionals],
+            input_sizes=[features_of(conditional) for conditional in self._conditionals],
             output_sizes=self._sizes,
             dtype=self.network_dtype,
             name="network",
         )
-        self.network.build((None, _width(self._conditionals)))
+        self.network.build((None, column_width(self._conditionals)))
         fresh = np.concatenate([conditional.fresh() for conditional in self._conditionals])
         self.network.output_layer.bias.assign(fresh)
 
@@ -198,7 +204,7 @@ class TableMADE(ZooModel, Scores, Samples, Imputes):
     def _factors(self, x: Any, context: Any, *, training: bool = False) -> Any:
         x = tf.cast(x, self.compute_dtype)
         bound = self.network.bind(self._condition(context), training=training)
-        raw = tf.split(bound.outputs(_seen(self._conditionals, x)), self._sizes, axis=-1)
+        raw = tf.split(bound.outputs(column_features(self._conditionals, x)), self._sizes, axis=-1)
         factors = []
         for i, conditional in enumerate(self._conditionals):
             value = x[..., i]
@@ -211,22 +217,11 @@ class TableMADE(ZooModel, Scores, Samples, Imputes):
     def _condition(self, context: Any) -> Any:
         if context is None:
             return None
-        return _seen(self._conditions, tf.cast(context, self.compute_dtype))
+        return column_features(self._conditions, tf.cast(context, self.compute_dtype))
 
     def checked_data(self, x: Any) -> Any:
         """x, numbers or a data frame, as a tensor of `data`; missing cells are NaN."""
         return checks.checked_columns(x, self.data, "x")
-
-    def checked_context(self, context: Any, rows: int | None) -> Any:
-        """The context, numbers or a data frame, as a tensor of `context`, or None."""
-        if self.context is None or context is None:
-            return checks.checked_context(context, self.context, rows)
-        context = checks.checked_columns(context, self.context, "context")
-        if rows is not None and context.shape[0] not in (rows, None):
-            raise InvalidInputError(
-                f"Expected one row of context a row: {rows}; got {context.shape[0]}."
-            )
-        return context
 
     # Samples.
 
@@ -243,11 +238,7 @@ class TableMADE(ZooModel, Scores, Samples, Imputes):
         """
         checks.checked_sampling(num_samples, temperature)
         rows = int(num_samples)
-        if self.context is not None and context is not None:
-            context = self.checked_context(context, None)
-            if context.shape[0] == 1:
-                context = tf.repeat(context, rows, axis=0)
-        context = self.checked_context(context, rows=rows)
+        context = self.checked_context(of_rows(context, self.context, rows), rows=rows)
         seed = checks.seed_tensor(seed, default=None)
         uniform = counter_uniform(seed, rows, 0, self.config.event_size, 2)
         uniform = tf.cast(tf.transpose(uniform, [1, 0, 2]), self.compute_dtype)
@@ -278,7 +269,7 @@ class TableMADE(ZooModel, Scores, Samples, Imputes):
         The log-weight is the sum of the factors of the given cells, [batch].
         """
         bound = self.network.bind(self._condition(context))
-        unknown = _width(self._conditionals)
+        unknown = column_width(self._conditionals)
         rows: list[Any] = []
         features: list[Any] = []
         log_weights = tf.zeros(tf.shape(uniform)[:1], uniform.dtype)
@@ -292,8 +283,8 @@ class TableMADE(ZooModel, Scores, Samples, Imputes):
             nats = conditional.log_prob(raw, value)
             log_weights += tf.where(missing, tf.zeros_like(nats), nats)
             rows.append(value)
-            features.append(_seen([conditional], value[:, None]))
-            unknown -= _features(conditional)
+            features.append(column_features([conditional], value[:, None]))
+            unknown -= features_of(conditional)
         return tf.stack(rows, axis=-1), log_weights
 
     def impute(
@@ -336,26 +327,3 @@ class TableMADE(ZooModel, Scores, Samples, Imputes):
             chosen = tf.random.stateless_categorical(log_weights[None], 1, key)[0, 0]
             filled[row] = drawn[chosen].numpy()
         return filled
-
-
-def _features(conditional: Conditional) -> int:
-    """Numbers that a network sees of a column."""
-    return conditional.num_features + conditional.column.missing
-
-
-def _width(conditionals: list[Conditional]) -> int:
-    return sum(map(_features, conditionals))
-
-
-def _seen(conditionals: list[Conditional], x: Any) -> Any:
-    """What a network sees of the rows x [..., columns]: [..., features]."""
-    seen = []
-    for i, conditional in enumerate(conditionals):
-        value = x[..., i]
-        features = conditional.features(value)
-        if conditional.column.missing:
-            missing = tf.math.is_nan(value)[..., None]
-            features = tf.where(missing, tf.zeros_like(features), features)
-            features = tf.concat([features, tf.cast(missing, features.dtype)], axis=-1)
-        seen.append(features)
-    return tf.concat(seen, axis=-1)

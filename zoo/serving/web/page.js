@@ -10,6 +10,8 @@ function make(tag, properties = {}, ...children) {
 }
 
 const MOST_LABELS = 1000; // that a drop-down offers
+const MOST_FIELDS = 16; // of a context, each with a field of its own; more share one
+const MOST_NUMBERS = 1024; // of a context that is typed at all
 
 let shown = null; // the model that the page shows
 const pending = new Map(); // place of a status -> what runs for it: {controller, button}
@@ -168,7 +170,7 @@ function makeTile(model, row, highest, index) {
   const tile = make("button", { type: "button", className: "tile", ariaLabel: label, title: label });
   tile.append(canvas);
   tile.addEventListener("click", () => {
-    element("score-context").value = element("sample-context").value;
+    copyContext();
     attempt(null, element("score-status"), (signal) => scoreRow(model, signal, row));
   });
   return tile;
@@ -186,7 +188,7 @@ function columns(model, signature, count, values) {
 const SAMPLED = {
   seed: (row) => [element("seed").valueAsNumber, row],
   temperature: () => element("temperature").valueAsNumber,
-  context: () => Number(element("sample-context").value),
+  context: () => contextOf(shown, "sample"),
 };
 
 async function sample(model, signal) {
@@ -198,7 +200,7 @@ async function sample(model, signal) {
 
 /** Scores one row of data and shows every output of the default signature. */
 async function score(model, signal, row, ...picture) {
-  const values = { x: () => row, context: () => Number(element("score-context").value) };
+  const values = { x: () => row, context: () => contextOf(model, "score") };
   const inputs = columns(model, "serving_default", 1, values);
   const outputs = await predict(model, "serving_default", inputs, signal);
   const described = toldOf(model, "serving_default").outputs ?? {};
@@ -233,7 +235,7 @@ function scoreExample() {
     const values = {
       seed: () => [examples, 0],
       temperature: () => 1,
-      context: () => Number(element("score-context").value),
+      context: () => contextOf(model, "score"),
     };
     const outputs = await predict(model, "sample", columns(model, "sample", 1, values), signal);
     const [row] = outputs.x ?? Object.values(outputs)[0];
@@ -278,10 +280,16 @@ function scoreFile(file) {
 function scoreFeatures() {
   const model = shown;
   return attempt(element("score"), element("score-status"), async (signal) => {
-    const row = element("features").value.split(/[\s,;]+/).filter(Boolean).map(Number);
-    if (row.some(Number.isNaN)) throw new Error("Only numbers, with commas or spaces between.");
+    const row = numbersIn(element("features").value);
     await score(model, signal, shaped(row, eventShape(model)));
   });
+}
+
+/** The numbers of a text. */
+function numbersIn(text) {
+  const found = text.split(/[\s,;]+/).filter(Boolean).map(Number);
+  if (found.some(Number.isNaN)) throw new Error("Only numbers, with commas or spaces between.");
+  return found;
 }
 
 /** A list of numbers as nested lists; as it is where their number is another one. */
@@ -303,8 +311,60 @@ const isScored = (model) =>
 
 /** Whether the page can fill every input of the signature. */
 const fillable = (model, signature, names) =>
-  signature in model.signatures &&
+  signature in model.signatures && sizeOf(contextShape(model) ?? []) <= MOST_NUMBERS &&
   Object.keys(model.signatures[signature].inputs).every((name) => names.includes(name));
+
+const sizeOf = (shape) => shape.reduce((product, n) => product * (n ?? 1), 1);
+
+/** The shape of one context that is no label; null for a label, and without a context. */
+function contextShape(model) {
+  const inputs = Object.values(model.signatures).map((signature) => signature.inputs.context);
+  const shape = inputs.find(Boolean)?.shape ?? [];
+  return shape.length > 1 ? shape.slice(1) : null;
+}
+
+/** What the fields of a panel, "sample" or "score", say of the context: a label, or numbers. */
+function contextOf(model, panel) {
+  const shape = contextShape(model);
+  if (!shape) return Number(element(`${panel}-context`).value);
+  const fields = [...element(`${panel}-condition`).querySelectorAll("input, select, textarea")];
+  const values = fields.flatMap((field) => numbersIn(field.value));
+  if (values.length !== sizeOf(shape)) {
+    throw new Error(`The context has ${sizeOf(shape)} numbers; got ${values.length}.`);
+  }
+  return shaped(values, shape);
+}
+
+/** Scores under the context that was sampled under. */
+function copyContext() {
+  element("score-context").value = element("sample-context").value;
+  const [from, to] = ["sample", "score"].map((panel) =>
+    [...element(`${panel}-condition`).querySelectorAll("input, select, textarea")]);
+  from.forEach((field, i) => { to[i].value = field.value; });
+}
+
+/** Makes the fields for a context that is no label: a number or a category each, or one for all. */
+function offerCondition(model) {
+  const shape = contextShape(model);
+  const told = Object.keys(model.signatures).map((name) => toldOf(model, name).inputs?.context);
+  const value = String(told.find(Boolean)?.example ?? 0);
+  const columns = model.media.context_columns ?? [];
+  const size = shape ? sizeOf(shape) : 0;
+  const field = (i) => {
+    const { name = `c[${i}]`, categories } = columns[i] ?? {};
+    const input = categories
+      ? make("select", {}, ...categories.map((textContent, number) =>
+        make("option", { value: String(number), textContent })))
+      : make("input", { type: "number", step: "any", value, required: true });
+    return make("label", {}, `${name} `, input);
+  };
+  const all = () => make("label", {}, `context, ${size} numbers `,
+    make("textarea", { rows: 2, value: Array(size).fill(value).join(", "), spellcheck: false }));
+  for (const panel of ["sample", "score"]) {
+    const fields = size > MOST_FIELDS ? [all()] : Array.from({ length: size }, (_, i) => field(i));
+    element(`${panel}-condition`).replaceChildren(...fields);
+  }
+}
 
 /** What the manifest says of a signature; of the default one under its own name. */
 function toldOf({ manifest }, signature) {
@@ -361,13 +421,15 @@ function show(model) {
   element("facts").append(
     make("code", { textContent: `POST /v1/models/${model.name}:predict` }));
   const uses = (name) => Object.values(model.signatures).some(({ inputs }) => name in inputs);
-  document.querySelectorAll(".context-label").forEach((l) => { l.hidden = !uses("context"); });
+  const labelled = uses("context") && !contextShape(model);
+  document.querySelectorAll(".context-label").forEach((l) => { l.hidden = !labelled; });
   element("temperature-label").hidden = !uses("temperature");
   element("sampling").hidden = !fillable(model, "sample", Object.keys(SAMPLED));
   element("scoring").hidden = !isScored(model);
   element("example").hidden = !fillable(model, "sample", Object.keys(SAMPLED));
   element("example").textContent = kind === "image" ? "Example image" : "Example row";
   offerLabels(model);
+  offerCondition(model);
   element("drop").hidden = element("invert-label").hidden = kind !== "image";
   element("features-form").hidden = kind !== "features";
   element("drop-size").textContent = shape.slice(0, 2).join(" × ") + " pixels";

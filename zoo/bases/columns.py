@@ -12,6 +12,7 @@ Outside the support of a column the log-probability is -inf.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,18 @@ from zoo.bijectors import columns as coordinates
 from zoo.core.columns import Column
 from zoo.ops import conditionals
 
-__all__ = ["Angle", "Category", "Conditional", "Integer", "Mixture", "Number", "conditional_of"]
+__all__ = [
+    "Angle",
+    "Category",
+    "Conditional",
+    "Integer",
+    "Mixture",
+    "Number",
+    "column_features",
+    "column_width",
+    "conditional_of",
+    "features_of",
+]
 
 Mixture = Literal["logistic", "gaussian"]
 
@@ -245,3 +257,27 @@ def conditional_of(
     if column.kind == "circular":
         return Angle(column, num_components)
     return Number(column, num_components, mixture)
+
+
+def features_of(conditional: Conditional) -> int:
+    """Numbers that a network sees of a column: its features, and whether its cell is missing."""
+    return conditional.num_features + conditional.column.missing
+
+
+def column_width(conditionals: Sequence[Conditional]) -> int:
+    """Numbers that a network sees of all columns."""
+    return sum(map(features_of, conditionals))
+
+
+def column_features(conditionals: Sequence[Conditional], x: Any) -> Any:
+    """What a network sees of the rows x [..., columns]: [..., features]."""
+    seen = []
+    for i, conditional in enumerate(conditionals):
+        value = x[..., i]
+        features = conditional.features(value)
+        if conditional.column.missing:
+            missing = tf.math.is_nan(value)[..., None]
+            features = tf.where(missing, tf.zeros_like(features), features)
+            features = tf.concat([features, tf.cast(missing, features.dtype)], axis=-1)
+        seen.append(features)
+    return tf.concat(seen, axis=-1)
