@@ -45,6 +45,7 @@ PICTURES = {
     "samples_maf_mnist.png": "Samples of maf_mnist",
     "interpolations.png": "From test image to test image through the latent space",
 }
+_GENERATED = re.compile(r"<!-- (\w+):begin -->.*?<!-- \1:end -->", re.DOTALL)
 _BEGIN = re.compile(r"<!-- (\w+):begin -->")
 # A number, perhaps with an error, followed by a unit of density.
 _RESULT = re.compile(
@@ -289,7 +290,8 @@ def problems(root: Path) -> list[str]:
     found += filter(None, (stale(path, pinned) for path in sorted((root / "docs").glob("*.png"))))
     found += filter(None, [outdated(root, pinned)])
     allowed = [value for c in checkpoints for value in _figures(c.metrics)]
-    prose = {path: path.read_text(encoding="utf-8") for path in documents(root)}
+    allowed += [value for found in read_all(root).values() for value in _of_study(found)]
+    prose = {path: _GENERATED.sub("", path.read_text(encoding="utf-8")) for path in documents(root)}
     for entry in registry.ENTRIES.values():
         prose[Path(f"registry entry {entry.name}")] = f"{entry.description}\n{entry.limitations}"
     for checkpoint in checkpoints:
@@ -311,6 +313,18 @@ def _figures(metrics: Mapping[str, Any]) -> Iterator[float]:
     paper = metrics.get("paper") or {}
     if paper.get("value") is not None:
         yield paper["value"]
+
+
+def _of_study(study: Mapping[str, Any]) -> Iterator[float]:
+    """What a study vouches for: the figures of each run and floor, and their means over seeds."""
+    arms: dict[tuple[str, str], list[float]] = {}
+    for run in (*study["runs"], *study.get("floors", ())):
+        for metric, value in run.get("metrics", {}).items():
+            name = run.get("arm") or run["floor"]
+            arms.setdefault((name, metric), []).append(value["value"])
+    for values in arms.values():
+        yield from values
+        yield sum(values) / len(values)
 
 
 def unsourced(text: str, allowed: Sequence[float]) -> list[str]:
