@@ -4,15 +4,31 @@ Results go to stdout, progress and errors to stderr. `list`, `info` and every `-
 TensorFlow; each command imports what it needs.
 """
 
-from zoo.cli import catalogue, evaluate, fit, plot, publish, serve, step, study, tables, train, use
+from zoo.cli import (
+    ask,
+    cache,
+    catalogue,
+    evaluate,
+    fit,
+    plot,
+    publish,
+    serve,
+    step,
+    study,
+    tables,
+    train,
+    use,
+)
 from zoo.cli.app import app, main
 
 __all__ = ["app", "main"]
 
 COMMANDS = (
     catalogue,
+    cache,
     use,
     tables,
+    ask,
     train,
     fit,
     step,

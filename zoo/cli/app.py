@@ -59,10 +59,13 @@ server.
 COMMAND_ORDER = (
     "list",
     "info",
+    "download",
+    "cache",
     "sample",
     "score",
     "anomalies",
     "impute",
+    "ask",
     "fit",
     "train",
     "step",
