@@ -13,8 +13,9 @@ import zoo
 from zoo.media import startup
 
 PUBLIC = {
-    *("list_models", "info", "load", "create", "fit", "export", "evaluate"),
+    *("list_models", "from_preset", "info", "load", "create", "fit", "export", "evaluate"),
     *("ModelInfo", "ZooError"),
+    "save",
 }
 HEAVY = ("tensorflow", "keras", "tensorflow_probability", "tensorflow_datasets", "h5py", "numpy")
 

@@ -244,6 +244,9 @@ def test_a_run_is_published_with_a_card_of_its_columns(run: Path, tmp_path: Path
     assert "| hour | circular | period 24 from 0 |" in card
     assert "Rows of the publisher's own, `mine:" in card
     assert "| gaussian |" in card
+    for picture in ("pairs.png", "calibration.png"):
+        assert f"]({picture})" in card
+        assert (tmp_path / "released" / picture).stat().st_size > 5000
     drawn = pd.read_csv(tmp_path / "released" / "samples.csv")
     assert list(drawn.columns) == ["region", "size", "visits", "hour"]
     again = zoo.load(tmp_path / "released")

@@ -176,7 +176,7 @@ def test_the_reference_has_the_labels_that_were_learnt(
     published: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a run on some labels, rows of the others are not normal."""
-    from zoo.cli.tables import _reference
+    from zoo.cli.tables import reference_rows
 
     model = zoo.load("tiny_features")
     rows = np.arange(20, dtype=np.float32).reshape(4, 5)
@@ -189,7 +189,7 @@ def test_the_reference_has_the_labels_that_were_learnt(
         recipe = variant(entry.recipe, data=dataset)
         changed = dataclasses.replace(entry, recipe=recipe)
         monkeypatch.setitem(registry.ENTRIES, "tiny_features", changed)
-        return _reference("tiny_features", None, model, None)[0]
+        return reference_rows("tiny_features", None, model, None)[0]
 
     np.testing.assert_array_equal(learnt(), rows)
     np.testing.assert_array_equal(learnt(0, 2), rows[[0, 2, 3]])

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from zoo.errors import ZooError
     from zoo.evaluation import evaluate
     from zoo.exporting import export
-    from zoo.loading import ModelInfo, create, info, list_models, load
+    from zoo.loading import ModelInfo, create, from_preset, info, list_models, load
+    from zoo.store.saving import save
     from zoo.training.own_data import fit
 
 __all__ = [
@@ -32,9 +33,11 @@ __all__ = [
     "evaluate",
     "export",
     "fit",
+    "from_preset",
     "info",
     "list_models",
     "load",
+    "save",
 ]
 
 _HOMES = {
@@ -44,9 +47,11 @@ _HOMES = {
     "evaluate": "zoo.evaluation",
     "export": "zoo.exporting",
     "fit": "zoo.training.own_data",
+    "from_preset": "zoo.loading",
     "info": "zoo.loading",
     "list_models": "zoo.loading",
     "load": "zoo.loading",
+    "save": "zoo.store.saving",
 }
 
 registration.announce()

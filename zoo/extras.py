@@ -7,7 +7,15 @@ from typing import Any
 
 from zoo.errors import MissingExtraError
 
-__all__ = ["constriction", "pandas", "soundfile", "soxr", "tensorflow_datasets"]
+__all__ = [
+    "constriction",
+    "matplotlib",
+    "pandas",
+    "scikit_learn",
+    "soundfile",
+    "soxr",
+    "tensorflow_datasets",
+]
 
 
 def tensorflow_datasets() -> Any:
@@ -33,6 +41,16 @@ def constriction() -> Any:
 def pandas() -> Any:
     """The library of data frames. Raises MissingExtraError where it is not installed."""
     return _library("pandas", "tables", "Tables of your own")
+
+
+def scikit_learn(module: str) -> Any:
+    """A module of scikit-learn, "base". Raises MissingExtraError where it is not installed."""
+    return _library(f"sklearn.{module}", "sklearn", "Estimators of scikit-learn's kind")
+
+
+def matplotlib(module: str) -> Any:
+    """A module of Matplotlib, "figure". Raises MissingExtraError where it is not installed."""
+    return _library(f"matplotlib.{module}", "plots", "Plots")
 
 
 def _library(module: str, extra: str, users: str) -> Any:

@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import registry
+from zoo.core import recipe_json
 from zoo.core.backend import require_tensorflow
 from zoo.core.release import Release
-from zoo.errors import InvalidInputError, MissingCheckpointError
+from zoo.errors import InvalidInputError, MissingCheckpointError, ZooError
 from zoo.media.console import figure
 from zoo.registry.datasets import column_names
 from zoo.registry.listing import ModelInfo
-from zoo.store import addresses, locate, pins, remotes
+from zoo.store import addresses, downloads, locate, pins, remotes
 from zoo.store.blank import blank_weights
 from zoo.store.files import read_object, read_optional
-from zoo.store.folder import CONFIG_FILE, METRICS_FILE, check_config, read_config
+from zoo.store.folder import CONFIG_FILE, METRICS_FILE, RECIPE_FILE, check_config, read_config
 from zoo.store.hashes import verify_files
 from zoo.store.limits import limit_of
 from zoo.store.weights import WEIGHTS_FILE, load_weights
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ModelInfo",
     "create",
+    "from_preset",
     "info",
     "is_folder",
     "list_models",
@@ -139,8 +141,10 @@ def load(
     name: str | os.PathLike[str],
     weights: bool | str | os.PathLike[str] = True,  # noqa: FBT001, FBT002  # as in Keras
     *,
+    version: int | None = None,
     revision: str = "",
     sha256: str = "",
+    cache_dir: str | os.PathLike[str] | None = None,
 ) -> ZooModel:
     """A model as a `keras.Model`: one of the registry, of a checkpoint folder, or of an address.
 
@@ -154,11 +158,13 @@ def load(
             go into the model of its recipe, and none of the published files is needed. A folder
             and a file are checked against the `SHA256SUMS` there; where there is none, the log
             says that nothing proves them.
+        version: Of the published weights of a name; the newest without.
         revision: A branch, tag or commit of an hf:// address.
         sha256: The SHA-256 of the `SHA256SUMS` behind an address, or in a folder, and through it of
             config and weights; `zoo publish` prints it. An address needs it, as its content can
             change, unless `revision` is a full commit hash: what a commit holds is then the Hub's
             word. Names of the registry are pinned by the installed package.
+        cache_dir: Where downloads are kept, in place of `$ZOO_CACHE` or `~/.cache/zoo`.
 
     Of an address nothing but `SHA256SUMS`, `config.json` and `model.weights.h5` is downloaded, and
     nothing of it is executed.
@@ -166,7 +172,8 @@ def load(
     Raises:
         UnknownModelError: No such name; close ones are named.
         InvalidInputError: An address of an unknown kind or without sha256, a malformed sha256, or
-            one that does not apply; the path of a file; a name that is no text.
+            one that does not apply; a version that is not pinned, or does not apply; the path of a
+            file; a name that is no text.
         BackendError: Keras is to run on another backend than TensorFlow.
         MissingCheckpointError: The model has no published weights, or its files are nowhere.
         MissingExtraError: The library for this kind of address is not installed.
@@ -178,16 +185,28 @@ def load(
     if not isinstance(name, str | os.PathLike):
         raise InvalidInputError(f"name is a name, a path or an address; got {name!r}.")
     require_tensorflow()
-    folder = _located(name, weights=weights, revision=revision, sha256=sha256)
+    with downloads.caching_in(cache_dir):
+        folder = _located(name, weights=weights, version=version, revision=revision, sha256=sha256)
     if weights is True and folder is not None:
         model = loaded(folder)
-        model.release = _release(str(name), folder)
+        model.release = _release(str(name), folder, version)
+        model.column_names = model.column_names or _column_names(str(name), folder, model.data.size)
         return model
     with contextlib.nullcontext() if weights is False else blank_weights():
         model = _built(str(name), folder, _weights_file(weights))
+        model.column_names = model.column_names or _column_names(str(name), folder, model.data.size)
     if not isinstance(weights, bool):
         _load_given(model, weights)
     return model
+
+
+def from_preset(
+    preset: str | os.PathLike[str],
+    load_weights: bool = True,  # noqa: FBT001, FBT002  # as in KerasHub
+    **options: Any,
+) -> ZooModel:
+    """`load(preset, weights=load_weights, **options)`, under the name that KerasHub has for it."""
+    return load(preset, weights=load_weights, **options)
 
 
 def loaded(folder: Path) -> ZooModel:
@@ -198,7 +217,7 @@ def loaded(folder: Path) -> ZooModel:
     return model
 
 
-def _release(name: str, folder: Path) -> Release:
+def _release(name: str, folder: Path, version: int | None) -> Release:
     """What the published weights of a name are called, with the first figure of its card.
 
     folder: verified, so that nothing is hashed again.
@@ -208,8 +227,20 @@ def _release(name: str, folder: Path) -> Release:
     metrics = read_optional(folder / METRICS_FILE).get("metrics", {})
     wanted = registry.get(name).metrics
     figures = [f"{metric} {figure(metrics[metric])}" for metric in wanted if metric in metrics]
-    version = pins.pins().get(name, {}).get("version", 1)
+    version = version or pins.pins().get(name, {}).get("version", 1)
     return Release(f"{name}, version {version}", "".join(figures[:1]))
+
+
+def _column_names(name: str, folder: Path | None, size: int) -> tuple[str, ...]:
+    """The names of the numbers of the rows that a model was trained on; () where none are known."""
+    try:
+        if folder is None or name in registry.ENTRIES:
+            recipe = registry.get(name).recipe
+        else:
+            recipe = recipe_json.from_dict(read_object(folder / RECIPE_FILE))
+        return column_names(recipe.dataset.name, size)
+    except ZooError:  # of a folder without a recipe, or an address
+        return ()
 
 
 def is_folder(name: str | os.PathLike[str]) -> bool:
@@ -219,38 +250,46 @@ def is_folder(name: str | os.PathLike[str]) -> bool:
     return name not in registry.ENTRIES and Path(name, CONFIG_FILE).is_file()
 
 
-def local_folder(name: str) -> Path | None:
+def local_folder(name: str, version: int | None = None) -> Path | None:
     """The folder on this machine that `load` would use; None where there is none. Hashes nothing.
 
     Raises:
         UnknownModelError: No such name.
+        InvalidInputError: The version is not pinned.
         MissingCheckpointError: `$ZOO_CHECKPOINTS` is set and is not a folder.
     """
     registry.get(name)
-    return locate.local_folder(name)
+    return locate.local_folder(name, version)
 
 
-def resolve(name: str) -> Path:
+def resolve(name: str, version: int | None = None) -> Path:
     """The folder with the published files of a model, hashed; downloaded where need be.
 
     Raises:
         UnknownModelError: No such name.
+        InvalidInputError: The version is not pinned.
         MissingCheckpointError: No published weights, or the files are nowhere.
         IntegrityError: A file is not the pinned one.
         OfflineError: A download is needed, and is forbidden or not possible.
     """
     registry.get(name)
-    return locate.resolve(name)
+    return locate.resolve(name, version)
 
 
 def _located(
     name: str | os.PathLike[str],
     *,
     weights: bool | str | os.PathLike[str],
+    version: int | None,
     revision: str,
     sha256: str,
 ) -> Path | None:
     """The verified folder that describes the model; None where the registry's recipe does."""
+    named = not (remotes.is_address(name) or is_folder(name))
+    if version is not None and not (named and weights is True):
+        raise InvalidInputError(
+            f"version goes with the published weights of a name; got it for {str(name)!r}."
+        )
     if remotes.is_address(name):
         return addresses.resolve(str(name), revision=revision, sha256=sha256)
     if revision:
@@ -262,7 +301,7 @@ def _located(
             f"sha256 goes with an address or a folder; the files of {str(name)!r} are pinned by "
             "the installed zoo."
         )
-    return resolve(str(name)) if weights is True else None
+    return resolve(str(name), version) if weights is True else None
 
 
 def _weights_file(weights: Any) -> Path | None:

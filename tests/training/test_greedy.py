@@ -82,7 +82,7 @@ def test_a_run_leaves_what_others_read(undisturbed: Path, tmp_path: Path) -> Non
     assert model.stages_done == int(np.argmin(nats))
     scored = -np.mean(model.log_prob(sources.load_arrays(ROWS, "validation").x))
     assert scored == pytest.approx(min(nats), rel=1e-6)
-    picture = plots.plot(undisturbed, tmp_path / "stages.png")
+    picture = plots.history(undisturbed, tmp_path / "stages.png")
     assert picture.stat().st_size > 2000
     assert set(plots.read_history(undisturbed)) == set(STAGE_FIELDS)
 

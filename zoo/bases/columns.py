@@ -75,6 +75,14 @@ class Conditional:
         """A value, [...].   uniform: [..., 2] in (0, 1).   temperature: [...]."""
         raise NotImplementedError
 
+    def levels(self, raw: Any, x: Any) -> Any:
+        """(P(X < x), P(X <= x)) of values in the support, [..., 2]: of numbers twice the same."""
+        below = self._below(raw, self.safe(x))
+        return tf.stack([below, below], axis=-1)
+
+    def _below(self, raw: Any, x: Any) -> Any:
+        return conditionals.logistic_below(raw, self.coordinate(x))
+
     def _log_prob(self, raw: Any, x: Any) -> Any:
         raise NotImplementedError
 
@@ -110,10 +118,13 @@ class Number(Conditional):
 
     def __init__(self, column: Column, num_components: int, mixture: Mixture = "logistic") -> None:
         super().__init__(column, num_components)
-        self._density, self._quantile = _MIXTURES[mixture]
+        self._density, self._quantile, self._share = _MIXTURES[mixture]
 
     def _log_prob(self, raw: Any, x: Any) -> Any:
         return self._density(raw, self.coordinate(x)) + self.log_slope(x)
+
+    def _below(self, raw: Any, x: Any) -> Any:
+        return self._share(raw, self.coordinate(x))
 
     def draw(self, raw: Any, uniform: Any, temperature: Any) -> Any:
         """The value of a draw of the mixture."""
@@ -135,6 +146,14 @@ class Integer(Conditional):
         low, high = self.coordinate(x - 0.5), self.coordinate(x + 0.5)
         minimum, maximum = self._range()
         return conditionals.bin_log_prob(raw, low, high, lowest=x <= minimum, highest=x >= maximum)
+
+    def levels(self, raw: Any, x: Any) -> Any:
+        """(P(X < k), P(X <= k)), [..., 2]."""
+        minimum, maximum = self._range()
+        x = self.safe(x)
+        low = tf.where(x <= minimum, tf.zeros_like(x), self._below(raw, x - 0.5))
+        high = tf.where(x >= maximum, tf.ones_like(x), self._below(raw, x + 0.5))
+        return tf.stack([low, high], axis=-1)
 
     def draw(self, raw: Any, uniform: Any, temperature: Any) -> Any:
         """The integer whose bin the mixture's draw falls into."""
@@ -185,6 +204,9 @@ class Angle(Conditional):
         angle = self.coordinate(x)
         return conditionals.cauchy_log_prob(raw, angle) + math.log(2.0 * math.pi / period)
 
+    def _below(self, raw: Any, x: Any) -> Any:
+        return conditionals.cauchy_below(raw, self.coordinate(x))
+
     def draw(self, raw: Any, uniform: Any, temperature: Any) -> Any:
         """A value in [minimum, minimum + period)."""
         start, period = self._circle()
@@ -228,6 +250,13 @@ class Category(Conditional):
     def _log_prob(self, raw: Any, x: Any) -> Any:
         return conditionals.categorical_log_prob(raw, tf.cast(x, tf.int32))
 
+    def levels(self, raw: Any, x: Any) -> Any:
+        """(P(X < c), P(X <= c)) in the order of the categories' numbers, [..., 2]."""
+        masses = tf.nn.softmax(raw)
+        chosen = tf.one_hot(tf.cast(self.safe(x), tf.int32), self.num_features, dtype=raw.dtype)
+        high = tf.reduce_sum(chosen * tf.cumsum(masses, axis=-1), axis=-1)
+        return tf.stack([high - tf.reduce_sum(chosen * masses, axis=-1), high], axis=-1)
+
     def draw(self, raw: Any, uniform: Any, temperature: Any) -> Any:
         """The number of a category."""
         return tf.cast(conditionals.categorical_draw(raw, uniform, temperature), raw.dtype)
@@ -241,8 +270,16 @@ class Category(Conditional):
 
 
 _MIXTURES = {
-    "logistic": (conditionals.logistic_log_prob, conditionals.logistic_draw),
-    "gaussian": (conditionals.gaussian_log_prob, conditionals.gaussian_draw),
+    "logistic": (
+        conditionals.logistic_log_prob,
+        conditionals.logistic_draw,
+        conditionals.logistic_below,
+    ),
+    "gaussian": (
+        conditionals.gaussian_log_prob,
+        conditionals.gaussian_draw,
+        conditionals.gaussian_below,
+    ),
 }
 
 

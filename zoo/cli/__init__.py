@@ -5,6 +5,8 @@ TensorFlow; each command imports what it needs.
 """
 
 from zoo.cli import (
+    ask,
+    cache,
     catalogue,
     compress,
     evaluate,
@@ -24,9 +26,11 @@ __all__ = ["app", "main"]
 
 COMMANDS = (
     catalogue,
+    cache,
     use,
     tables,
     compress,
+    ask,
     train,
     fit,
     step,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.app import EXIT_CODES, AsJson, Name, app, complaining, loaded, print_json
-from zoo.cli.use import SUFFIXES, names_of, read_rows, write_rows_to
+from zoo.cli.use import SUFFIXES, read_rows, write_rows_to
 from zoo.errors import InvalidInputError
 from zoo.media.console import waiting
 from zoo.store.files import replacing
@@ -38,7 +38,7 @@ def compress(
     model = loaded(name)
     compression.check_codes(model)
     with complaining():
-        rows, labels = read_rows(file, model, names=names_of(name, model.data))
+        rows, labels = read_rows(file, model, names=model.column_names)
     if labels is not None:
         raise InvalidInputError(
             f"{file} holds labels, which the model does not code: keep x alone."
@@ -83,7 +83,7 @@ def decompress(
     if out.suffix.lower() == ".png":
         _write_image(out, rows, model)
     else:
-        write_rows_to(out, rows, model, names_of(name, model.data))
+        write_rows_to(out, rows, model, model.column_names)
     print(f"{out}: {len(rows):,} rows")
 
 

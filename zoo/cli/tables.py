@@ -20,7 +20,7 @@ from zoo.cli.app import (
     recipe_of,
 )
 from zoo.cli.contexts import context_of, for_rows
-from zoo.cli.use import names_of, read_rows, scores_of
+from zoo.cli.use import read_rows, scores_of
 from zoo.errors import CheckpointError, DataError, InvalidInputError
 from zoo.media.console import columns, waiting
 
@@ -59,9 +59,9 @@ def anomalies(
 
     model = loaded(name)
     with complaining():
-        names = names_of(name, model.data)
+        names = model.column_names
         rows, labels = read_rows(file, model, context, names=names)
-        normal, normal_labels = _reference(name, reference, model, context)
+        normal, normal_labels = reference_rows(name, reference, model, context)
     nats = scores_of(model, rows, labels, label=str(file))
     p = p_values(nats, scores_of(model, normal, normal_labels, label="reference"))
     least = 1.0 / (1 + len(normal))
@@ -95,10 +95,15 @@ def anomalies(
         print(f"  {len(found) - len(shown)} more; --all shows them")
 
 
-def _reference(name: str, path: Path | None, model: Any, context: str | None) -> tuple[Any, Any]:
-    """The reference rows and their labels."""
+def reference_rows(
+    name: str, path: Path | None, model: Any, context: str | None, *, option: str = "--reference"
+) -> tuple[Any, Any]:
+    """The rows of a file, else test rows that are at hand, and their labels.
+
+    option: which names the file. Raises InvalidInputError where there are none.
+    """
     if path is not None:
-        return read_rows(path, model, context, names=names_of(name, model.data))
+        return read_rows(path, model, context, names=model.column_names)
     import numpy as np
 
     from zoo.core.data import Table
@@ -114,12 +119,12 @@ def _reference(name: str, path: Path | None, model: Any, context: str | None) ->
         labels = sample_labels(dataset) if model.config.context_size or learnt else None
     except (CheckpointError, DataError, ValueError) as error:
         raise InvalidInputError(
-            f"The package holds no test rows for {name}: give --reference, a file of normal rows."
+            f"The package holds no test rows for {name}: give {option}, a file of normal rows."
         ) from error
     if rows.shape[1:] != tuple(model.config.event_shape):
         raise InvalidInputError(
             f"The package's rows of {dataset} have shape {list(rows.shape[1:])}, the model's "
-            f"{list(model.config.event_shape)}: give --reference, a file of normal rows."
+            f"{list(model.config.event_shape)}: give {option}, a file of normal rows."
         )
     if labels is not None:  # rows of labels that were not learnt, or not asked for, are not normal
         normal = np.isin(labels, learnt) if learnt else np.full(len(labels), fill_value=True)
@@ -128,7 +133,7 @@ def _reference(name: str, path: Path | None, model: Any, context: str | None) ->
         rows, labels = rows[normal], labels[normal]
     if not len(rows):
         raise InvalidInputError(
-            f"The package holds no rows of {dataset} with such labels: give --reference, a file of "
+            f"The package holds no rows of {dataset} with such labels: give {option}, a file of "
             "normal rows."
         )
     return rows, labels if model.config.context_size else None
@@ -168,7 +173,7 @@ def impute(
         _impute_table(model, file, out, seed=seed, steps=steps, context=context)
         return
     with complaining():
-        cells, header = read_cells(file, model.config.event_size, names=names_of(name, model.data))
+        cells, header = read_cells(file, model.config.event_size, names=model.column_names)
         rows = numbers_of(cells, header, file, allow_missing=True)
         labels = for_rows(context_of(model, context), len(rows))
         with waiting(f"drawing {int(np.isnan(rows).sum())} values from {name}"):

@@ -18,14 +18,12 @@ from zoo.cli.app import (
     complaining,
     loaded,
     print_json,
-    recipe_of,
 )
 from zoo.cli.contexts import beside_columns, context_of, for_rows
-from zoo.errors import InvalidInputError, ZooError
+from zoo.errors import InvalidInputError
 from zoo.media.audio import AUDIO_SUFFIXES, read_audio, write_audio
 from zoo.media.console import columns, progress_bar, waiting
 from zoo.media.tables import read_csv
-from zoo.registry.datasets import column_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +74,7 @@ def sample(
 
     if out is None:
         model = loaded(name)
-        write_rows(None, drawn(model), model.data, names_of(name, model.data))
+        write_rows(None, drawn(model), model.data, model.column_names)
         return
     suffix = out.suffix.lower()
     if suffix not in (*SUFFIXES, *AUDIO_SUFFIXES):
@@ -97,7 +95,7 @@ def sample(
     elif suffix == ".png":
         _write_png(out, rows, model.data.levels)
     else:
-        write_rows_to(out, rows, model, names_of(name, model.data))
+        write_rows_to(out, rows, model, model.column_names)
     print(out)
 
 
@@ -188,7 +186,7 @@ def score(
         )
     for path in files:
         with complaining():
-            rows, labels = read_rows(path, model, context, names=names_of(name, model.data))
+            rows, labels = read_rows(path, model, context, names=model.column_names)
         nats = scores_of(
             model,
             rows,
@@ -219,16 +217,6 @@ def _read_clip(path: Path, space: Space) -> np.ndarray:
             f"({size / space.rate:.2f} s): cut it."
         )
     return fit_clip(samples, size)[None]
-
-
-def names_of(name: str, space: Space) -> tuple[str, ...]:
-    """The names of a row's numbers, of the dataset that a model or a folder was trained on."""
-    if space.columns:
-        return tuple(column.name for column in space.columns)
-    try:
-        return column_names(recipe_of(name).dataset.name, space.size)
-    except (ZooError, OSError):  # of a folder without a recipe, or an address
-        return ()
 
 
 def read_rows(

@@ -11,6 +11,7 @@ have. Whoever needs something asks `isinstance(model, Scores)`: signatures, laws
     Steps       a row piece by piece, each given those before
     Imputes     the missing cells of a row, given those that are there
     AnyOrder    any feature of a row given any others, exactly
+    Factors     log p(x) as a sum over the columns, each given those before
     Grows       weights that come about in stages, each learnt from what those before leave
 """
 
@@ -28,6 +29,7 @@ __all__ = [
     "AnyOrder",
     "Bijective",
     "Encodes",
+    "Factors",
     "Grows",
     "Imputes",
     "Infers",
@@ -278,7 +280,30 @@ class Grows(ABC):
         """
 
 
-CAPABILITIES = (Scores, Samples, Encodes, Bijective, Infers, Steps, Imputes, AnyOrder, Grows)
+class Factors(ABC):
+    """log p(x) is a sum over a row's columns, in their order, each given those before."""
+
+    @abstractmethod
+    def column_log_prob(self, x: Any, context: Any = None) -> Any:
+        """log p_i(x_i | x_<i, context), [batch, columns] nats, whose sum is `log_prob`."""
+
+    @abstractmethod
+    def column_levels(self, x: Any, context: Any = None) -> Any:
+        """P(X_i < x_i | x_<i) and P(X_i <= x_i | x_<i), [batch, columns, 2]."""
+
+
+CAPABILITIES = (
+    Scores,
+    Samples,
+    Encodes,
+    Bijective,
+    Infers,
+    Steps,
+    Factors,
+    Imputes,
+    AnyOrder,
+    Grows,
+)
 
 
 def capabilities_of(model: Any) -> frozenset[str]:

@@ -20,9 +20,11 @@ __all__ = [
     "decoded",
     "encoded",
     "frames_encoded",
+    "in_order",
     "is_frame",
     "is_missing_value",
     "missing_cells",
+    "names_of",
     "rows_of",
     "text_of",
     "write_rows",
@@ -69,18 +71,48 @@ def rows_of(frame: Any, space: Space, name: str) -> np.ndarray:
     return encoded(frame, space.columns, name, dtype)
 
 
+def names_of(value: Any) -> tuple[str, ...]:
+    """The names of a data frame's columns; () of anything else, and where all are numbers."""
+    if not (hasattr(value, "columns") and hasattr(value, "dtypes")):
+        return ()
+    names = list(value.columns)
+    return tuple(map(str, names)) if any(isinstance(name, str) for name in names) else ()
+
+
+def in_order(value: Any, names: Sequence[str], name: str) -> Any:
+    """The numbers of a data frame, its columns in the order of these names; others as they are.
+
+    Further columns are passed over. Raises InvalidInputError for a column that is not there.
+    """
+    found = names_of(value)
+    if not (found and names):
+        return value
+    if lacking := [wanted for wanted in names if wanted not in found]:
+        raise InvalidInputError(
+            f"{name} lacks the column {lacking[0]!r}, which the model knows; it has "
+            f"{', '.join(found)[:200]}. Rename its columns, or give numbers without names, in the "
+            f"model's order ({', '.join(names)[:200]})."
+        )
+    return np.stack([np.asarray(value[wanted]) for wanted in names], axis=1)
+
+
 def frames_encoded(
-    arguments: Mapping[str, Any], data: Space, context: Space | None
+    arguments: Mapping[str, Any],
+    data: Space,
+    context: Space | None,
+    names: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Keras' arguments with numbers in the place of data frames: of x, of y, of validation_data.
 
-    data, context: a model's spaces; one without columns keeps what it is given. Raises what
-    `encoded` raises.
+    data, context: a model's spaces. names: of the numbers of `data`, where they stand for nothing
+    else. Raises what `encoded` and `in_order` raise.
     """
 
     def numbers(value: Any, space: Space | None, name: str) -> Any:
-        if space is None or not space.columns or not is_frame(value):
+        if space is None or not is_frame(value):
             return value
+        if not space.columns:
+            return in_order(value, names, name) if space is data else value
         return rows_of(value, space, name)
 
     def pair(value: Any, name: str) -> Any:

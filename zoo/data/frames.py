@@ -6,18 +6,21 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zoo import extras
+from zoo.core.columns import Column
+from zoo.core.encoding import decoded
 from zoo.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SUFFIXES", "as_frame", "read_frame"]
+__all__ = ["SUFFIXES", "as_frame", "frame_of", "read_frame"]
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".npy", ".npz")
 _MISSING = ("?",)  # beside pandas' own words
@@ -75,6 +78,46 @@ def as_frame(data: Any) -> pd.DataFrame:
     _check_names(names, "The table")
     frame.columns = names
     return frame
+
+
+def frame_of(
+    rows: Any,
+    columns: Sequence[Column],
+    *,
+    dtypes: Mapping[str, Any] | None = None,
+    index: Any = None,
+) -> pd.DataFrame:
+    """A data frame of rows of numbers [n, columns], with the values that the numbers stand for.
+
+    Categories have pandas' dtype of them, truth values bool, integers int64, dates datetime64, all
+    else float64; missing cells are NaN, NaT or pandas' NA.
+    dtypes: of the frame that the columns were told from, {name: dtype}, to go back to.
+    """
+    pd = extras.pandas()
+    found = {}
+    for column, values in zip(columns, decoded(rows, columns).values(), strict=True):
+        series = pd.Series(values, index=index)
+        if column.kind == "category":
+            series = series.astype(pd.CategoricalDtype(list(column.categories)))
+        elif column.kind == "boolean" and series.isna().any():
+            series = series.astype("boolean")
+        wanted = (dtypes or {}).get(column.name)
+        found[column.name] = series if wanted is None else _converted(series, wanted)
+    return pd.DataFrame(found, index=index)
+
+
+def _converted(series: Any, dtype: Any) -> Any:
+    """The series as the dtype, which its values came from; as it is where some are missing."""
+    if str(series.dtype) == "category":
+        if str(dtype) == "category" and [str(c) for c in dtype.categories] == list(
+            series.cat.categories
+        ):
+            return series.cat.rename_categories(list(dtype.categories))
+        series = series.astype(object)
+    try:
+        return series.astype(dtype)
+    except (TypeError, ValueError):
+        return series
 
 
 def _array(path: Path) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.core.checks import EVALUATION_SEED, checked_arrays, checked_weights, unpacked
-from zoo.core.encoding import frames_encoded
+from zoo.core.encoding import frames_encoded, names_of
 from zoo.errors import InvalidInputError
 from zoo.kinds.arguments import as_arrays
 from zoo.kinds.compiled import FIT_COMPILING_SECONDS, fit_seconds, suits_xla
@@ -40,6 +40,7 @@ class Fitting(Predicting):
     data: Any
     context: Any
     release: Any
+    column_names: tuple[str, ...]
     jit_compile: bool
 
     def _create_training_state(self) -> None:
@@ -147,6 +148,8 @@ class Fitting(Predicting):
     def fit(self, *args: Any, adapt: bool = True, **kwargs: Any) -> Any:
         """Keras' fit of x, or x and labels y; sample_weight and class_weight count rows.
 
+        x may be a data frame: its columns' names are then those of the model (`column_names`), and
+        later frames have their columns taken by name.
         A fresh model, which nothing was loaded into and which was neither trained nor adapted,
         starts from its data: `adapt` on the first of its rows, of arrays on rows from all over.
         Batch norm is evaluated with the moments of these rows, measured anew after every epoch.
@@ -157,6 +160,10 @@ class Fitting(Predicting):
         Raises InvalidInputError for weights that are not one a row, finite and >= 0, for class
         weights where there are no labels, and for masked arrays; warns of digits that x loses.
         """
+        x = named(keras.Model.fit, args, kwargs).get("x")
+        names = names_of(x[0] if isinstance(x, tuple) else x)
+        if not self.column_names and len(names) == self.data.size:
+            self.column_names = names
         arguments = self._honoured(keras.Model.fit, args, kwargs)
         self._train_on()
         self._choose_program(arguments)
@@ -231,7 +238,8 @@ class Fitting(Predicting):
         return super().test_on_batch(**self._honoured(keras.Model.test_on_batch, args, kwargs))
 
     def _honoured(self, method: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-        arguments = frames_encoded(named(method, args, kwargs), self.data, self.context)
+        arguments = named(method, args, kwargs)
+        arguments = frames_encoded(arguments, self.data, self.context, self.column_names)
         arguments = as_arrays(arguments, method.__name__, conditional=self.context is not None)
         # Keras' adapters drop masks and cast without a word.
         others = (value for name, value in arguments.items() if name != "x")

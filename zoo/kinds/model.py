@@ -15,6 +15,7 @@ from zoo.core import checks, forks
 from zoo.core.capabilities import Bijective
 from zoo.core.config import ModelConfig
 from zoo.core.context_checks import checked_condition
+from zoo.core.encoding import in_order
 from zoo.core.release import Release
 from zoo.core.space import Space
 from zoo.errors import ConfigError
@@ -36,6 +37,9 @@ class ZooModel(Fitting):
     """A Keras model of a config. Subclasses create every layer in `_create_networks`.
 
     data, context, latent: the spaces of its rows, which checks, signatures and files read.
+    column_names: of a row's numbers, where they have some: those of a table's columns, of the
+        dataset that loaded weights were trained on, of the first data frame that `fit` was given.
+        A frame's columns are taken by these names.
     slow_direction: the one that takes up to D network passes, in place of one.
     not_served, served_first, portable, words: of `serving_signatures`, by name: those left out and
     why; the server's default; those that LiteRT and ONNX have; other descriptions.
@@ -81,6 +85,7 @@ class ZooModel(Fitting):
             )
         self.config = config
         self.release: Release | None = None
+        self.column_names = tuple(column.name for column in self.data.columns)
         self.conditioner_dtype = conditioner_dtype
         self._compiled_functions: dict[str, Any] = {}
         self._create_preprocessing()
@@ -117,6 +122,7 @@ class ZooModel(Fitting):
 
     def checked_data(self, x: Any) -> Any:
         """x as a tensor of `data`. Raises InvalidInputError for other rows."""
+        x = in_order(x, self.column_names, "x")
         return checks.checked_data(x, self.data, continuous=isinstance(self, Bijective))
 
     def checked_context(self, context: Any, rows: int | None) -> Any:

@@ -19,6 +19,7 @@ class Predicting(keras.Model):
 
     data: Any
     context: Any
+    column_names: tuple[str, ...]
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Keras' predict: `call` of x, batch by batch, as NumPy.
@@ -36,7 +37,7 @@ class Predicting(keras.Model):
         return super().predict_on_batch(**arguments)
 
     def _checked(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        arguments = frames_encoded(arguments, self.data, self.context)
+        arguments = frames_encoded(arguments, self.data, self.context, self.column_names)
         x = arguments.get("x")
         if isinstance(x, list):
             inputs = self.context is not None and len(x) == 2 and hasattr(x[0], "dtype")

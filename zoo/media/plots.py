@@ -1,29 +1,25 @@
-"""A run's history.csv as a picture: losses, bits/dim, learning rate and speed. Pillow, no more.
+"""Pictures of numbers, by Matplotlib: histories, pairs of columns, calibration, traversals.
 
-Four panels over the steps; the best validation is marked. Of a run that fits in stages they are
-over the stages: losses, bits/dim, gains and seconds. Drawn at twice the size and reduced, for
-smooth lines.
+Each function writes a PNG, and returns its path; the folder is made if it is not there.
 """
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+import numpy as np
 
-from zoo.errors import FormatError, MissingCheckpointError
+from zoo import extras
+from zoo.errors import FormatError, InvalidInputError, MissingCheckpointError
 
-__all__ = ["plot", "read_history", "ticks"]
+__all__ = ["calibration", "history", "pairs", "read_history", "traversal"]
 
-WIDTH, HEIGHT = 560, 340  # of a panel, in pixels of the picture
-LEFT, RIGHT, TOP, BOTTOM = 78, 18, 34, 40  # of its frame
-OVERSAMPLING = 2
-INK, GREY, LIGHT = (30, 30, 30), (120, 120, 120), (225, 225, 225)
-BLUE, ORANGE = (31, 90, 170), (220, 120, 20)
+BLUE, ORANGE = "#1f5aaa", "#dc7814"
+MOST_COLUMNS = 8  # of pairs: 64 panels
 NEEDED = (
     "step",
     "learning_rate",
@@ -43,18 +39,9 @@ NEEDED_OF_STAGES = (
 )
 # The last two panels, by the column that counts the rows: title, column.
 PANELS = {
-    "step": (("learning rate", "learning_rate"), ("rows a second", "rows_per_second")),
-    "stage": (("gain of the stage, nats a row", "gain"), ("seconds", "seconds")),
+    "step": (("learning rate", "learning_rate"), ("rows per second", "rows_per_second")),
+    "stage": (("gain of the stage, nats per row", "gain"), ("seconds", "seconds")),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A named curve."""
-
-    label: str
-    values: Sequence[float]
-    colour: tuple[int, int, int]
 
 
 def read_history(folder: str | Path) -> dict[str, list[float]]:
@@ -86,139 +73,189 @@ def read_history(folder: str | Path) -> dict[str, list[float]]:
     return columns
 
 
-def plot(folder: str | Path, out: str | Path = "") -> Path:
-    """Draws the history of the run in `folder` as a PNG; returns its path.
+def history(folder: str | Path, out: str | Path = "") -> Path:
+    """A run's losses, bits/dim, learning rate and speed over its steps; the best is marked.
 
+    Of a run that fits in stages over those: losses, bits/dim, gains and seconds.
     out: `folder`/history.png without.   Raises as `read_history`.
     """
-    folder = Path(folder)
-    history = read_history(folder)
-    counted = "stage" if "stage" in history else "step"
-    steps, nats = history[counted], history["validation_nats"]
+    columns = read_history(folder)
+    counted = "stage" if "stage" in columns else "step"
+    steps, nats = columns[counted], columns["validation_nats"]
     best = min(range(len(nats)), key=lambda i: nats[i] if math.isfinite(nats[i]) else math.inf)
-    panels = [
+    panels: list[tuple[str, Sequence[tuple[str, str, str]]]] = [
         (
-            "nats a row",
-            [
-                Line(label="train", values=history["train_nats"], colour=BLUE),
-                Line(label="validation", values=nats, colour=ORANGE),
-            ],
+            "nats per row",
+            (("train_nats", "train", BLUE), ("validation_nats", "validation", ORANGE)),
         ),
-        (
-            "validation, bits/dim",
-            [Line(label="", values=history["validation_bits_per_dim"], colour=ORANGE)],
-        ),
-        *(
-            (title, [Line(label="", values=history[column], colour=BLUE)])
-            for title, column in PANELS[counted]
-        ),
+        ("validation, bits/dim", (("validation_bits_per_dim", "", ORANGE),)),
+        *((title, ((key, "", BLUE),)) for title, key in PANELS[counted]),
     ]
-    scale = OVERSAMPLING
-    picture = Image.new("RGB", (2 * WIDTH * scale, 2 * HEIGHT * scale), "white")
-    draw = ImageDraw.Draw(picture)
-    for index, (title, lines) in enumerate(panels):
-        corner = (index % 2 * WIDTH, index // 2 * HEIGHT)
-        marked = best if "nats" in title or "bits" in title else None
-        _panel(draw, corner, title, steps, lines, marked, counted)
-    target = Path(out) if out else folder / "history.png"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    picture.reduce(scale).save(target, format="PNG", optimize=True)
-    return target
-
-
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers within [low, high], 1, 2 or 5 times a power of ten apart: about `count`."""
-    raw = (high - low) / max(count - 1, 1)
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(f * power for f in (1.0, 2.0, 5.0, 10.0) if f * power >= raw * (1 - 1e-9))
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [number * step for number in range(first, last + 1)]
-
-
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    """The finite values' range, never empty."""
-    finite = [v for v in values if math.isfinite(v)] or [0.0]
-    low, high = min(finite), max(finite)
-    if high - low < 1e-9 * max(abs(low), abs(high), 1e-300):
-        margin = 0.5 * abs(low) or 1.0
-        return low - margin, high + margin
-    margin = 0.04 * (high - low)
-    return low - margin, high + margin
-
-
-def _text(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _panel(
-    draw: ImageDraw.ImageDraw,
-    corner: tuple[int, int],
-    title: str,
-    steps: Sequence[float],
-    lines: Sequence[Line],
-    marked: int | None,
-    counted: str,
-) -> None:
-    scale = OVERSAMPLING
-    font, small = (ImageFont.load_default(size * scale) for size in (14, 11))
-    left, top = corner[0] + LEFT, corner[1] + TOP
-    right, bottom = corner[0] + WIDTH - RIGHT, corner[1] + HEIGHT - BOTTOM
-    low, high = _range([v for line in lines for v in line.values])
-    first, last = _range(steps)
-
-    def place(step: float, value: float) -> tuple[float, float]:
-        x = left + (step - first) / (last - first) * (right - left)
-        y = bottom - (value - low) / (high - low) * (bottom - top)
-        return x * scale, y * scale
-
-    for value in ticks(low, high):
-        _, y = place(first, value)
-        draw.line([(left * scale, y), (right * scale, y)], fill=LIGHT, width=scale)
-        draw.text(((left - 6) * scale, y), _text(value), fill=GREY, font=small, anchor="rm")
-    for step in ticks(first, last):
-        if step < 0:
-            continue
-        x, _ = place(step, low)
-        draw.line([(x, bottom * scale), (x, (bottom + 4) * scale)], fill=GREY, width=scale)
-        draw.text((x, (bottom + 8) * scale), _text(step), fill=GREY, font=small, anchor="ma")
-    frame = [(left * scale, top * scale), (right * scale, bottom * scale)]
-    draw.rectangle(frame, outline=GREY, width=scale)
-    draw.text((left * scale, (top - 8) * scale), title, fill=INK, font=font, anchor="ls")
-    draw.text(((right + left) / 2 * scale, (bottom + 24) * scale), counted, fill=GREY, font=small)
-    at = right
-    for line in lines:
-        _curve(draw, [place(s, v) for s, v in zip(steps, line.values, strict=True)], line.colour)
-        if line.label:
-            draw.text(
-                (at * scale, (top - 8) * scale),
-                line.label,
-                fill=line.colour,
-                font=font,
-                anchor="rs",
+    figure, axes = _panels(2, 2, width=5.6, height=3.4)
+    for axis, (title, lines) in zip(axes.flat, panels, strict=True):
+        for key, label, colour in lines:
+            finite = [value if math.isfinite(value) else math.nan for value in columns[key]]
+            axis.plot(steps, finite, color=colour, label=label, marker="o", markersize=2)
+        last = columns[lines[-1][0]][best]
+        if lines[-1][2] == ORANGE and math.isfinite(last):
+            axis.plot([steps[best]], [last], "o", markersize=9, fillstyle="none", color="black")
+            axis.annotate(
+                f"best {last:.4g}", (steps[best], last), (0, 8), textcoords="offset points"
             )
-            at -= 70
-    if marked is not None and math.isfinite(lines[-1].values[marked]):
-        value = lines[-1].values[marked]
-        x, y = place(steps[marked], value)
-        radius = 4 * scale
-        draw.ellipse([x - radius, y - radius, x + radius, y + radius], outline=INK, width=scale)
-        draw.text((x, y - 8 * scale), f"best {value:.4g}", fill=INK, font=small, anchor="rs")
+        axis.set(title=title, xlabel=counted)
+        axis.grid(alpha=0.3)
+        if len(lines) > 1:
+            axis.legend()
+    return _saved(figure, Path(out) if out else Path(folder) / "history.png")
 
 
-def _curve(
-    draw: ImageDraw.ImageDraw, points: Sequence[tuple[float, float]], colour: tuple[int, int, int]
+def pairs(
+    path: str | Path,
+    data: np.ndarray,
+    samples: np.ndarray,
+    names: Sequence[str],
+    *,
+    categories: Mapping[str, Sequence[str]] | None = None,
+) -> Path:
+    """Columns of data and of samples: histograms on the diagonal, every pair below it.
+
+    data, samples: [rows, columns], numbers; an axis shows 99 % of both. Of more than MOST_COLUMNS
+    columns the first are drawn.   categories: of columns whose numbers stand for texts.
+    Raises InvalidInputError where the columns are not as many as the names.
+    """
+    if data.ndim != 2 or data.shape[1:] != samples.shape[1:] or data.shape[1] != len(names):
+        raise InvalidInputError(
+            f"Expected rows of {len(names)} columns; got {list(data.shape)} of data and "
+            f"{list(samples.shape)} of samples."
+        )
+    shown = min(len(names), MOST_COLUMNS)
+    figure, axes = _panels(shown, shown, width=1.9, height=1.7)
+    limits = [_limits(data[:, i], samples[:, i]) for i in range(shown)]
+    for row in range(shown):
+        for column in range(shown):
+            axis = axes[row, column]
+            if column > row:
+                axis.set_axis_off()
+                continue
+            axis.set_xlim(limits[column])
+            if column == row:
+                _histograms(axis, data[:, row], samples[:, row], limits[row])
+            else:
+                for rows, colour in ((data, BLUE), (samples, ORANGE)):
+                    axis.scatter(
+                        rows[:, column], rows[:, row], s=4, alpha=0.3, color=colour, linewidths=0
+                    )
+                axis.set_ylim(limits[row])
+            _label(axis, row, column, shown, names, categories or {})
+    axes[0, 0].legend(fontsize=7)
+    return _saved(figure, Path(path))
+
+
+def calibration(path: str | Path, levels: Mapping[str, np.ndarray], title: str = "") -> Path:
+    """How often values lie below each quantile of the model's, less how often they should.
+
+    levels: {name: probability integral transforms in [0, 1]}, uniform where the model is right. A
+    curve inside of the grey band is no finding: 95 % of curves of a right model stay there all
+    along (Dvoretzky, Kiefer and Wolfowitz 1956; Massart 1990).
+    """
+    across = math.ceil(math.sqrt(len(levels)))
+    figure, axes = _panels(math.ceil(len(levels) / across), across, width=2.6, height=2.2)
+    for axis in axes.flat[len(levels) :]:
+        axis.set_axis_off()
+    for axis, (name, values) in zip(axes.flat, levels.items(), strict=False):
+        ordered = np.sort(values)
+        count = len(ordered)
+        band = math.sqrt(math.log(2.0 / 0.05) / (2.0 * count))
+        axis.axhspan(-band, band, color="0.88")
+        axis.step(ordered, np.arange(1, count + 1) / count - ordered, where="post", color=BLUE)
+        axis.set(title=name, xlim=(0.0, 1.0))
+        axis.grid(alpha=0.3)
+    figure.suptitle(title or "share of rows below the model's quantile, less its level", fontsize=9)
+    return _saved(figure, Path(path))
+
+
+def traversal(
+    path: str | Path,
+    places: np.ndarray,
+    rows: Mapping[str, np.ndarray],
+    names: Sequence[str],
+) -> Path:
+    """What becomes of a row as one latent moves: a panel a latent, a curve a column.
+
+    places: of the latent, [points].   rows: {latent: [points, columns]}, standardised.
+    """
+    across = math.ceil(math.sqrt(len(rows)))
+    figure, axes = _panels(math.ceil(len(rows) / across), across, width=3.2, height=2.4)
+    for axis in axes.flat[len(rows) :]:
+        axis.set_axis_off()
+    for axis, (latent, values) in zip(axes.flat, rows.items(), strict=False):
+        for name, column in zip(names, values.T, strict=True):
+            axis.plot(places, column, label=name)
+        axis.set(title=latent)
+        axis.grid(alpha=0.3)
+    if len(names) <= 12:
+        axes.flat[0].legend(fontsize=6)
+    return _saved(figure, Path(path))
+
+
+def _panels(rows: int, columns: int, *, width: float, height: float) -> tuple[Any, Any]:
+    """A figure that no window belongs to, and its axes [rows, columns]."""
+    figure = extras.matplotlib("figure").Figure(
+        figsize=(columns * width, rows * height), layout="constrained"
+    )
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _saved(figure: Any, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="png", dpi=100)
+    return path
+
+
+def _limits(*values: np.ndarray) -> tuple[float, float]:
+    """The middle 99 % of both, never empty."""
+    finite = np.concatenate([array[np.isfinite(array)] for array in values])
+    if not len(finite):
+        return 0.0, 1.0
+    low, high = np.quantile(finite, [0.005, 0.995])
+    margin = 0.05 * (high - low) or 0.5
+    return float(low - margin), float(high + margin)
+
+
+def _histograms(
+    axis: Any, data: np.ndarray, samples: np.ndarray, limits: tuple[float, float]
 ) -> None:
-    """The points joined, with gaps where a value is not finite; a lone point is a dot."""
-    pieces: list[list[tuple[float, float]]] = [[]]
-    for point in points:
-        if all(map(math.isfinite, point)):
-            pieces[-1].append(point)
-        elif pieces[-1]:
-            pieces.append([])
-    for piece in pieces:
-        if len(piece) > 1:
-            draw.line(piece, fill=colour, width=2 * OVERSAMPLING, joint="curve")
-        elif piece:
-            (x, y), radius = piece[0], 2 * OVERSAMPLING
-            draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour)
+    values = np.unique(data[np.isfinite(data)])
+    few = len(values) <= 20 and (values == np.round(values)).all()
+    bins: Any = np.arange(values[0] - 0.5, values[-1] + 1.0) if few and len(values) else 40
+    for rows, colour, label in ((data, BLUE, "data"), (samples, ORANGE, "samples")):
+        axis.hist(
+            rows[np.isfinite(rows)],
+            bins,
+            range=None if few else limits,
+            density=True,
+            histtype="step",
+            color=colour,
+            label=label,
+        )
+    axis.set_yticks([])
+
+
+def _label(
+    axis: Any,
+    row: int,
+    column: int,
+    shown: int,
+    names: Sequence[str],
+    categories: Mapping[str, Sequence[str]],
+) -> None:
+    """Names and ticks, at the left and below alone."""
+    axis.tick_params(labelsize=6)
+    for place, here, other in (("x", column, row == shown - 1), ("y", row, column == 0)):
+        texts = categories.get(names[here], ())
+        if 0 < len(texts) <= 12 and not (place == "y" and row == column):
+            getattr(axis, f"set_{place}ticks")(range(len(texts)), [str(t)[:12] for t in texts])
+        if other:
+            getattr(axis, f"set_{place}label")(names[here], fontsize=8)
+        else:
+            getattr(axis, f"set_{place}ticks")([])

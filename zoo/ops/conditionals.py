@@ -28,11 +28,14 @@ __all__ = [
     "bin_log_prob",
     "categorical_draw",
     "categorical_log_prob",
+    "cauchy_below",
     "cauchy_draw",
     "cauchy_log_prob",
     "fresh_mixture",
+    "gaussian_below",
     "gaussian_draw",
     "gaussian_log_prob",
+    "logistic_below",
     "logistic_draw",
     "logistic_log_prob",
 ]
@@ -75,6 +78,20 @@ def logistic_log_prob(raw: Any, y: Any) -> Any:
     return tf.reduce_logsumexp(tf.nn.log_softmax(logits) + log_densities, axis=-1)
 
 
+def gaussian_below(raw: Any, y: Any) -> Any:
+    """P(Y <= y), [...].   raw: [..., 3 K].   y: [...]."""
+    logits, locations, log_scales = _mixture(raw)
+    shares = 0.5 * tf.math.erfc((locations - y[..., None]) * tf.exp(-log_scales) / math.sqrt(2.0))
+    return tf.reduce_sum(tf.nn.softmax(logits) * shares, axis=-1)
+
+
+def logistic_below(raw: Any, y: Any) -> Any:
+    """P(Y <= y), [...].   raw: [..., 3 K].   y: [...]."""
+    logits, locations, log_scales = _mixture(raw)
+    shares = tf.sigmoid((y[..., None] - locations) * tf.exp(-log_scales))
+    return tf.reduce_sum(tf.nn.softmax(logits) * shares, axis=-1)
+
+
 def bin_log_prob(raw: Any, low: Any, high: Any, *, lowest: Any, highest: Any) -> Any:
     """log P(low < y <= high), [...]: open below where `lowest`, open above where `highest`.
 
@@ -115,6 +132,19 @@ def cauchy_log_prob(raw: Any, angle: Any) -> Any:
         - math.log(2.0 * math.pi)
     )
     return tf.reduce_logsumexp(tf.nn.log_softmax(logits) + log_densities, axis=-1)
+
+
+def cauchy_below(raw: Any, angle: Any) -> Any:
+    """P(T <= angle) of angles in [0, 2 pi), [...].   raw: [..., 3 K].   angle: [...]."""
+    logits, locations, log_scales = _mixture(raw)
+    spread = tf.tanh(0.5 * tf.exp(log_scales))  # (1 - r) / (1 + r)
+
+    def turned(gap: Any) -> Any:  # of one whole turn of the line, 1
+        whole = tf.floor((gap + math.pi) / (2.0 * math.pi))
+        return whole + tf.atan(tf.tan(0.5 * gap - math.pi * whole) / spread) / math.pi
+
+    shares = turned(angle[..., None] - locations) - turned(-locations)
+    return tf.reduce_sum(tf.nn.softmax(logits) * shares, axis=-1)
 
 
 def cauchy_draw(raw: Any, uniform: Any, temperature: Any) -> Any:

@@ -6,7 +6,13 @@ import math
 
 from zoo.core.columns import Column, column_of
 from zoo.core.recipe import Table, Target
-from zoo.publishing.checkpoint import SAMPLES_FILE, SOUND_FILE, Checkpoint
+from zoo.publishing.checkpoint import (
+    CALIBRATION_FILE,
+    PAIRS_FILE,
+    SAMPLES_FILE,
+    SOUND_FILE,
+    Checkpoint,
+)
 from zoo.registry.datasets import about, column_names
 
 __all__ = ["data", "licences", "limits", "samples", "target"]
@@ -151,6 +157,8 @@ _ROWS = (
 
 def samples(checkpoint: Checkpoint) -> str:
     """The pictures and sounds that lie in the folder."""
+    if (checkpoint.folder / PAIRS_FILE).is_file():
+        return _pictures_of_columns(checkpoint)
     if not (checkpoint.folder / SAMPLES_FILE).is_file():
         return ""
     picture = f"![Samples of {checkpoint.name}]({SAMPLES_FILE})"
@@ -158,6 +166,21 @@ def samples(checkpoint: Checkpoint) -> str:
         return picture
     shown = about(checkpoint.dataset.name).shown or "holds the clips of the picture's last row."
     return f"{picture}\n\n[{SOUND_FILE}]({SOUND_FILE}) {shown}"
+
+
+def _pictures_of_columns(checkpoint: Checkpoint) -> str:
+    """Pairs of columns and calibration, as `zoo plot` draws them."""
+    text = (
+        "## Samples\n\nTest rows and samples, column by column and in pairs:\n\n"
+        f"![Pairs of columns of {checkpoint.name}]({PAIRS_FILE})"
+    )
+    if not (checkpoint.folder / CALIBRATION_FILE).is_file():
+        return text
+    return (
+        f"{text}\n\nThe share of test rows below each quantile of the model's samples, less the "
+        "quantile's level; 95 % of curves of a right model stay in the grey band all along:\n\n"
+        f"![Calibration of the columns of {checkpoint.name}]({CALIBRATION_FILE})"
+    )
 
 
 def limits(checkpoint: Checkpoint) -> str:

@@ -20,6 +20,8 @@ from zoo.store.folder import BASELINES_FILE, METRICS_FILE, RECIPE_FILE, RUN_FILE
 from zoo.studies import results
 
 __all__ = [
+    "CALIBRATION_FILE",
+    "PAIRS_FILE",
     "SAMPLES_FILE",
     "SOUND_FILE",
     "Checkpoint",
@@ -31,6 +33,8 @@ __all__ = [
 
 SAMPLES_FILE = "samples.png"
 SOUND_FILE = "samples.wav"
+PAIRS_FILE = "pairs.png"
+CALIBRATION_FILE = "calibration.png"
 AUDIO_BENCHMARK = Path("benchmarks", "audio_cpu.json")
 
 

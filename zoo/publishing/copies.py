@@ -53,6 +53,8 @@ _OF_A_RUN = (
     "history.csv",
     METRICS_FILE,
     RUN_FILE,
+    "calibration.png",
+    "pairs.png",
     "samples.csv",
     "samples.png",
 )

@@ -55,6 +55,8 @@ MADE = (
     MANIFEST_FILE,
     SUMS_FILE,
     golden.GOLDEN_FILE,
+    "calibration.png",
+    "pairs.png",
     "samples.csv",
     "samples.png",
     "samples.wav",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import hashlib
 import os
 import shutil
@@ -16,7 +17,15 @@ from zoo.media.console import interactive
 from zoo.store.files import MAX_JSON_BYTES, replacing, unfinished
 from zoo.store.hashes import MAX_SUMS_BYTES, SUMS_FILE
 
-__all__ = ["INCOMING", "cache_dir", "fetch", "filling", "is_offline", "most_bytes"]
+__all__ = [
+    "INCOMING",
+    "cache_dir",
+    "caching_in",
+    "fetch",
+    "filling",
+    "is_offline",
+    "most_bytes",
+]
 
 LOCK_SECONDS = 600  # another process may be downloading 100 MB over a slow line
 TIMEOUT_SECONDS = 30  # of one silent connection
@@ -31,8 +40,23 @@ _PIECE = 2**16
 _TRUE = {"1", "on", "yes", "true"}
 
 
+_chosen: contextvars.ContextVar[Path | None] = contextvars.ContextVar("cache", default=None)
+
+
+@contextlib.contextmanager
+def caching_in(folder: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Inside, that folder is the cache; None for the usual one."""
+    token = _chosen.set(None if folder is None else Path(folder).expanduser())
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
 def cache_dir() -> Path:
-    """`$ZOO_CACHE`, else `$XDG_CACHE_HOME/zoo`, else `~/.cache/zoo`; not created."""
+    """That of `caching_in`, `$ZOO_CACHE`, `$XDG_CACHE_HOME/zoo` or `~/.cache/zoo`; not created."""
+    if (here := _chosen.get()) is not None:
+        return here
     if chosen := os.environ.get("ZOO_CACHE"):
         return Path(chosen).expanduser()
     if home := os.environ.get("XDG_CACHE_HOME"):

@@ -5,12 +5,12 @@ Looked for in this order; the first folder found is the one used:
     1. `$ZOO_CHECKPOINTS/<name>`
     2. `checkpoints/<name>` of a source checkout
     3. the copy inside an installed wheel, which carries folders of at most 1 MB
-    4. the cache: `$ZOO_CACHE`, else `$XDG_CACHE_HOME/zoo`, else `~/.cache/zoo`
+    4. the cache: the caller's, `$ZOO_CACHE`, else `$XDG_CACHE_HOME/zoo`, else `~/.cache/zoo`
     5. a download from `$ZOO_BASE_URL/<name>/<file>` into the cache, unless `ZOO_OFFLINE=1`
 
 Weights are immutable: from version 2 on, the cache and the host name the folder
-`<name>.v<version>`. What lies at an address instead (hf://, gs://, https://) is found by
-`zoo.store.addresses`.
+`<name>.v<version>`. An earlier version than the newest is looked for there alone. What lies at an
+address instead (hf://, gs://, https://) is found by `zoo.store.addresses`.
 """
 
 from __future__ import annotations
@@ -46,38 +46,42 @@ PACKAGE = Path(__file__).resolve().parents[1]
 """The installed package, beside which a checkout has its `checkpoints/`."""
 
 
-def local_folder(name: str) -> Path | None:
+def local_folder(name: str, version: int | None = None) -> Path | None:
     """The folder on this machine that a load would use; None where there is none. Hashes nothing.
 
     Raises:
+        InvalidInputError: The version is not pinned.
         MissingCheckpointError: `$ZOO_CHECKPOINTS` is set and is not a folder.
     """
-    for folder in _folders(name):
+    pin = pins.of_version(name, version)
+    for folder in _folders(name, pin):
         if folder.is_dir():
             return folder
-    pin = pins.pins().get(name)
     if pin is None:
         return None
     cached = cache_dir() / _versioned(name, pin)
     return cached if all((cached / file).is_file() for file in pin["files"]) else None
 
 
-def resolve(name: str) -> Path:
+def resolve(name: str, version: int | None = None) -> Path:
     """The folder with the published files of a model, hashed; downloaded where need be.
 
+    version: None for the newest.
+
     Raises:
+        InvalidInputError: The version is not pinned.
         MissingCheckpointError: No published weights, or the files are nowhere.
         IntegrityError: A file is not the pinned one.
         OfflineError: A download is needed, and is forbidden or not possible.
     """
-    pin = pins.pins().get(name)
+    pin = pins.of_version(name, version)
     if pin is None:
         raise MissingCheckpointError(
             f"{name} has no published weights. zoo.load({name!r}, weights=False) builds it with "
             f"fresh ones, `zoo train {name}` trains it, and zoo.list_models(pretrained=True) shows "
             "the models that have weights."
         )
-    folder = local_folder(name)
+    folder = local_folder(name, version)
     if folder is None:
         return _download(name, pin)
     verify_files(folder, pin["files"])
@@ -128,8 +132,10 @@ def _not_proven(path: Path, why: str) -> None:
     _LOGGER.warning("Nothing proves that %s is whole and unchanged: %s.", path, why)
 
 
-def _folders(name: str) -> list[Path]:
-    """Candidates before the cache, in order."""
+def _folders(name: str, pin: Mapping[str, Any] | None) -> list[Path]:
+    """Candidates before the cache, in order: none of an earlier version."""
+    if pin is not None and pin["version"] != pins.pins()[name]["version"]:
+        return []
     folders = []
     if chosen := os.environ.get("ZOO_CHECKPOINTS"):
         root = Path(chosen).expanduser()
@@ -153,15 +159,16 @@ def _download(name: str, pin: Mapping[str, Any]) -> Path:
     if downloads.is_offline():
         raise OfflineError(
             f"The files of {name} are not on this machine and ZOO_OFFLINE forbids a download. "
-            f"Looked in {_places(name, folder)}. Copy the folder to one of them, or unset "
+            f"Looked in {_places(name, pin, folder)}. Copy the folder to one of them, or unset "
             "ZOO_OFFLINE."
         )
     if not base:
         raise MissingCheckpointError(
             f"The files of {name} are not on this machine (a wheel carries the smallest models "
-            f"alone). Looked in {_places(name, folder)}. Point ZOO_CHECKPOINTS at the checkpoints/ "
-            "of a checkout, or ZOO_BASE_URL at a host that serves them; or load a published copy "
-            "by its address: zoo.load('hf://user/repository', sha256=...), or gs://, or https://."
+            f"alone). Looked in {_places(name, pin, folder)}. Point ZOO_CHECKPOINTS at the "
+            "checkpoints/ of a checkout, or ZOO_BASE_URL at a host that serves them; or load a "
+            "published copy by its address: zoo.load('hf://user/repository', sha256=...), or "
+            "gs://, or https://."
         )
     with downloads.filling(folder, what=name):
         there = [file for file in pin["files"] if (folder / file).is_file()]
@@ -179,5 +186,5 @@ def _download(name: str, pin: Mapping[str, Any]) -> Path:
     return folder
 
 
-def _places(name: str, cached: Path) -> str:
-    return ", ".join(str(folder) for folder in [*_folders(name), cached])
+def _places(name: str, pin: Mapping[str, Any], cached: Path) -> str:
+    return ", ".join(str(folder) for folder in [*_folders(name, pin), cached])

@@ -16,6 +16,7 @@ A model that has conditionals of its own needs no chain: those of models in any 
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from typing import Any
 
@@ -25,6 +26,7 @@ import tensorflow as tf
 from zoo.core import checks
 from zoo.core.capabilities import AnyOrder, Imputes
 from zoo.core.context_checks import checked_condition
+from zoo.core.encoding import decoded, encoded, in_order, names_of
 from zoo.errors import InvalidInputError
 
 __all__ = ["impute"]
@@ -38,8 +40,10 @@ TARGET_ACCEPTANCE = 0.75
 
 def impute(
     model: Any, x: Any, *, context: Any = None, num_steps: int = 200, seed: Any = None
-) -> np.ndarray:
+) -> Any:
     """The rows x with every NaN replaced by a draw from the conditional density: float32 [n, D].
+
+    A data frame comes back as one, filled in by its columns' names; further columns stay.
 
     model: a density model of real features [D], or a model that has draws of its own: exact ones
     (`AnyOrder`), whatever num_steps says, or by num_steps particles (`TableMADE.impute`).
@@ -54,6 +58,8 @@ def impute(
     no numbers, infinities, labels that are not one a row, and num_steps < 10.
     """
     space = model.data
+    if names_of(x):
+        return _frame_filled(model, x, context=context, num_steps=num_steps, seed=seed)
     if isinstance(model, AnyOrder):
         return np.asarray(_completed(model, x, context, seed))
     if isinstance(model, Imputes):
@@ -107,6 +113,30 @@ def _completed(model: AnyOrder, x: Any, context: Any, seed: Any) -> Any:
         known, observed = (part.reshape(-1, *space.shape) for part in (known, observed))
     filled = model.impute(known.astype(np.int64), context, observed=observed, seed=seed)
     return np.reshape(filled, shape)
+
+
+def _frame_filled(model: Any, frame: Any, **options: Any) -> Any:
+    """A copy of the frame whose missing cells are filled in, those of the model's columns."""
+    space = model.data
+    if space.columns:
+        columns = [dataclasses.replace(column, missing=True) for column in space.columns]
+        rows, names = encoded(frame, columns, "x"), [column.name for column in columns]
+        filled = impute(model, {name: np.asarray(frame[name]) for name in names}, **options)
+    else:
+        names = list(model.column_names or names_of(frame))
+        rows = np.asarray(in_order(frame, names, "x"), np.float64)
+        filled = impute(model, rows, **options)
+    found = frame.copy()
+    values = dict(zip(names, filled.T, strict=True))
+    if space.columns:
+        values = decoded(filled, space.columns)
+    for i, name in enumerate(names):
+        missing = np.isnan(rows[:, i])
+        if missing.any():
+            column = found[name].copy()
+            column.iloc[np.flatnonzero(missing)] = values[name][missing]
+            found[name] = column
+    return found
 
 
 def _with_gaps(x: Any) -> np.ndarray:

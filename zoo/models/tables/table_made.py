@@ -34,7 +34,7 @@ from zoo.bases.columns import (
     features_of,
 )
 from zoo.core import checks
-from zoo.core.capabilities import Imputes, Samples, Scores
+from zoo.core.capabilities import Factors, Imputes, Samples, Scores
 from zoo.core.columns import Column, column_of
 from zoo.core.config import ModelConfig, Preprocessing
 from zoo.core.context_checks import of_rows
@@ -130,7 +130,7 @@ class TableMADEConfig(ModelConfig):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class TableMADE(ZooModel, Scores, Samples, Imputes):
+class TableMADE(ZooModel, Scores, Samples, Imputes, Factors):
     """A masked residual network that gives every column's conditional its parameters."""
 
     config_class: ClassVar[type[ModelConfig]] = TableMADEConfig
@@ -201,10 +201,34 @@ class TableMADE(ZooModel, Scores, Samples, Imputes):
         context = self.checked_context(context, rows=x.shape[0])
         return self._run("columns", self._factors, x=x, context=context)
 
+    def column_levels(self, x: Any, context: Any = None) -> Any:
+        """P(X_i < x_i | x_<i, context) and P(X_i <= x_i | x_<i, context): [batch, columns, 2].
+
+        Of categories in the order of their numbers; of a missing cell NaN.
+        """
+        x = self.checked_data(x)
+        context = self.checked_context(context, rows=x.shape[0])
+        return self._run("levels", self._levels, x=x, context=context)
+
+    def _levels(self, x: Any, context: Any) -> Any:
+        x = tf.cast(x, self.compute_dtype)
+        found = []
+        for i, (conditional, raw) in enumerate(
+            zip(self._conditionals, self._parameters(x, context), strict=True)
+        ):
+            value = x[..., i]
+            levels = conditional.levels(raw, value)
+            found.append(tf.where(tf.math.is_nan(value)[..., None], value[..., None], levels))
+        return tf.stack(found, axis=-2)
+
+    def _parameters(self, x: Any, context: Any, *, training: bool = False) -> Any:
+        """The parameters of every column's conditional, a list of [batch, numbers]."""
+        bound = self.network.bind(self._condition(context), training=training)
+        return tf.split(bound.outputs(column_features(self._conditionals, x)), self._sizes, axis=-1)
+
     def _factors(self, x: Any, context: Any, *, training: bool = False) -> Any:
         x = tf.cast(x, self.compute_dtype)
-        bound = self.network.bind(self._condition(context), training=training)
-        raw = tf.split(bound.outputs(column_features(self._conditionals, x)), self._sizes, axis=-1)
+        raw = self._parameters(x, context, training=training)
         factors = []
         for i, conditional in enumerate(self._conditionals):
             value = x[..., i]
