@@ -4,7 +4,20 @@ Results go to stdout, progress and errors to stderr. `list`, `info` and every `-
 TensorFlow; each command imports what it needs.
 """
 
-from zoo.cli import catalogue, evaluate, fit, plot, publish, serve, step, study, tables, train, use
+from zoo.cli import (
+    catalogue,
+    convert,
+    evaluate,
+    fit,
+    plot,
+    publish,
+    serve,
+    step,
+    study,
+    tables,
+    train,
+    use,
+)
 from zoo.cli.app import app, main
 
 __all__ = ["app", "main"]
@@ -20,5 +33,6 @@ COMMANDS = (
     evaluate,
     plot,
     publish,
+    convert,
     serve,
 )  # importing them registered what they define

@@ -70,6 +70,7 @@ COMMAND_ORDER = (
     "study",
     "plot",
     "export",
+    "convert",
     "serve",
     "publish",
     "verify",

@@ -306,6 +306,7 @@ class ResidualMADE(MADE):
     All hidden units have the same degrees, so that a sum of two of them keeps its own.
     Nash & Durkan 2019, arXiv:1904.05626, Sec. 4.1; the conditioner of autoregressive neural spline
     flows (arXiv:1906.04032, Sec. 5.1).
+    output_activation: whether the output sees act(h), or h.
     """
 
     def __init__(
@@ -318,6 +319,7 @@ class ResidualMADE(MADE):
         dropout: float = 0.0,
         context_size: int = 0,
         activation: str = "relu",
+        output_activation: bool = True,
         output_scale: float = 0.1,
         **kwargs: Any,
     ) -> None:
@@ -333,6 +335,7 @@ class ResidualMADE(MADE):
         self.num_units = num_units
         self.num_blocks = num_blocks
         self.dropout = dropout
+        self.output_activation = output_activation
         for layer in self.hidden[2::2]:
             layer.kernel_scale = BLOCK_SCALE
         self.dropout_layers = (
@@ -351,7 +354,7 @@ class ResidualMADE(MADE):
             if self.dropout_layers:
                 residual = self.dropout_layers[block](residual, training=training)
             h += dense(2 + 2 * block, residual)
-        return dense(1 + 2 * self.num_blocks, activation(h))
+        return dense(1 + 2 * self.num_blocks, activation(h) if self.output_activation else h)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
@@ -362,4 +365,5 @@ class ResidualMADE(MADE):
             "num_units": self.num_units,
             "num_blocks": self.num_blocks,
             "dropout": self.dropout,
+            "output_activation": self.output_activation,
         }
