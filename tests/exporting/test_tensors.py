@@ -145,9 +145,7 @@ def test_other_files_contexts_and_answers_are_refused(
         flow.log_prob(np.zeros((1, 3), "float32"))
     model = randomised("nsf_coupling")
     monkeypatch.setitem(torch_reader.FAMILIES, "nsf_coupling", lambda *_: [])
-    with pytest.raises(
-        ExportError, match="log_prob in safetensors does not answer as in TensorFlow"
-    ):
+    with pytest.raises(ExportError, match="log_prob in safetensors does not answer as in Tensor"):
         exporting.export(model, tmp_path, format="safetensors")
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
     with pytest.raises(MissingExtraError, match=r"density-zoo\[safetensors\]"):

@@ -2,7 +2,7 @@
 
 A piece is a step of `zoo.models.flows.converted` and the arrays of its layer. Masks of other
 libraries become the zoo's: hidden units are sorted by degree, the last coordinate that reaches
-them, and units without weights fill up where the zoo's masks have more of a degree.
+them, and the step says how many have each.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from zoo.errors import ConversionError
 from zoo.networks.made import MaskedDense
-from zoo.ops.masks import hidden_degrees, made_mask
+from zoo.ops.masks import made_mask
 
 __all__ = ["Assumed", "Dense", "Piece", "joined", "masked", "perceptron", "permuted"]
 
@@ -108,32 +108,29 @@ def masked(
     size, blocks = len(order), step.get("num_blocks", 0)
     if size < 2:
         raise ConversionError(f"{where} has one coordinate: expected 2 or more.")
-    degrees = _degrees(layers[:-1], order, residual=bool(blocks), where=where)
-    counts = [np.bincount(each, minlength=size)[1:size].max() for each in degrees]
-    most = [max(counts)] * len(counts) if blocks else counts
-    units = [int(n) * (size - 1) for n in most]
-    places = [_places(each, n, size) for each, n in zip(degrees, units, strict=True)]
-    all_degrees = [np.arange(1, size + 1), *(hidden_degrees(n, size) for n in units)]
+    degrees = _degrees(layers[:-1], order, where)
+    if blocks and any((each != degrees[0]).any() for each in degrees):
+        raise ConversionError(f"{where} has units of different degrees in one residual network.")
+    all_degrees = [np.arange(1, size + 1), *map(np.sort, degrees)]
     arrays: list[np.ndarray] = []
-    before = np.argsort(order)  # where each of the source's coordinates is
+    before = order  # the source's unit that comes first, second, ...
     for i, layer in enumerate(layers[:-1]):
-        kernel = np.zeros((len(all_degrees[i]), units[i]))
-        bias = np.zeros(units[i])
-        kernel[before[:, None], places[i][None]] = _effective(layer).T
-        bias[places[i]] = layer.bias
+        own = np.argsort(degrees[i], kind="stable")
+        kernel = _effective(layer)[own][:, before].T
         _check(kernel, made_mask(all_degrees[i], all_degrees[i + 1], strict=False), where)
-        arrays += [kernel, bias]
-        before = places[i]
+        arrays += [kernel, layer.bias[own]]
+        before = own
     last = layers[-1]
     weight = _effective(last).reshape(size, -1, last.weight.shape[1])[order]
     weight, bias = adapt(weight), adapt(last.bias.reshape(size, -1)[order])
-    kernel = np.zeros((units[-1], bias.size))
-    kernel[before] = weight.reshape(bias.size, -1).T
+    kernel = weight.reshape(bias.size, -1)[:, before].T
     outputs = np.repeat(all_degrees[0], bias.size // size)
     _check(kernel, made_mask(all_degrees[-1], outputs, strict=True), where)
     arrays += [kernel, bias.reshape(-1)]
-    sizes = {"kind": "autoregressive", "hidden_units": units[:1] if blocks else units}
-    inner = Piece({**sizes, **step}, tuple(arrays))
+    counted = degrees[:1] if blocks else degrees
+    counts = [np.bincount(each, minlength=size).tolist() for each in counted]
+    sizes = {"hidden_units": [sum(each) for each in counts], "unit_counts": counts}
+    inner = Piece({"kind": "autoregressive", **sizes, **step}, tuple(arrays))
     return [permuted(order), inner, permuted(np.argsort(order))]
 
 
@@ -141,35 +138,18 @@ def _effective(layer: Dense) -> np.ndarray:
     return layer.weight if layer.mask is None else layer.weight * layer.mask
 
 
-def _degrees(
-    hidden: Sequence[Dense], order: np.ndarray, *, residual: bool, where: str
-) -> list[np.ndarray]:
-    """Of the units of each hidden layer, the last coordinate, from 1, that reaches them."""
+def _degrees(hidden: Sequence[Dense], order: np.ndarray, where: str) -> list[np.ndarray]:
+    """Of each hidden layer's units the last coordinate, from 1, that reaches them; 0 for none."""
     before, result = np.argsort(order) + 1, []
-    stream = before
-    for i, layer in enumerate(hidden):
+    for layer in hidden:
         mask = np.ones_like(layer.weight) if layer.mask is None else layer.mask
-        found = np.where(mask != 0, before[None], 0).max(1)
-        if residual and i and i % 2 == 0:
-            found = np.maximum(found, stream)  # added to what it was
-        stream = found if i % 2 == 0 else stream
-        before = found
-        result.append(found)
-    if any((each < 1).any() or (each > len(order) - 1).any() for each in result):
+        before = np.where(mask != 0, before[None], 0).max(1)
+        result.append(before)
+    if max(each.max() for each in result) == len(order):
         raise ConversionError(
-            f"{where} has hidden units that see no coordinate, or all: no MADE here has such."
+            f"{where} has hidden units that see all coordinates: no MADE has such."
         )
-    if residual and any((each != result[0]).any() for each in result[2::2]):
-        raise ConversionError(f"{where} adds units of different degrees: no MADE here has such.")
     return result
-
-
-def _places(degrees: np.ndarray, units: int, size: int) -> np.ndarray:
-    """A unit of the zoo's hidden layer, of the same degree, for each of the source's."""
-    zoo, free = hidden_degrees(units, size), {}
-    for degree in range(1, size):
-        free[degree] = iter(np.flatnonzero(zoo == degree))
-    return np.array([next(free[int(degree)]) for degree in degrees])
 
 
 def _check(kernel: np.ndarray, mask: np.ndarray, where: str) -> None:

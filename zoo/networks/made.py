@@ -133,17 +133,21 @@ class MADE(keras.layers.Layer):
         output_scale: float = 0.1,
         input_sizes: Sequence[int] = (),
         output_sizes: Sequence[int] = (),
+        unit_counts: Sequence[Sequence[int]] = (),
         **kwargs: Any,
     ) -> None:
         """As the class says.
 
         input_sizes: [D], how many numbers of the input stand for each coordinate; without, one.
         output_sizes: [D], how many parameters each has; without, `num_parameters`.
+        unit_counts: of each hidden layer [D], how many units have degree 0, 1, ..., D - 1; without,
+            they are spread evenly.
         """
         super().__init__(**kwargs)
         self.event_size = event_size
         self.input_sizes, self.output_sizes = tuple(input_sizes), tuple(output_sizes)
         self.hidden_units = tuple(hidden_units)
+        self.unit_counts = tuple(map(tuple, unit_counts))
         self.num_parameters = num_parameters
         self.context_size = context_size
         self.activation = activation
@@ -156,7 +160,10 @@ class MADE(keras.layers.Layer):
         # Of the inputs, of the units of every hidden layer, and of the outputs.
         self.degrees = [
             np.repeat(coordinates, self.input_sizes or 1),
-            *(hidden_degrees(units, event_size, context_size) for units in self.hidden_units),
+            *(
+                [np.repeat(np.arange(event_size), counts) for counts in self.unit_counts]
+                or [hidden_degrees(units, event_size, context_size) for units in self.hidden_units]
+            ),
             np.repeat(coordinates, self.output_sizes or num_parameters),
         ]
         pairs = list(itertools.pairwise(self.degrees))
@@ -231,6 +238,7 @@ class MADE(keras.layers.Layer):
             "output_scale": self.output_scale,
             "input_sizes": self.input_sizes,
             "output_sizes": self.output_sizes,
+            "unit_counts": self.unit_counts,
         }
 
 

@@ -51,6 +51,9 @@ class FlowStep:
     order: of a permutation.   num_kept: of a coupling.
     hidden_units: of the network; with `num_blocks` > 0 it is a residual one, of as many blocks of
         hidden_units[0] units.
+    unit_counts: of an autoregressive network's hidden layers, how many units see the coordinates up
+        to none, the first, ..., the last but one; of a residual network once for all. Without, they
+        are spread evenly.
     num_bins, tail_bound: of a spline, on [-tail_bound, tail_bound].
     """
 
@@ -59,6 +62,7 @@ class FlowStep:
     num_kept: int = 0
     hidden_units: tuple[int, ...] = ()
     num_blocks: int = 0
+    unit_counts: tuple[tuple[int, ...], ...] = ()
     scalar_map: Literal["softplus", "sigmoid", "soft_clip", "additive", "spline", "soft_spline"] = (
         "softplus"
     )
@@ -69,9 +73,11 @@ class FlowStep:
         """Raises ConfigError for words and sizes that are none."""
         for field in ("order", "hidden_units"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
+        object.__setattr__(self, "unit_counts", tuple(map(tuple, self.unit_counts)))
         check_words(self)
         conditioned = self.kind in _CONDITIONED
         whole = [*self.order, *self.hidden_units, self.num_kept, self.num_blocks, self.num_bins]
+        whole += [n for counts in self.unit_counts for n in counts]
         if not all(isinstance(n, int) and n >= 0 for n in whole):
             raise ConfigError(f"Sizes of a step must be integers of 0 or more; got {self}.")
         if conditioned != bool(self.hidden_units) or 0 in self.hidden_units:
@@ -79,6 +85,8 @@ class FlowStep:
                 f"{' and '.join(_CONDITIONED)} steps, and no others, have hidden_units of at least "
                 f"1; got {self}."
             )
+        if self.unit_counts and self.hidden_units != tuple(map(sum, self.unit_counts)):
+            raise ConfigError(f"unit_counts must add up to hidden_units; got {self}.")
         if self.num_blocks and len(self.hidden_units) > 1:
             raise ConfigError(f"All blocks have the units of hidden_units[0]; got {self}.")
         if not 2 <= self.num_bins < 1.0 / MIN_BIN or not 0.0 < self.tail_bound < math.inf:
@@ -118,6 +126,8 @@ class ConvertedConfig(ModelConfig):
         for step in self.steps:
             if step.kind == "permutation" and sorted(step.order) != list(range(size)):
                 raise ConfigError(f"order must hold 0..{size - 1} once each; got {step.order}.")
+            if any(len(counts) != size for counts in step.unit_counts):
+                raise ConfigError(f"unit_counts must have {size} numbers a layer; got {step}.")
             if step.kind == "coupling" and not 0 < step.num_kept < size:
                 raise ConfigError(f"num_kept must be in 1..{size - 1}; got {step.num_kept}.")
 
@@ -183,9 +193,11 @@ class Converted(Flow):
         network: Any
         if step.kind == "autoregressive":
             if step.num_blocks:
+                shared["unit_counts"] = step.unit_counts * (1 + 2 * step.num_blocks)
                 network = ResidualMADE(size, num_parameters=count, **residual, **shared)
             else:
-                network = MADE(size, step.hidden_units, count, output_scale=0.0, **shared)
+                shared |= {"unit_counts": step.unit_counts, "output_scale": 0.0}
+                network = MADE(size, step.hidden_units, count, **shared)
             network.build((None, size))
             return network
         outputs = (size - step.num_kept) * count
