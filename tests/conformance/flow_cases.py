@@ -256,7 +256,9 @@ FLOWS: dict[str, ModelCase] = {
             "preprocessing": {"whitening": "standardise"},
         },
     ),
-    "converted": ModelCase(family="converted", config=TINY["converted"], cannot=NO_CONTEXT),
+    "converted": ModelCase(
+        family="converted", config=TINY["converted"], weight_scale=0.3, cannot=NO_CONTEXT
+    ),
     "nsf-patches": ModelCase(
         family="nsf_patches",
         weight_scale=0.4,

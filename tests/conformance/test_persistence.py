@@ -20,6 +20,7 @@ from zoo import models
 from zoo.core.columns import Column
 from zoo.core.config import Preprocessing
 from zoo.errors import ConfigError
+from zoo.models.flows.converted import FlowStep
 
 # Values that are no field's default, so that a field lost on the way shows.
 NON_DEFAULT = {
@@ -160,6 +161,14 @@ CHANGES = {
     },
     "deformer": ANY_ORDER,
     "oamade": ANY_ORDER,
+    "converted": {
+        "event_shape": (2,),
+        "context_size": 0,
+        "steps": (
+            FlowStep(kind="permutation", order=(1, 0)),
+            FlowStep(kind="autoregressive", hidden_units=(3,), unit_counts=((1, 2),)),
+        ),
+    },
     "maf": {"normalization": "none"},
     "planar": {"context_size": 0},
     "radial": {"context_size": 0},

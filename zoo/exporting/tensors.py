@@ -14,8 +14,9 @@ Layout 1 of the file:
                fixed        JSON list of the tensors that are not trained: moments, permutations
                software     JSON: the versions that wrote the file
 
-`torch_reader/` computes densities and samples of the families that it knows; it is copied beside
-the file, after its answers, over NumPy, were compared with TensorFlow's.
+`torch_reader/` computes densities and samples of the families that it knows, but for flows of a
+table's columns; it is copied beside the file, after its answers, over NumPy, were compared with
+TensorFlow's.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ READER = Path(torch_reader.__file__).parent
 
 
 def write(model: ZooModel, name: str, version: int, folder: Path) -> None:
-    """Writes the file, and the reader where it knows the family, into the folder.
+    """Writes the file, and the reader where it computes the model, into the folder.
 
     Raises MissingExtraError without safetensors, NotPortableError where two weights have one name,
     and ExportError where the reader answers otherwise than TensorFlow.
@@ -67,7 +68,7 @@ def write(model: ZooModel, name: str, version: int, folder: Path) -> None:
     }
     path = folder / TENSORS_FILE
     save_file(tensors, path, metadata)
-    if model.family in torch_reader.FAMILIES:
+    if model.family in torch_reader.FAMILIES and not model.config.columns:
         _check(model, path)
         shutil.copytree(READER, folder / READER.name, ignore=shutil.ignore_patterns("__pycache__"))
 

@@ -10,8 +10,9 @@ The folder stands alone: it needs NumPy, safetensors and PyTorch, and neither Te
 zoo. `load(path, library="numpy")` computes the same without PyTorch and without gradients.
 
 Families: maf, made, nsf, nsf_coupling, realnvp, nice (arXiv:1705.07057, 1502.03509, 1906.04032,
-1605.08803, 1410.8516). A flow is a list of steps from data to latents (`families.py`). Samples of
-the autoregressive ones, the first three, take D passes of every network.
+1605.08803, 1410.8516), of numbers and grey levels, not of a table's columns. A flow is a list of
+steps from data to latents (`families.py`). Samples of the autoregressive ones, the first three,
+take D passes of every network.
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ def load(path: Any, library: str = "torch") -> Any:
         raise ValueError(
             f"{path} is of the family {family!r}; this reader computes {', '.join(FAMILIES)}. "
             "`read` gives its tensors."
+        )
+    if config.get("columns"):
+        raise ValueError(
+            f"{path} is of a table's columns, whose coordinates are not computed here."
         )
     if library == "numpy":
         flow = Flow()

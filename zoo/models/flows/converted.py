@@ -119,7 +119,7 @@ class ConvertedConfig(ModelConfig):
         super().__post_init__()
         if len(self.event_shape) != 1 or self.context_size:
             raise ConfigError(
-                "Converted flows are of vectors, without context; got event_shape="
+                "Converted flows are of vectors, and have no conditional form; got event_shape="
                 f"{self.event_shape}, context_size={self.context_size}."
             )
         size = self.event_size
