@@ -13,7 +13,7 @@ import zoo
 from zoo.media import startup
 
 PUBLIC = {
-    *("list_models", "info", "load", "create", "fit", "export", "evaluate"),
+    *("list_models", "info", "load", "convert", "create", "fit", "export", "evaluate"),
     *("ModelInfo", "ZooError"),
 }
 HEAVY = ("tensorflow", "keras", "tensorflow_probability", "tensorflow_datasets", "h5py", "numpy")
