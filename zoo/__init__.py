@@ -19,6 +19,7 @@ from zoo.media import startup
 from zoo.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from zoo.converting import convert
     from zoo.errors import ZooError
     from zoo.evaluation import evaluate
     from zoo.exporting import export
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ModelInfo",
     "ZooError",
+    "convert",
     "create",
     "evaluate",
     "export",
@@ -43,6 +45,7 @@ __all__ = [
 _HOMES = {
     "ModelInfo": "zoo.registry.listing",
     "ZooError": "zoo.errors",
+    "convert": "zoo.converting",
     "create": "zoo.loading",
     "evaluate": "zoo.evaluation",
     "export": "zoo.exporting",

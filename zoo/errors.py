@@ -13,6 +13,7 @@
     │   └── OfflineError (ConnectionError)  a download is needed and not allowed or not possible
     ├── DataError (ValueError)              a dataset that is absent, or not the one pinned
     ├── ExportError (ValueError)            a model or a path that cannot be exported
+    ├── ConversionError (ValueError)        weights of another library that no model here computes
     ├── ServingError (ValueError)           a model or a port that cannot be served
     ├── PublishError (ValueError)           a checkpoint or an address that cannot be published to
     ├── MissingExtraError (ImportError)     an optional library that is not installed
@@ -79,6 +80,10 @@ class ExportError(ZooError, ValueError):
 
 class NotPortableError(ExportError):
     """A model of whose signatures none can leave TensorFlow."""
+
+
+class ConversionError(ZooError, ValueError):
+    """Weights of another library that no model of the zoo computes; the message says why."""
 
 
 class ServingError(ZooError, ValueError):

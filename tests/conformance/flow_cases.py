@@ -236,6 +236,12 @@ FLOWS: dict[str, ModelCase] = {
             "preprocessing": {"whitening": "standardise"},
         },
     ),
+    "converted": ModelCase(
+        family="converted",
+        config=TINY["converted"],
+        weight_scale=0.3,
+        cannot={"context": "it has what the other library gave it: no context"},
+    ),
     "nsf-patches": ModelCase(
         family="nsf_patches",
         weight_scale=0.4,

@@ -21,6 +21,7 @@ from zoo.core.columns import Column
 from zoo.core.config import Preprocessing
 from zoo.core.context import Context
 from zoo.errors import ConfigError
+from zoo.models.flows.converted import FlowStep
 from zoo.networks.custom import layer_values
 
 # Values that are no field's default, so that a field lost on the way shows.
@@ -165,6 +166,14 @@ CHANGES = {
     },
     "deformer": ANY_ORDER,
     "oamade": ANY_ORDER,
+    "converted": {
+        "event_shape": (2,),
+        "context_size": 0,
+        "steps": (
+            FlowStep(kind="permutation", order=(1, 0)),
+            FlowStep(kind="autoregressive", hidden_units=(3,), unit_counts=((1, 2),)),
+        ),
+    },
     "maf": {"normalization": "none", "network": NETWORK},
     "nsf": {"num_blocks": 3, "network": NETWORK},
     "nsf_coupling": {"num_blocks": 3, "network": NETWORK},

@@ -75,7 +75,9 @@ def test_names_that_are_no_folders_and_no_addresses(name: str, model: Any, tmp_p
 
 
 def test_a_format_that_is_none(model: Any, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="one of savedmodel, tflite, onnx; got 'pb'"):
+    with pytest.raises(
+        ExportError, match="one of savedmodel, tflite, onnx, safetensors, stablehlo; got 'pb'"
+    ):
         exporting.export(model, tmp_path, format="pb")
 
 

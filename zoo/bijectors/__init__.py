@@ -18,6 +18,7 @@ from zoo.bijectors.elementwise import (
     DiagonalAffine,
     ExponentialTails,
 )
+from zoo.bijectors.elsewhere import DataAffine, SoftSpline
 from zoo.bijectors.inverse_autoregressive import InverseAutoregressive
 from zoo.bijectors.linear import LULinear, UnitTriangular
 from zoo.bijectors.live import LiveBijector, LiveDistribution
@@ -46,6 +47,7 @@ __all__ = [
     "Chained",
     "CheckerboardCoupling",
     "ColumnCoordinates",
+    "DataAffine",
     "DataDependentAffine",
     "DiagonalAffine",
     "Elementwise",
@@ -69,6 +71,7 @@ __all__ = [
     "ScalarMap",
     "SeparableWhitening",
     "ShiftAndScale",
+    "SoftSpline",
     "SplitCoupling",
     "SquareEquivariant",
     "Sylvester",

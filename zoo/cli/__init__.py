@@ -9,6 +9,7 @@ from zoo.cli import (
     cache,
     catalogue,
     compress,
+    convert,
     evaluate,
     fit,
     plot,
@@ -38,5 +39,6 @@ COMMANDS = (
     evaluate,
     plot,
     publish,
+    convert,
     serve,
 )  # importing them registered what they define

@@ -75,6 +75,7 @@ COMMAND_ORDER = (
     "study",
     "plot",
     "export",
+    "convert",
     "serve",
     "publish",
     "verify",

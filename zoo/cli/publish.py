@@ -39,16 +39,20 @@ def export(
         int | None, typer.Option(min=1, help="Version folder; that of the weights without.")
     ] = None,
     format: Annotated[
-        Literal["savedmodel", "tflite", "onnx"],
-        typer.Option(help="tflite and onnx need the extra of that name."),
+        Literal["savedmodel", "tflite", "onnx", "safetensors", "stablehlo"],
+        typer.Option(help="Others need the extra of that name; stablehlo needs portable."),
     ] = "savedmodel",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a version that exists.")
     ] = False,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Of stablehlo, whose shapes are fixed: the rows of a call.")
+    ] = 64,
 ) -> None:
     """Write SavedModels in the layout that TensorFlow Serving reads, with its configuration.
 
-    Or LiteRT's and ONNX's files, each run in its own runtime and compared before it is written.
+    Or LiteRT's and ONNX's files, each run in its own runtime and compared before it is written; or
+    the weights by name as safetensors, with a reader for PyTorch; or StableHLO, which JAX runs.
     With --all, models that cannot leave TensorFlow are passed over.
     """
     if every == (name is not None):
@@ -68,7 +72,12 @@ def export(
             try:
                 with waiting(f"exporting {one}"):
                     written = exporting.export(
-                        one, str(path), version=number, format=format, overwrite=overwrite
+                        one,
+                        str(path),
+                        version=number,
+                        format=format,
+                        overwrite=overwrite,
+                        batch_size=batch_size,
                     )
             except NotPortableError as error:
                 if not every:

@@ -7,6 +7,9 @@
         assets.extra/card.md            the card of a published model
     <path>/tflite/<name>/<version>/     model.tflite, signatures.json, card.md
     <path>/onnx/<name>/<version>/       <signature>.onnx, signatures.json, card.md
+    <path>/safetensors/<name>/<version>/    model.safetensors, torch_reader/, card.md
+    <path>/stablehlo/<name>/<version>/  <signature>.jax, weights.npz, jax_reader.py,
+                                        signatures.json, card.md
 
 A model says itself what it answers (`zoo.kinds.signatures`); everything here follows from that.
 """
@@ -20,13 +23,24 @@ from typing import Any, Literal, get_args
 
 from zoo import loading, registry
 from zoo.errors import ExportError
-from zoo.exporting import deployment, folders, lite, manifest, onnx, portable, savedmodel, warmup
+from zoo.exporting import (
+    deployment,
+    folders,
+    lite,
+    manifest,
+    onnx,
+    portable,
+    savedmodel,
+    stablehlo,
+    tensors,
+    warmup,
+)
 from zoo.kinds.model import ZooModel
 from zoo.registry.datasets import about
 
 __all__ = ["FORMATS", "Format", "export", "write_deployment"]
 
-Format = Literal["savedmodel", "tflite", "onnx"]
+Format = Literal["savedmodel", "tflite", "onnx", "safetensors", "stablehlo"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 CARD_FILE = "card.md"
 
@@ -40,6 +54,7 @@ def export(
     *,
     format: Format = "savedmodel",
     overwrite: bool = False,
+    batch_size: int = stablehlo.BATCH_SIZE,
 ) -> str:
     """Writes the model to `<path>/<name>/<version>`, or `<path>/<format>/<name>/<version>`.
 
@@ -47,7 +62,11 @@ def export(
         name, the folder's or the model's own becomes `<name>`.
     format: "savedmodel"; "tflite" or "onnx", which have the portable signatures (`log_prob`,
         `encode`, `decode`), do not check their inputs, and need the extra of that name. These are
-        run in their own runtime and compared before anything is written.
+        run in their own runtime and compared before anything is written. "safetensors" is the
+        weights by name, with a reader for PyTorch (`zoo.exporting.tensors`), and needs that extra.
+        "stablehlo" is the same signatures and `sample` for JAX (`zoo.exporting.stablehlo`), and
+        needs the extra portable.
+    batch_size: of stablehlo, whose shapes are fixed: the rows of a call.
     overwrite: replaces the version if it exists; without, that is refused.
     returns: the folder.
     Raises UnknownModelError and CheckpointError as `zoo.load` does, MissingExtraError without the
@@ -58,27 +77,39 @@ def export(
     if format not in FORMATS:
         raise ExportError(f"format must be one of {', '.join(FORMATS)}; got {format!r}.")
     folders.check_version(version)
+    if batch_size < 1:
+        raise ExportError(f"batch_size must be 1 or more; got {batch_size}.")
     by_name = isinstance(model_or_name, str | os.PathLike)
     model = loading.load(model_or_name) if by_name else model_or_name
     _check_model(model)
     name = Path(model_or_name).name if by_name else model.name
     folders.check_name(name)
     signatures = model.serving_signatures()
-    if format != "savedmodel":
+    if format in ("tflite", "onnx"):
         signatures = portable.portable_signatures(name, signatures, format)
+    if format == "stablehlo":
+        signatures = stablehlo.chosen(name, signatures)
     base = Path(path, name) if format == "savedmodel" else Path(path, format, name)
     with folders.new_version(base, version, overwrite=overwrite) as folder:
-        if format == "savedmodel":
+        if format == "safetensors":
+            tensors.write(model, name, version, folder)
+        elif format == "stablehlo":
+            stablehlo.write(model, signatures, folder, batch_size)
+        elif format == "savedmodel":
             savedmodel.write(model, signatures, folder)
             warmup.write(folder, name, signatures)
         else:
             (lite if format == "tflite" else onnx).write(model, signatures, folder)
-        described = manifest.manifest(
-            model, name, version, signatures, format=format, columns=_columns(model_or_name)
-        )
-        file = manifest.write(folder, described)
+        beside = folder
+        if format in manifest.FILES:
+            described = manifest.manifest(
+                model, name, version, signatures, format=format, columns=_columns(model_or_name)
+            )
+            if format == "stablehlo":
+                described["batch_size"] = batch_size
+            beside = manifest.write(folder, described).parent
         if by_name:
-            _copy_card(model_or_name, file.parent)
+            _copy_card(model_or_name, beside)
     return str(base / str(version))
 
 

@@ -4,7 +4,7 @@
 format; UTF-8, an object with
 
     schema             1: the number of this layout
-    format             "savedmodel", "tflite" or "onnx"
+    format             "savedmodel", "tflite", "onnx" or "stablehlo"
     name, version      as in the folder; version is an integer
     family             such as "realnvp"
     event_shape        list of integers: the shape of one row of data, without the batch
@@ -22,6 +22,7 @@ format; UTF-8, an object with
     dequantisation     the policy for the noise on grey levels, a sentence; null for features and
                        for VAEs
     default_signature  the signature that `serving_default` is another name of
+    batch_size         the rows of every call, of "stablehlo" alone; other formats take any number
     software           {"zoo": version, "tensorflow": version, "keras": version}
     signatures         name -> signature, the default one first; `serving_default` is not repeated
 
@@ -69,6 +70,7 @@ FILES = {
     "savedmodel": "assets.extra/signatures.json",
     "tflite": "signatures.json",
     "onnx": "signatures.json",
+    "stablehlo": "signatures.json",
 }
 
 _DEQUANTISATION = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -17,15 +18,19 @@ __all__ = ["LUFactors"]
 class LUFactors(keras.layers.Layer):
     """Packed LU factors [D, D] with a log-diagonal, a bias [D], and a fixed permutation of D.
 
-    They start as the identity: the layer then only permutes.   seed: names the permutation.
+    They start as the identity: the layer then only permutes.   seed: names the permutation, unless
+    it is given.
     """
 
-    def __init__(self, event_size: int, *, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self, event_size: int, *, seed: int = 0, permutation: Sequence[int] = (), **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.event_size = event_size
         self.seed = seed
-        order = np.random.default_rng([seed, event_size]).permutation(event_size)
-        self.permutation = tuple(int(i) for i in order)
+        self.given = tuple(permutation)
+        drawn = np.random.default_rng([seed, event_size]).permutation(event_size)
+        self.permutation = tuple(int(i) for i in (self.given or drawn))
 
     def build(self, input_shape: Any = None) -> None:
         """Creates the weights."""
@@ -46,4 +51,9 @@ class LUFactors(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
-        return {**super().get_config(), "event_size": self.event_size, "seed": self.seed}
+        return {
+            **super().get_config(),
+            "event_size": self.event_size,
+            "seed": self.seed,
+            "permutation": self.given,
+        }

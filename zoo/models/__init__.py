@@ -36,6 +36,7 @@ FAMILIES = {
     "coupling_vae": "zoo.models.latent.flow_posteriors:CouplingVAE",
     "nsf": "zoo.models.flows.nsf:NSF",
     "nsf_coupling": "zoo.models.flows.nsf:NSFCoupling",
+    "converted": "zoo.models.flows.converted:Converted",
     "nsf_patches": "zoo.models.flows.patch_nsf:NSFPatches",
     "idf": "zoo.models.discrete.idf:IDF",
     "ddf": "zoo.models.discrete.denoising_flow:DDF",

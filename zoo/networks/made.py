@@ -133,17 +133,21 @@ class MADE(keras.layers.Layer):
         output_scale: float = 0.1,
         input_sizes: Sequence[int] = (),
         output_sizes: Sequence[int] = (),
+        unit_counts: Sequence[Sequence[int]] = (),
         **kwargs: Any,
     ) -> None:
         """As the class says.
 
         input_sizes: [D], how many numbers of the input stand for each coordinate; without, one.
         output_sizes: [D], how many parameters each has; without, `num_parameters`.
+        unit_counts: of each hidden layer [D], how many units have degree 0, 1, ..., D - 1; without,
+            they are spread evenly.
         """
         super().__init__(**kwargs)
         self.event_size = event_size
         self.input_sizes, self.output_sizes = tuple(input_sizes), tuple(output_sizes)
         self.hidden_units = tuple(hidden_units)
+        self.unit_counts = tuple(map(tuple, unit_counts))
         self.num_parameters = num_parameters
         self.context_size = context_size
         self.activation = activation
@@ -156,7 +160,10 @@ class MADE(keras.layers.Layer):
         # Of the inputs, of the units of every hidden layer, and of the outputs.
         self.degrees = [
             np.repeat(coordinates, self.input_sizes or 1),
-            *(hidden_degrees(units, event_size, context_size) for units in self.hidden_units),
+            *(
+                [np.repeat(np.arange(event_size), counts) for counts in self.unit_counts]
+                or [hidden_degrees(units, event_size, context_size) for units in self.hidden_units]
+            ),
             np.repeat(coordinates, self.output_sizes or num_parameters),
         ]
         pairs = list(itertools.pairwise(self.degrees))
@@ -231,6 +238,7 @@ class MADE(keras.layers.Layer):
             "output_scale": self.output_scale,
             "input_sizes": self.input_sizes,
             "output_sizes": self.output_sizes,
+            "unit_counts": self.unit_counts,
         }
 
 
@@ -306,6 +314,7 @@ class ResidualMADE(MADE):
     All hidden units have the same degrees, so that a sum of two of them keeps its own.
     Nash & Durkan 2019, arXiv:1904.05626, Sec. 4.1; the conditioner of autoregressive neural spline
     flows (arXiv:1906.04032, Sec. 5.1).
+    output_activation: whether the output sees act(h), or h.
     """
 
     def __init__(
@@ -318,6 +327,7 @@ class ResidualMADE(MADE):
         dropout: float = 0.0,
         context_size: int = 0,
         activation: str = "relu",
+        output_activation: bool = True,
         output_scale: float = 0.1,
         **kwargs: Any,
     ) -> None:
@@ -333,6 +343,7 @@ class ResidualMADE(MADE):
         self.num_units = num_units
         self.num_blocks = num_blocks
         self.dropout = dropout
+        self.output_activation = output_activation
         for layer in self.hidden[2::2]:
             layer.kernel_scale = BLOCK_SCALE
         self.dropout_layers = (
@@ -351,7 +362,7 @@ class ResidualMADE(MADE):
             if self.dropout_layers:
                 residual = self.dropout_layers[block](residual, training=training)
             h += dense(2 + 2 * block, residual)
-        return dense(1 + 2 * self.num_blocks, activation(h))
+        return dense(1 + 2 * self.num_blocks, activation(h) if self.output_activation else h)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
@@ -362,4 +373,5 @@ class ResidualMADE(MADE):
             "num_units": self.num_units,
             "num_blocks": self.num_blocks,
             "dropout": self.dropout,
+            "output_activation": self.output_activation,
         }

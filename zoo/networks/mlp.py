@@ -91,7 +91,8 @@ class ResidualMLP(keras.layers.Layer):
         h = W x + b;   h += W drop(act(W act(h) + b)) + b, num_blocks times;   out = W act(h) + b
 
     The conditioner of neural spline flows (arXiv:1906.04032, Sec. 5.1), with an activation before
-    the output too. The output starts small, or at 0, and a fresh block adds little to its input.
+    the output too, but for `output_activation` False. The output starts small, or at 0, and a fresh
+    block adds little to its input.
     """
 
     def __init__(
@@ -102,10 +103,12 @@ class ResidualMLP(keras.layers.Layer):
         *,
         activation: str = "relu",
         dropout: float = 0.0,
+        output_activation: bool = True,
         output_scale: float = 0.1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.output_activation = output_activation
         self.num_units = num_units
         self.num_blocks = num_blocks
         self.output_size = output_size
@@ -151,7 +154,8 @@ class ResidualMLP(keras.layers.Layer):
             if self.dropout_layers:
                 residual = self.dropout_layers[i](residual, training=training)
             h += second(residual)
-        return tf.cast(self.output_layer(activation(h)), x.dtype)
+        h = activation(h) if self.output_activation else h
+        return tf.cast(self.output_layer(h), x.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
@@ -162,5 +166,6 @@ class ResidualMLP(keras.layers.Layer):
             "output_size": self.output_size,
             "activation": self.activation,
             "dropout": self.dropout,
+            "output_activation": self.output_activation,
             "output_scale": self.output_scale,
         }

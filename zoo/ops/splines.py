@@ -15,8 +15,9 @@ import math
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
-__all__ = ["evaluate", "invert"]
+__all__ = ["evaluate", "invert", "raw_slopes"]
 
 # The paper's code: no bin is narrower or flatter than this share, no slope smaller than this.
 MIN_BIN = 1e-3
@@ -36,17 +37,19 @@ class _Bin(NamedTuple):
     slope_right: Any
 
 
-def evaluate(raw: Any, x: Any, *, num_bins: int, bound: float) -> tuple[Any, Any]:
+def evaluate(
+    raw: Any, x: Any, *, num_bins: int, bound: float, min_bin: float = MIN_BIN
+) -> tuple[Any, Any]:
     """(y, log dy/dx), each of x's shape [...]; x beyond the bound stays as it is.
 
     raw: [..., 3 K - 1], K widths, K heights and the K - 1 slopes at the inner knots. Bins are
-        MIN_BIN plus a softmax, slopes a softplus; zeros give the identity. The outermost slopes
+        `min_bin` plus a softmax, slopes a softplus; zeros give the identity. The outermost slopes
         are 1, so that the spline meets the identity smoothly.
     """
     inside = tf.abs(x) < bound
     safe = tf.where(inside, x, tf.zeros_like(x))
     left, width, bottom, height, slope_left, slope_right = _bin(
-        raw, safe, num_bins, bound, by_heights=False
+        raw, safe, num_bins, bound, min_bin, by_heights=False
     )
     mean = height / width
     t = _share((safe - left) / width)
@@ -57,15 +60,17 @@ def evaluate(raw: Any, x: Any, *, num_bins: int, bound: float) -> tuple[Any, Any
     return tf.where(inside, y, x), tf.where(inside, log_slope, tf.zeros_like(x))
 
 
-def invert(raw: Any, y: Any, *, num_bins: int, bound: float) -> tuple[Any, Any]:
+def invert(
+    raw: Any, y: Any, *, num_bins: int, bound: float, min_bin: float = MIN_BIN
+) -> tuple[Any, Any]:
     """(x, log dx/dy) with evaluate(x) = y: the quadratic's root in [0, 1] (Appendix A.2).
 
-    raw: as of `evaluate`.
+    raw, min_bin: as of `evaluate`.
     """
     inside = tf.abs(y) < bound
     safe = tf.where(inside, y, tf.zeros_like(y))
     left, width, bottom, height, slope_left, slope_right = _bin(
-        raw, safe, num_bins, bound, by_heights=True
+        raw, safe, num_bins, bound, min_bin, by_heights=True
     )
     mean = height / width
     rise = safe - bottom
@@ -81,10 +86,17 @@ def invert(raw: Any, y: Any, *, num_bins: int, bound: float) -> tuple[Any, Any]:
     return tf.where(inside, left + t * width, y), tf.where(inside, -log_slope, tf.zeros_like(y))
 
 
-def _bin(raw: Any, value: Any, num_bins: int, bound: float, *, by_heights: bool) -> _Bin:
+def raw_slopes(slopes: Any) -> Any:
+    """The raw numbers of slopes above MIN_SLOPE: [...]."""
+    return tfp.math.softplus_inverse(slopes - MIN_SLOPE) - _OFFSET
+
+
+def _bin(
+    raw: Any, value: Any, num_bins: int, bound: float, min_bin: float, *, by_heights: bool
+) -> _Bin:
     """The bin whose interval of x (or with `by_heights` of y) holds the value."""
     widths, heights, slopes = tf.split(raw, [num_bins, num_bins, num_bins - 1], axis=-1)
-    widths, heights = _Sizes(widths, bound), _Sizes(heights, bound)
+    widths, heights = _Sizes(widths, bound, min_bin), _Sizes(heights, bound, min_bin)
     index = (heights if by_heights else widths).index(value)
     numbers = tf.range(num_bins, dtype=value.dtype)
     before = tf.cast(numbers < index[..., None], value.dtype)
@@ -104,18 +116,18 @@ def _bin(raw: Any, value: Any, num_bins: int, bound: float, *, by_heights: bool)
 
 
 class _Sizes:
-    """2 bound (MIN_BIN + (1 - MIN_BIN K) softmax(raw)), the sizes of K bins; raw [..., K]."""
+    """2 bound (m + (1 - m K) softmax(raw)), the sizes of K bins, m = `min_bin`; raw [..., K]."""
 
-    def __init__(self, raw: Any, bound: float) -> None:
+    def __init__(self, raw: Any, bound: float, min_bin: float) -> None:
         num_bins = raw.shape[-1]
-        self.least = 2.0 * bound * MIN_BIN
+        self.least = 2.0 * bound * min_bin
         self.bound = bound
         # A softmax whose sums alone are divided, not all of its terms.
         self.exponentials = tf.exp(
             raw - tf.stop_gradient(tf.reduce_max(raw, axis=-1, keepdims=True))
         )
         total = tf.reduce_sum(self.exponentials, -1)
-        self.scale = 2.0 * bound * (1.0 - MIN_BIN * num_bins) / total  # [...]
+        self.scale = 2.0 * bound * (1.0 - min_bin * num_bins) / total  # [...]
 
     def index(self, value: Any) -> Any:
         """How many inner knots are at most the value: the number of its bin, [...]."""
@@ -138,5 +150,5 @@ def _log_slope(mean: Any, slope_left: Any, slope_right: Any, t: Any, denominator
     numerator = (
         slope_right * tf.square(t) + 2.0 * mean * t * (1.0 - t) + slope_left * tf.square(1.0 - t)
     )
-    # Every slope and mean is at least MIN_BIN or MIN_SLOPE: both arguments are positive.
+    # Every slope is at least MIN_SLOPE, every mean positive: so are both arguments.
     return 2.0 * tf.math.log(mean) + tf.math.log(numerator) - 2.0 * tf.math.log(denominator)

@@ -57,6 +57,7 @@ def lower(
     platforms: Sequence[str],
     exact_products: bool,
     returns_values: bool,
+    names: Sequence[str] = (),
 ) -> Artefact:
     """`function(*arguments)` over `variables` as an artefact.
 
@@ -70,6 +71,8 @@ def lower(
     exact_products: Whether float32 matrix products and convolutions keep float32's precision
         wherever the artefact runs; otherwise the accelerator may round their factors (TF32 on a
         GPU, bfloat16 on a TPU).
+    names: Of the variables, in their order: the artefact then takes a dict of values by these
+        names in place of the tuple, and returns no values.
 
     Raises ExportError for a stateful random op, a shape that depends on values, a variable that is
     not listed, and whatever else XLA cannot compile, each with the reason.
@@ -82,7 +85,8 @@ def lower(
     with float32_products(exact=exact_products):
         traced = _traced(function, arguments, variables, returns_values=returns_values)
 
-    def call(values: tuple[Any, ...], *given: Any) -> Any:
+    def call(values: Any, *given: Any) -> Any:
+        values = tuple(values[name] for name in names) if names else values
         captured = [values[p] if isinstance(p, int) else p for p in traced.parameters]
         results = _call.bind(*given, *captured, module=traced.module, outputs=traced.outputs)
         count = len(results) - (len(values) if returns_values else 0)
@@ -91,10 +95,11 @@ def lower(
 
     with jax.enable_x64(True):  # noqa: FBT003  # the optimiser counts its steps in int64
         shapes = [jax.ShapeDtypeStruct(tuple(a.shape), a.dtype.as_numpy_dtype) for a in arguments]
-        values = tuple(
+        listed = tuple(
             jax.ShapeDtypeStruct(tuple(v.shape), tf.as_dtype(v.dtype).as_numpy_dtype)
             for v in variables
         )
+        values = dict(zip(names, listed, strict=True)) if names else listed
         try:
             exported = jax.export.export(jax.jit(call), platforms=list(platforms))(values, *shapes)
         except ValueError as error:  # custom calls without a promise of stability
