@@ -155,8 +155,8 @@ ENTRIES = (
             "with. Its log_prob is, in the mean over the noise, a lower bound of a probability."
         ),
         limitations=(
-            "A small model of 1,000 rows, for the comparison; independent pixels are better, as the "
-            "study lists them."
+            "A small model of 1,000 rows, for the comparison; independent pixels, which the study "
+            "lists, are better."
         ),
     ),
     _entry(
