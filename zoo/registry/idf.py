@@ -82,7 +82,7 @@ IDF4_MNIST = variant(
         "squeeze": True,
         "hidden_units": [512, 512],
         "base": "mixture",
-        "num_components": 5,
+        "num_components": 10,
         "input_scale": 1.0 / 256.0,
         "output_scale": 0.0,
     },
@@ -99,8 +99,8 @@ IDF4_MNIST = variant(
     max_epochs=30,
     patience=0,
     initialization_rows=10_000,
-    notes="Four parts of 14 x 14 pixels, those of every 2 x 2 square. A mixture of five "
-    "discretised logistics a pixel, each started at a fifth of the levels of the train rows; "
+    notes="Four parts of 14 x 14 pixels, those of every 2 x 2 square. A mixture of ten "
+    "discretised logistics a pixel, each started at a tenth of the levels of the train rows; "
     "networks see grey levels over 256, and start at zero.",
 )
 
@@ -164,7 +164,7 @@ ENTRIES = (
         title="Integer discrete flow of 4 parts on MNIST",
         recipe=IDF4_MNIST,
         description=(
-            "8 general couplings of 4 parts of 14 x 14 pixels, a mixture of five discretised "
+            "8 general couplings of 4 parts of 14 x 14 pixels, a mixture of ten discretised "
             "logistics a pixel: exact probabilities, and lossless codes."
         ),
         limitations="Draws are cut to 0..255, where pixels' mixtures reach further.",
