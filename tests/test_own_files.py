@@ -12,13 +12,16 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import zoo
-from zoo.cli import app
+import zoo.serving.repository
+from zoo.cli import app, serve
 from zoo.core.recipe_json import from_dict
 from zoo.data import own_clips, own_pictures, own_rows, splitting
 from zoo.data.folders import files_in
-from zoo.errors import InvalidInputError
+from zoo.errors import InvalidInputError, TrainingError
+from zoo.training import pacing
 from zoo.training.own_recipes import recipe_of_clips, recipe_of_pictures
 from zoo.training.pacing import epochs_within
+from zoo.training.records import TrainingResult
 
 TINY_NICE = ["config.hidden_units=[8]", "config.num_couplings=2", "max_epochs=2"]
 TINY_WAVENET = [
@@ -81,7 +84,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_folder_of_pictures_becomes_a_model_that_every_command_takes(
-    pictures: Path, tmp_path: Path
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "mine"
     text = _run("fit", pictures, "-o", run, "--size", 8, *_sets(TINY_NICE))
@@ -106,6 +109,11 @@ def test_a_folder_of_pictures_becomes_a_model_that_every_command_takes(
         assert words in card
     _run("export", run, "--path", tmp_path / "served")
     assert list((tmp_path / "served").rglob("saved_model.pb"))
+    monkeypatch.setattr(
+        "zoo.exporting.export", lambda name, path, version: f"{path}/mine/{version}"
+    )
+    folders = serve._folders([str(run)], tmp_path, tmp_path / "now", zoo.serving)
+    assert folders == {"mine": tmp_path / "now" / "mine"}
 
 
 def test_subfolders_are_labels_and_a_family_without_is_refused(
@@ -266,3 +274,22 @@ def test_a_run_has_as_many_epochs_as_its_minutes_hold(tmp_path: Path) -> None:
     found = epochs_within(recipe, 100.0, 0.1, rows).training.max_epochs
     assert 80 <= 0.1 * found * steps <= 90
     assert epochs_within(recipe, 0.01, 0.1, rows).training.max_epochs == 1
+
+
+def test_minutes_that_hold_no_validation_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = TrainingResult(
+        folder=tmp_path,
+        step=3,
+        epoch=0,
+        best_step=0,
+        best_validation_nats=np.inf,
+        seconds=9.0,
+        reason="time limit",
+    )
+    monkeypatch.setattr(pacing, "train", lambda *args, **options: none)
+    table = own_rows.Table(name="t", version="0" * 12, folder=str(tmp_path))
+    recipe = recipe_of_pictures(table, (32, 32, 3), 400)
+    with pytest.raises(TrainingError, match=r"0.1 minutes hold 3 steps, .* --resume"):
+        pacing.train_within(recipe, tmp_path, {"train": 400, "validation": 50}, minutes=0.1)

@@ -83,6 +83,20 @@ TINY: dict[str, dict[str, Any]] = {
         "slope_softness": 1.0,
     },
     "idf": {"event_shape": (5,), "num_classes": 7, "num_flows": 2, "hidden_units": (8,)},
+    "ddf": {"event_shape": (4,), "num_classes": 3, "num_couplings": 2, "hidden_units": (8,)},
+    "discrete_flow": {
+        "event_shape": (5,),
+        "num_classes": 4,
+        "num_couplings": 2,
+        "hidden_units": (8,),
+    },
+    "dtf": {
+        "event_shape": (4,),
+        "num_classes": 3,
+        "num_trees": 3,
+        "max_depth": 2,
+        "min_samples_split": 4,
+    },
     "table_made": {
         "event_shape": (5,),
         "columns": [
@@ -100,6 +114,7 @@ TINY: dict[str, dict[str, Any]] = {
         "event_shape": (2, 2, 1),
         "num_classes": 2,
         "size": 8,
+        "token_units": (6, 6),
         "num_layers": 2,
         "num_heads": 2,
         "hidden_size": 8,

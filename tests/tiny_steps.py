@@ -19,8 +19,10 @@ _REALNVP, _MAF = tiny_runs.RECIPES["realnvp"], tiny_runs.RECIPES["maf"]
 SAME_STEP = {
     *("vae", "planar_vae", "radial_vae", "sylvester_vae", "coupling_vae"),
     *("radial", "sylvester", "iaf", "nsf_coupling", "nsf_patches", "idf"),
-    *("table_made", "deformer", "oamade"),
+    *("table_made", "deformer", "oamade", "discrete_flow"),
 }
+# Families that are fitted in stages: there is no step (tests/training/test_greedy.py).
+NO_STEP = {"ddf", "dtf"}
 
 TINY: dict[str, Recipe] = {
     family: variant(

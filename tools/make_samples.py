@@ -23,8 +23,15 @@ from zoo.registry.entry import SPOKEN_DIGIT
 
 ASSETS = Path(__file__).resolve().parent.parent / "zoo" / "assets"
 ENERGIES = {e.recipe.dataset.name: e.recipe.dataset for e in energies.ENTRIES}
-LABELS = {"magic": "class", "binarized_mnist": ""}
-FEATURES = {"magic": "features", "optdigits": "binary"}
+LABELS = {
+    "magic": "class",
+    "mushroom": "class",
+    **dict.fromkeys(("binarized_mnist", "binarized_mnist14", "eight_gaussians"), ""),
+}
+FEATURES = {
+    "optdigits": "binary",
+    **dict.fromkeys(("magic", "mushroom", "eight_gaussians"), "features"),
+}
 VERSIONS = {
     "binarized_mnist": "1.0.0",
     "mnist": "3.0.1",
@@ -33,6 +40,9 @@ VERSIONS = {
     "digits": "1.0.0",
     "optdigits": "1.0.0",
     "magic": "1.0.0",
+    "mushroom": "1.0.0",
+    "eight_gaussians": "1.0.0",
+    "binarized_mnist14": "1.0.0",
     SPOKEN_DIGIT.name: SPOKEN_DIGIT.version,
     **{name: dataset.version for name, dataset in ENERGIES.items()},
 }
@@ -44,6 +54,9 @@ ROWS = {
     "digits": 64,
     "optdigits": 64,
     "magic": 256,
+    "mushroom": 128,
+    "eight_gaussians": 256,
+    "binarized_mnist14": 64,
     "spoken_digit": 8,
     **dict.fromkeys(ENERGIES, 64),
 }

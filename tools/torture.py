@@ -34,7 +34,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from zoo.core.recipe import SGD, Optimizer, Recipe, Rows, variant
+from zoo.core.recipe import SGD, Descent, Greedy, Optimizer, Recipe, Rows, variant
 from zoo.data import sources
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,14 +64,21 @@ RECIPE = Recipe(
     ),
 )
 
+IN_STAGES = Recipe(
+    family="ddf",
+    config={"event_shape": [4, 4, 1], "num_classes": [4], "num_couplings": 8, "hidden_units": [32]},
+    data=Rows(name="made-up in 4 levels", version="1", train="train", validation="held", test=""),
+    training=Greedy(layers=8, descent=Descent(batch_size=BATCH, epochs=30)),
+)
+
 
 def rows(dataset: Rows, split: str, **_: object) -> sources.Arrays:
     """In place of a dataset: images of one brightness each, the same in every process."""
-    del dataset
     count = VALIDATION_ROWS if split == "validation" else TRAIN_ROWS
     rng = np.random.default_rng([len(split), count])
     brightness = rng.integers(0, 200, (count, 1, 1, 1))
-    return sources.Arrays((brightness + rng.integers(0, 56, (count, 4, 4, 1))).astype("uint8"))
+    x = (brightness + rng.integers(0, 56, (count, 4, 4, 1))).astype("uint8")
+    return sources.Arrays(x // 64 if dataset.name == IN_STAGES.dataset.name else x)
 
 
 # --- one training, in a process that may be killed
@@ -374,6 +381,7 @@ def mount(*arguments: object) -> None:
 
 FAULTS: dict[str, tuple[str, Callable[[Bench, Path], str]]] = {
     "kill": ("`kill -9` at random moments", kill),
+    "stages": ("`kill -9` while a model is fitted in stages", kill),
     "terminate": ("SIGTERM", terminate),
     "corrupt": ("the last state damaged", corrupt),
     "full": ("full disk", full),
@@ -398,17 +406,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sources.load_arrays = rows
     with tempfile.TemporaryDirectory(prefix="torture") as name:
         lines, failed = [], 0
-        expected: dict[int, str] = {}
+        expected: dict[str, str] = {}
         for fault in options.only or FAULTS:
             # Long enough for every kill to strike a running process.
             epochs = 10 + (3 * options.kills if fault == "kill" else 0)
-            recipe = variant(RECIPE, max_epochs=epochs)
+            in_stages = fault == "stages"
+            recipe = IN_STAGES if in_stages else variant(RECIPE, max_epochs=epochs)
             bench = Bench(recipe, Path(name), options.kills, random.Random(options.seed))
-            if epochs not in expected:
-                calm = bench.train(bench.root / f"undisturbed-{epochs}")
+            run = "undisturbed-stages" if in_stages else f"undisturbed-{epochs}"
+            if run not in expected:
+                calm = bench.train(bench.root / run)
                 check(calm.wait() == 0, f"the undisturbed run failed: {calm.last_words()}")
-                expected[epochs] = digest(calm.folder)
-            what, end, passed = strike(bench, fault, expected[epochs])
+                expected[run] = digest(calm.folder)
+            what, end, passed = strike(bench, fault, expected[run])
             lines.append(f"| {FAULTS[fault][0]} | {what} | {end} |")
             print(lines[-1], flush=True)
             failed += not passed

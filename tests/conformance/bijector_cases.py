@@ -16,6 +16,7 @@ import tensorflow_probability as tfp
 
 from zoo.bijectors.autoregressive import AutoregressiveFlow, Interleave, Reverse
 from zoo.bijectors.base import FlowChain
+from zoo.bijectors.columns import ColumnCoordinates
 from zoo.bijectors.coupling import CheckerboardCoupling, SplitCoupling
 from zoo.bijectors.elementwise import BatchNorm, DiagonalAffine, ExponentialTails
 from zoo.bijectors.inverse_autoregressive import InverseAutoregressive
@@ -29,6 +30,7 @@ from zoo.bijectors.scalar import Affine, Chained, Elementwise
 from zoo.bijectors.spline import RationalQuadratic
 from zoo.bijectors.sylvester import Sylvester, householder, orthogonal, triangular
 from zoo.bijectors.symmetry import SquareEquivariant
+from zoo.core.columns import Column
 from zoo.ops.masks import checkerboard
 
 tfb = tfp.bijectors
@@ -200,6 +202,13 @@ def _factor_out(_: Any) -> Bijector:
 
 IMAGE = (2, 4, 1)
 
+COLUMNS = (
+    Column(name="size", kind="real", location=0.5, scale=2.0, heavy=True),
+    Column(name="price", kind="positive", location=1.0, scale=0.5),
+    Column(name="share", kind="bounded", minimum=-1.0, maximum=2.0),
+    Column(name="day", kind="date", location=10.0, scale=3.0),
+)
+
 BIJECTORS: dict[str, BijectorCase] = {
     "split-additive": BijectorCase(
         build=lambda _: SplitCoupling(3, dense_conditioner(3, 2, additive=True)), latent_shape=(5,)
@@ -225,6 +234,7 @@ BIJECTORS: dict[str, BijectorCase] = {
         ),
         latent_shape=IMAGE,
     ),
+    "columns": BijectorCase(build=lambda _: ColumnCoordinates(COLUMNS), latent_shape=(4,)),
     "diagonal-affine": BijectorCase(
         build=lambda dtype: DiagonalAffine(
             _vector(4, 0, dtype), _vector(4, 1, dtype), event_shape=(4,)

@@ -35,7 +35,7 @@ def _differences(case, strategy: tf.distribute.Strategy) -> tuple[float, float, 
 
     with strategy.scope():
         mirrored = case.build("float64")
-    assert mirrored.trainable_variables[0].value.values[1].device.endswith("CPU:1")
+    assert mirrored.variables[0].value.values[1].device.endswith("CPU:1")
     half = NUM_ROWS // 2
 
     def shard(context: tf.distribute.ValueContext):

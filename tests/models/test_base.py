@@ -14,10 +14,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import zoo
 from zoo import models
+from zoo.core.capabilities import Grows
 from zoo.networks.made import MADE
 from zoo.networks.mlp import MLP
 
-FLOWS = [family for family in models.FAMILIES if "wavenet" not in family]
+FLOWS = [
+    family
+    for family in models.FAMILIES
+    if "wavenet" not in family and not issubclass(models.model_class(family), Grows)
+]
 
 
 def _correlated(rng: np.random.Generator, num_rows: int, size: int) -> np.ndarray:
@@ -127,6 +132,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "realnvp": {"hidden_units": (8,), "num_couplings": 2},
     "maf": {"hidden_units": (8,), "num_layers": 2},
     "iaf": {"hidden_units": (8,), "num_layers": 2},
+    "discrete_flow": {"num_classes": 256, "num_couplings": 2, "hidden_units": (8,)},
     "idf": {"num_parts": 2, "num_flows": 2, "hidden_units": (8,)},
     "planar": {"num_layers": 4},
     "radial": {"num_layers": 4},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -25,7 +26,13 @@ TABLE: list[dict[str, Any]] = [
     {"name": "colour", "kind": "category", "categories": ["blue", "green", "red"], "missing": True},
     {"name": "number", "kind": "real", "missing": True},
 ]
-SMALL: dict[str, Any] = {"size": 8, "num_layers": 1, "num_heads": 2, "hidden_size": 8}
+SMALL: dict[str, Any] = {
+    "size": 8,
+    "token_units": (6, 6),
+    "num_layers": 1,
+    "num_heads": 2,
+    "hidden_size": 8,
+}
 FAMILIES: dict[str, dict[str, Any]] = {"deformer": SMALL, "oamade": {"hidden_units": (9,)}}
 
 
@@ -134,6 +141,14 @@ def test_orders_of_training_are_uniform_and_named_by_row_and_seed() -> None:
     assert (scores[0] != scores[2]).any()
 
 
+def test_what_is_measured_hangs_on_the_columns() -> None:
+    space = _table("oamade").data
+    assert _images().measure == "mass"
+    assert _table("oamade").measure == "mixed"
+    assert dataclasses.replace(space, columns=space.columns[1:2]).measure == "mass"
+    assert dataclasses.replace(space, columns=space.columns[2:]).measure == "density"
+
+
 def test_figures_over_orders() -> None:
     model = _images()
     rows = np.random.default_rng(2).integers(0, 2, (30, 2, 2, 1)).astype("uint8")
@@ -175,7 +190,8 @@ def test_a_transformer_goes_on_where_it_stopped() -> None:
         ({"columns": [TABLE[0]] * 3}, "names that differ"),
         ({"columns": TABLE, "num_components": 0}, "num_components"),
         ({"num_classes": 2, "context_size": 3}, "no context"),
-        ({"num_classes": 2, "size": 10, "num_heads": 2}, "multiple of 4"),
+        ({"num_classes": 2, "size": 10, "num_heads": 4}, "multiple of num_heads"),
+        ({"num_classes": 2, "token_units": (0,)}, "token_units"),
         ({"num_classes": 2, "num_layers": 0}, "at least 1"),
         ({"num_classes": 2, "dropout": 1.0}, "dropout"),
         ({"num_classes": 2, "tokens": "other"}, "tokens must be one of"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from zoo import registry
+from zoo import loading, registry
 from zoo.cli.app import EXIT_CODES, SIGNALLED, app, complain
 from zoo.errors import ServingError
 from zoo.media.console import import_tensorflow
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 @app.command(epilog=EXIT_CODES)
 def serve(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Models; all that lie in PATH without.")
+        list[str] | None,
+        typer.Argument(help="Models, or folders of runs; all that lie in PATH without."),
     ] = None,
     *,
     path: Annotated[
@@ -110,18 +111,24 @@ def _folders(names: list[str] | None, path: Path, temporary: Path, modules: Any)
             )
         return {name: path / name for name in found}
     folders = {}
-    for name in dict.fromkeys(names):
+    for given in dict.fromkeys(names):
+        own = loading.is_folder(given)
+        name = Path(given).resolve().name if own else given
         modules.repository.check_name(name)
         folders[name] = path / name
-        if not find_versions(folders[name]):
-            folders[name] = _export(name, temporary)
+        if own or not find_versions(folders[name]):
+            folders[name] = _export(given, temporary, own=own)
     return folders
 
 
-def _export(name: str, folder: Path) -> Path:
-    """Writes the registered model's SavedModel below `folder`; returns its folder of versions."""
-    registry.get(name)
-    complain(f"exporting {name}, which lies in no folder of exports")
+def _export(name: str, folder: Path, *, own: bool) -> Path:
+    """Writes a model's SavedModel below `folder`; returns its folder of versions.
+
+    own: whether the name is the folder of a run or a checkpoint, and not a registered one.
+    """
+    if not own:
+        registry.get(name)
+    complain(f"exporting {name}" + ("" if own else ", which lies in no folder of exports"))
     from zoo import exporting
 
     version = pins.pins().get(name, {}).get("version", 1)

@@ -105,8 +105,9 @@ def train(
     from zoo import training
     from zoo.training import devices as distribution
 
+    alone = strategy == "auto" and not recipe.training.shares_batches
     devices = distribution.create(
-        strategy,
+        "one" if alone else strategy,
         replicas=replicas,
         tpu=tpu,
         zone=tpu_zone,
@@ -144,14 +145,14 @@ def recipe_of(name: str, resumed: Path | None) -> recipes.Recipe:
 
 def print_result(result: TrainingResult) -> None:
     """Says how a run ended."""
-    print(
-        f"{result.reason} after step {result.step:,} (epoch {result.epoch}), "
-        f"{result.seconds / 3600:.2f} hours"
+    epoch = f" (epoch {result.epoch})" if result.unit == "step" else ""
+    took = (
+        f"{result.seconds / 3600:.2f} hours" if result.seconds > 180 else f"{result.seconds:.0f} s"
     )
+    print(f"{result.reason} after {result.unit} {result.step:,}{epoch}, {took}")
     if result.best_step:
-        print(
-            f"best validation {-result.best_validation_nats:.3f} nats at step {result.best_step:,}"
-        )
+        best = f"{-result.best_validation_nats:.3f} nats at {result.unit} {result.best_step:,}"
+        print(f"best validation {best}")
     print(f"weights, history and state in {result.folder}")
 
 

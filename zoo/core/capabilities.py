@@ -11,21 +11,24 @@ have. Whoever needs something asks `isinstance(model, Scores)`: signatures, laws
     Steps       a row piece by piece, each given those before
     Imputes     the missing cells of a row, given those that are there
     AnyOrder    any feature of a row given any others, exactly
+    Grows       weights that come about in stages, each learnt from what those before leave
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 from zoo.core.space import Space
+from zoo.core.training import Descent
 from zoo.ops.units import bits_per_dim_from_nats
 
 __all__ = [
     "AnyOrder",
     "Bijective",
     "Encodes",
+    "Grows",
     "Imputes",
     "Infers",
     "Samples",
@@ -241,7 +244,41 @@ class AnyOrder(ABC):
         """x where observed, else drawn, in any graph: that of `impute` of a row and its seed."""
 
 
-CAPABILITIES = (Scores, Samples, Encodes, Bijective, Infers, Steps, Imputes, AnyOrder)
+class Grows(ABC):
+    """Weights come about in stages. The training score, the mean of log_prob, does not fall."""
+
+    @property
+    @abstractmethod
+    def stages_done(self) -> int:
+        """How many stages the model has; saved with its weights."""
+
+    @property
+    @abstractmethod
+    def most_stages(self) -> int:
+        """How many it has room for."""
+
+    @abstractmethod
+    def grow(
+        self,
+        x: Any,
+        context: Any = None,
+        *,
+        seed: int = 0,
+        descent: Descent | None = None,
+        report: Callable[[int, int], None] | None = None,
+    ) -> float:
+        """Adds the next stage, learnt from the rows x; returns the training score's gain in nats.
+
+        The same weights, rows and seed give the same stage, bit for bit.
+        x: [rows, *event_shape], all of them.   seed: of what is drawn, with the stage's number.
+        descent: of a stage that follows a gradient, how; the model's own without.
+        report: called with (steps done, steps) in between; what it raises ends the stage, and
+            the weights are then to be thrown away.
+        Raises InvalidInputError where no stage is left.
+        """
+
+
+CAPABILITIES = (Scores, Samples, Encodes, Bijective, Infers, Steps, Imputes, AnyOrder, Grows)
 
 
 def capabilities_of(model: Any) -> frozenset[str]:

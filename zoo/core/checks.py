@@ -68,15 +68,16 @@ def checked_data(x: Any, space: Space, *, continuous: bool = False) -> Any:
             f"Expected x of shape {expected} with at least one row; got an empty batch."
         )
     if levels:
+        what = "grey levels" if space.medium == "image" else "classes"
         if not x.dtype.is_integer:
             values, dtype = x.numpy() if _is_eager(x) else None, x.dtype.name
             raise InvalidInputError(
-                f"This model takes grey levels 0..{levels - 1} as integers (uint8), as the "
+                f"This model takes {what} 0..{levels - 1} as integers ({space.dtype}), as the "
                 f"dataset stores them; got {dtype}."
                 f"{advice.of_levels(values, dtype, levels, continuous=continuous)}"
             )
         if x.dtype != tf.uint8 or levels < 256:
-            x = with_range(x, levels, "Grey levels")
+            x = with_range(x, levels, what.capitalize())
         return tf.cast(x, space.dtype)
     message = "x holds NaN or infinity; the density is defined for finite features."
     if not _is_eager(x):

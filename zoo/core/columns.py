@@ -83,8 +83,8 @@ class Column:
             return "needs its period, such as 24 or 360"
         if self.kind == "boolean" and self.categories != ("false", "true"):
             return f"has the categories ('false', 'true'); got {self.categories}"
-        if self.kind == "category" and len(set(self.categories)) != max(len(self.categories), 2):
-            return f"needs two or more categories that differ; got {self.categories}"
+        if self.kind == "category" and len(set(self.categories)) != max(len(self.categories), 1):
+            return f"needs categories that differ, at least one; got {self.categories}"
         if self.categories and self.kind not in ("category", "boolean"):
             return "has no categories"
         return ""

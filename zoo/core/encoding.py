@@ -37,8 +37,10 @@ def is_frame(value: Any) -> bool:
     return isinstance(value, Mapping) or (hasattr(value, "columns") and hasattr(value, "dtypes"))
 
 
-def encoded(frame: Any, columns: Sequence[Column], name: str = "the table") -> np.ndarray:
-    """The rows of a data frame, by the columns' names: float64 [rows, columns].
+def encoded(
+    frame: Any, columns: Sequence[Column], name: str = "the table", dtype: Any = np.float64
+) -> np.ndarray:
+    """The rows of a data frame, by the columns' names: [rows, columns] of the dtype.
 
     Further columns are passed over. Raises InvalidInputError for a column that is not there, for
     cells that are no value of their column, and for missing ones where the column allows none.
@@ -48,17 +50,23 @@ def encoded(frame: Any, columns: Sequence[Column], name: str = "the table") -> n
         raise InvalidInputError(
             f"{name} lacks the column {lacking[0]!r}; it has {', '.join(map(str, present))[:200]}."
         )
-    encoded_columns = [_encoded(np.asarray(frame[c.name]), c, name) for c in columns]
-    lengths = {len(values) for values in encoded_columns}
+    lengths = {np.shape(frame[column.name])[:1] for column in columns}
     if len(lengths) > 1:
-        raise InvalidInputError(f"The columns of {name} have different lengths: {sorted(lengths)}.")
-    return np.stack(encoded_columns, axis=1)
+        raise InvalidInputError(
+            f"The columns of {name} have different lengths: "
+            f"{', '.join(str(*length) for length in sorted(lengths))}."
+        )
+    # Column by column: millions of rows fit.
+    rows = np.empty([*next(iter(lengths), (0,)), len(columns)], dtype)
+    for i, column in enumerate(columns):
+        rows[:, i] = _encoded(np.asarray(frame[column.name]), column, name)
+    return rows
 
 
 def rows_of(frame: Any, space: Space, name: str) -> np.ndarray:
     """`encoded` in the space's dtype; integers have 64 bits, so that none is another by chance."""
     dtype = np.int64 if space.is_integer else space.dtype
-    return encoded(frame, space.columns, name).astype(dtype)
+    return encoded(frame, space.columns, name, dtype)
 
 
 def frames_encoded(

@@ -21,7 +21,9 @@ from zoo.core.training import (
     SGD,
     Augmentation,
     Binarise,
+    Descent,
     Flips,
+    Greedy,
     Optimizer,
     PatchSymmetries,
     Shifts,
@@ -33,8 +35,10 @@ __all__ = [
     "SGD",
     "Binarise",
     "Default",
+    "Descent",
     "Distillation",
     "Flips",
+    "Greedy",
     "NegativeELBO",
     "Optimizer",
     "PatchSymmetries",
@@ -55,7 +59,7 @@ KINDS: dict[type, dict[str, type]] = {
     for base, classes in {
         Data: (Rows, Table, Target),
         Objective: (Default, NegativeELBO, ReverseKL, Distillation),
-        Training: (SGD,),
+        Training: (SGD, Greedy),
         Augmentation: (Flips, Shifts, PatchSymmetries, Binarise),
     }.items()
 }
@@ -76,7 +80,7 @@ class Recipe:
     config: Mapping[str, Any]
     data: Rows | Target
     objective: Objective = field(default_factory=Default)
-    training: SGD
+    training: SGD | Greedy
     after: Recipe | None = None
     start: str = ""
     paper: str = ""
@@ -89,6 +93,13 @@ class Recipe:
                 "The objective ReverseKL and the data Target go together; got "
                 f"{self.objective.kind} of {self.data.kind}."
             )
+        if not isinstance(self.training, SGD) and (
+            self.after is not None or self.start or not isinstance(self.objective, Default)
+        ):
+            raise ConfigError(
+                f"A recipe with {self.training.kind} training fits a fresh model by its own "
+                "objective: leave out after, start and objective."
+            )
         if self.after is not None and self.start:
             raise ConfigError("A recipe goes on `after` a run or from a `start`, not from both.")
 
@@ -96,6 +107,20 @@ class Recipe:
     def dataset(self) -> Rows:
         """The rows that a run reads: the data, or the draws of a target."""
         return self.data.dataset
+
+    @property
+    def sgd(self) -> SGD:
+        """The training, of a recipe that descends a gradient.
+
+        Raises ConfigError for one that is fitted in stages: it has no step.
+        """
+        if isinstance(self.training, SGD):
+            return self.training
+        raise ConfigError(
+            f"A {self.family} of this recipe is fitted in stages ({self.training.kind}), each on "
+            "all rows: there is no training step that could be shared or exported. "
+            "`zoo train` fits it on this machine."
+        )
 
 
 def stages(recipe: Recipe) -> list[Recipe]:
@@ -247,6 +272,10 @@ def _checked(owner: type, name: str, value: Any, path: str) -> Any:
             raise ConfigError(f"{path} must be of type list; got {value!r}.")
         return tuple(_of_checked_kind(Augmentation, item, path) for item in value)
     members = typing.get_args(hint) if origin is types.UnionType else (hint,)
+    if type(None) in members:
+        if value is None:
+            return None
+        hint, *_ = members = tuple(member for member in members if member is not type(None))
     for base in KINDS:  # a field of one of several kinds declares their base, or all of them
         if all(isinstance(kind, type) and issubclass(kind, base) for kind in members):
             return _of_checked_kind(base, value, path)

@@ -19,6 +19,7 @@ from zoo.core.recipe import (
     SGD,
     Binarise,
     Default,
+    Descent,
     Distillation,
     Flips,
     NegativeELBO,
@@ -84,9 +85,13 @@ def _from_format_2(values: dict[str, Any]) -> Recipe:
     data, training = dict(values["data"]), dict(values["training"])
     if data.get("kind") == Target.kind:
         data["draws"] = of_kind(Data, data["draws"], "data.draws")
-    training["optimizer"] = Optimizer(**training["optimizer"])
-    changes = training.get("augment", ())
-    training["augment"] = tuple(of_kind(Augmentation, change, "augment") for change in changes)
+    if "optimizer" in training:
+        training["optimizer"] = Optimizer(**training["optimizer"])
+    if training.get("descent") is not None:
+        training["descent"] = Descent(**training["descent"])
+    if "augment" in training:
+        changes = training["augment"]
+        training["augment"] = tuple(of_kind(Augmentation, change, "augment") for change in changes)
     after = values.get("after")
     return Recipe(
         **{

@@ -47,6 +47,14 @@ class Space:
         return int(self.maximum or 0) + 1 if bounded else 0
 
     @property
+    def measure(self) -> Literal["density", "mass", "mixed"]:
+        """What a probability of such rows is: a mass of integers, of columns what they are."""
+        if not self.columns:
+            return "mass" if self.is_integer else "density"
+        masses = [column.has_mass for column in self.columns]
+        return "mass" if all(masses) else "mixed" if any(masses) else "density"
+
+    @property
     def size(self) -> int:
         """Numbers in a row."""
         return math.prod(self.shape)

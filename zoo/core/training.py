@@ -13,7 +13,9 @@ __all__ = [
     "SGD",
     "Augmentation",
     "Binarise",
+    "Descent",
     "Flips",
+    "Greedy",
     "Optimizer",
     "PatchSymmetries",
     "Shifts",
@@ -104,9 +106,29 @@ class Binarise(Augmentation):
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How weights come about."""
+    """How weights come about.
+
+    runner: "module:class" of the loop, whose constructor and `loop` are those of
+        `zoo.training.run.Run`.   needs: the capabilities of a model that it trains.
+    unit: what a run counts.
+    shares_batches: whether its steps can be taken by several devices, a part of each batch each.
+    """
 
     kind: ClassVar[str]
+    runner: ClassVar[str]
+    needs: ClassVar[frozenset[str]] = frozenset({"Scores"})
+    shares_batches: ClassVar[bool] = False
+    unit: ClassVar[str] = "step"
+
+    @property
+    def binarises(self) -> bool:
+        """Whether rows of grey levels are made binary images."""
+        return False
+
+    @property
+    def exact_products(self) -> bool:
+        """Whether factors of float32 products keep their digits."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +148,8 @@ class SGD(Training):
     """
 
     kind: ClassVar[str] = "SGD"
+    runner: ClassVar[str] = "zoo.training.run:Run"
+    shares_batches: ClassVar[bool] = True
 
     optimizer: Optimizer = field(default_factory=Optimizer)
     batch_size: int
@@ -162,3 +186,55 @@ class SGD(Training):
     def binarises(self) -> bool:
         """Whether rows of grey levels are made binary images."""
         return any(isinstance(change, Binarise) for change in self.augment)
+
+    @property
+    def exact_products(self) -> bool:
+        """Whether the networks' precision is not TF32."""
+        return self.conditioner_dtype != "tensorfloat32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descent:
+    """How a stage follows its gradient: Adam, on all rows in batches, for so many epochs."""
+
+    learning_rate: float = 5e-4
+    batch_size: int = 64
+    epochs: int = 30
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for settings that cannot be run."""
+        check_numbers(self, ("learning_rate",))
+        if self.batch_size < 1 or self.epochs < 1:
+            raise ConfigError(
+                "A descent needs batch_size >= 1 and epochs >= 1; got "
+                f"{self.batch_size} and {self.epochs}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Greedy(Training):
+    """Fitting in stages: each is learnt from all rows, given those before it, and then stays.
+
+    layers: stages at most.   patience: stages without gain on the validation rows after which the
+    run ends; 0 means never.   descent: of stages that follow a gradient; None for others.
+    seed: of what stages draw.
+    """
+
+    kind: ClassVar[str] = "Greedy"
+    unit: ClassVar[str] = "stage"
+    runner: ClassVar[str] = "zoo.training.greedy:GreedyRun"
+    needs: ClassVar[frozenset[str]] = frozenset({"Scores", "Grows"})
+
+    layers: int
+    patience: int = 0
+    descent: Descent | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for sizes that cannot be run."""
+        check_numbers(self, ("layers", "patience", "seed"))
+        if self.layers < 1 or self.seed >= 2**31:
+            raise ConfigError(
+                "Fitting in stages needs layers >= 1 and a seed below 2**31; got "
+                f"{self.layers} and {self.seed}."
+            )

@@ -22,12 +22,16 @@ class OwnDataset(NamedTuple):
 
 
 OWN_DATASETS = {
+    "binarized_mnist14": OwnDataset("binarized_mnist14"),
     "bsds300": OwnDataset("bsds300"),
     "bsds300_extra": OwnDataset("bsds300"),
     "digits": OwnDataset("digits", extra="digits"),
+    "eight_gaussians": OwnDataset("eight_gaussians"),
     "gas": OwnDataset("maf_tables"),
     "hepmass": OwnDataset("maf_tables"),
     "magic": OwnDataset("magic", extra="magic"),
+    "mushroom": OwnDataset("mushroom", extra="magic"),
+    **{f"mushroom_fold{fold}": OwnDataset("mushroom", extra="magic") for fold in range(5)},
     "miniboone": OwnDataset("maf_tables"),
     "optdigits": OwnDataset("optdigits", extra="magic"),
     "power": OwnDataset("maf_tables"),

@@ -2,8 +2,9 @@
 
 The first rows of each dataset's test split, as stored (`tools/make_samples.py` wrote them):
 mnist, fashion_mnist and binarized_mnist 64 uint8 images [28, 28, 1] each, cifar10 32 uint8 images
-[32, 32, 3], digits and optdigits (binary) 64 [8, 8, 1], magic 256 float32 rows [10], spoken_digit 8
-int16 clips [6144], energy_u1 to energy_u4 64 float32 points [2]. Needs NumPy alone.
+[32, 32, 3], digits and optdigits (binary) 64 [8, 8, 1], binarized_mnist14 64 [14, 14, 1], magic 256
+float32 rows [10], mushroom 128 uint8 rows [23], eight_gaussians 256 [2], spoken_digit 8 int16 clips
+[6144], energy_u1 to energy_u4 64 float32 points [2]. Needs NumPy alone.
 Licences are listed in zoo/assets/README.md.
 """
 

@@ -79,10 +79,7 @@ class AnyOrderModel(ZooModel, Scores, Samples, AnyOrder):
     @property
     def measure(self) -> Literal["density", "mass", "volume", "mixed"]:
         """A mass of integers; of a table by its columns."""
-        if not self.data.columns:
-            return "mass"
-        masses = [column.has_mass for column in self.data.columns]
-        return "mass" if all(masses) else "mixed" if any(masses) else "density"
+        return self.data.measure
 
     def log_prob(
         self,

@@ -105,7 +105,7 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
         """x [batch, *event_shape] -> z, int32 [batch, D]; `decode` gives x back, bit for bit."""
         x = self.checked_data(x)
         self.checked_context(context, rows=x.shape[0])
-        return self._exact_map(self.flat(tf.cast(x, tf.int32)), tf.constant(TO_LATENT))
+        return self.to_latent(self.flat(tf.cast(x, tf.int32)))
 
     def decode(self, z: Any, context: Any = None) -> Any:
         """z, integers [batch, D] -> x [batch, *event_shape], in the data's dtype.
@@ -114,9 +114,16 @@ class DiscreteFlow(ZooModel, Scores, Samples, Encodes):
         """
         z = self.checked_latents(z)
         self.checked_context(context, rows=z.shape[0])
+        return tf.cast(self.unflat(self.to_data(z)), self.data.dtype)
+
+    def to_latent(self, x: Any) -> Any:
+        """Exactly, int32 [batch, D] of rows that are checked."""
+        return self._exact_map(x, tf.constant(TO_LATENT))
+
+    def to_data(self, z: Any) -> Any:
+        """What `to_latent` undoes, brought into the classes' range: int32 [batch, D]."""
         x = self._exact_map(z, tf.constant(TO_DATA))
-        x = tf.clip_by_value(x, 0, tf.constant(self.config.largest, x.dtype))
-        return tf.cast(self.unflat(x), self.data.dtype)
+        return tf.clip_by_value(x, 0, tf.constant(self.config.largest, x.dtype))
 
     def checked_latents(self, z: Any) -> Any:
         """z as int32 [batch, D]. Raises InvalidInputError for floats and for other shapes."""

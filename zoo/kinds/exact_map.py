@@ -16,7 +16,7 @@ import tensorflow as tf
 from zoo.bijectors.integer import IntegerChain, IntegerCoupling
 from zoo.networks.precise import in_float64
 
-__all__ = ["BLOCK_ROWS", "TO_DATA", "TO_LATENT", "Prepare", "exact_map"]
+__all__ = ["BLOCK_ROWS", "TO_DATA", "TO_LATENT", "Prepare", "blockwise", "exact_map"]
 
 BLOCK_ROWS = 128
 TO_LATENT, TO_DATA = 1, -1
@@ -32,11 +32,23 @@ def exact_map(couplings: Callable[[Prepare], list[IntegerCoupling]], size: int) 
     chain = IntegerChain(couplings(in_float64), tf.float64)
 
     def walk(rows: Any, sign: Any) -> Any:
-        count = tf.shape(rows)[0]
-        blocks = tf.pad(rows, [[0, -count % BLOCK_ROWS], [0, 0]])
-        blocks = tf.reshape(blocks, [-1, BLOCK_ROWS, size])
-        mapped = tf.map_fn(lambda block: chain.walk(block, sign), blocks)
-        return tf.reshape(mapped, [-1, size])[:count]
+        return _in_blocks(lambda block: chain.walk(block, sign), rows, size)
 
     specification = [tf.TensorSpec([None, size], tf.int32), tf.TensorSpec([], tf.int32)]
     return tf.function(walk, input_signature=specification, autograph=False)
+
+
+def blockwise(walk: Callable[[Any], Any], size: int) -> Any:
+    """A `tf.function` of rows int32 [batch, size], which `walk` maps block by block."""
+    return tf.function(
+        lambda rows: _in_blocks(walk, rows, size),
+        input_signature=[tf.TensorSpec([None, size], tf.int32)],
+        autograph=False,
+    )
+
+
+def _in_blocks(walk: Callable[[Any], Any], rows: Any, size: int) -> Any:
+    count = tf.shape(rows)[0]
+    blocks = tf.pad(rows, [[0, -count % BLOCK_ROWS], [0, 0]])
+    mapped = tf.map_fn(walk, tf.reshape(blocks, [-1, BLOCK_ROWS, size]))
+    return tf.reshape(mapped, [-1, size])[:count]

@@ -1,6 +1,7 @@
 """A run's history.csv as a picture: losses, bits/dim, learning rate and speed. Pillow, no more.
 
-Four panels over the steps; the best validation is marked. Drawn at twice the size and reduced, for
+Four panels over the steps; the best validation is marked. Of a run that fits in stages they are
+over the stages: losses, bits/dim, gains and seconds. Drawn at twice the size and reduced, for
 smooth lines.
 """
 
@@ -32,6 +33,20 @@ NEEDED = (
     "rows_per_second",
 )
 
+NEEDED_OF_STAGES = (
+    "stage",
+    "seconds",
+    "train_nats",
+    "validation_nats",
+    "validation_bits_per_dim",
+    "gain",
+)
+# The last two panels, by the column that counts the rows: title, column.
+PANELS = {
+    "step": (("learning rate", "learning_rate"), ("rows a second", "rows_per_second")),
+    "stage": (("gain of the stage, nats a row", "gain"), ("seconds", "seconds")),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
@@ -43,7 +58,7 @@ class Line:
 
 
 def read_history(folder: str | Path) -> dict[str, list[float]]:
-    """The columns of a run's history.csv.
+    """The columns of a run's history.csv, those of stages where it has been fitted in stages.
 
     Raises MissingCheckpointError where there is none, FormatError where it is not one, or has no
     row yet.
@@ -58,12 +73,13 @@ def read_history(folder: str | Path) -> dict[str, list[float]]:
         ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise FormatError(f"{path} is not the history of a run ({error}).") from error
+    needed = NEEDED_OF_STAGES if rows and "stage" in rows[0] else NEEDED
     try:
-        columns = {key: [float(row[key]) for row in rows] for key in NEEDED}
+        columns = {key: [float(row[key]) for row in rows] for key in needed}
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(
             f"{path} is not the history of a run: expected numbers in the columns "
-            f"{', '.join(NEEDED)} ({type(error).__name__}: {error})."
+            f"{', '.join(needed)} ({type(error).__name__}: {error})."
         ) from error
     if not rows:
         raise FormatError(f"{path} has no row yet: a run writes one at every validation.")
@@ -77,7 +93,8 @@ def plot(folder: str | Path, out: str | Path = "") -> Path:
     """
     folder = Path(folder)
     history = read_history(folder)
-    steps, nats = history["step"], history["validation_nats"]
+    counted = "stage" if "stage" in history else "step"
+    steps, nats = history[counted], history["validation_nats"]
     best = min(range(len(nats)), key=lambda i: nats[i] if math.isfinite(nats[i]) else math.inf)
     panels = [
         (
@@ -91,8 +108,10 @@ def plot(folder: str | Path, out: str | Path = "") -> Path:
             "validation, bits/dim",
             [Line(label="", values=history["validation_bits_per_dim"], colour=ORANGE)],
         ),
-        ("learning rate", [Line(label="", values=history["learning_rate"], colour=BLUE)]),
-        ("rows a second", [Line(label="", values=history["rows_per_second"], colour=BLUE)]),
+        *(
+            (title, [Line(label="", values=history[column], colour=BLUE)])
+            for title, column in PANELS[counted]
+        ),
     ]
     scale = OVERSAMPLING
     picture = Image.new("RGB", (2 * WIDTH * scale, 2 * HEIGHT * scale), "white")
@@ -100,7 +119,7 @@ def plot(folder: str | Path, out: str | Path = "") -> Path:
     for index, (title, lines) in enumerate(panels):
         corner = (index % 2 * WIDTH, index // 2 * HEIGHT)
         marked = best if "nats" in title or "bits" in title else None
-        _panel(draw, corner, title, steps, lines, marked)
+        _panel(draw, corner, title, steps, lines, marked, counted)
     target = Path(out) if out else folder / "history.png"
     target.parent.mkdir(parents=True, exist_ok=True)
     picture.reduce(scale).save(target, format="PNG", optimize=True)
@@ -139,6 +158,7 @@ def _panel(
     steps: Sequence[float],
     lines: Sequence[Line],
     marked: int | None,
+    counted: str,
 ) -> None:
     scale = OVERSAMPLING
     font, small = (ImageFont.load_default(size * scale) for size in (14, 11))
@@ -165,7 +185,7 @@ def _panel(
     frame = [(left * scale, top * scale), (right * scale, bottom * scale)]
     draw.rectangle(frame, outline=GREY, width=scale)
     draw.text((left * scale, (top - 8) * scale), title, fill=INK, font=font, anchor="ls")
-    draw.text(((right + left) / 2 * scale, (bottom + 24) * scale), "step", fill=GREY, font=small)
+    draw.text(((right + left) / 2 * scale, (bottom + 24) * scale), counted, fill=GREY, font=small)
     at = right
     for line in lines:
         _curve(draw, [place(s, v) for s, v in zip(steps, line.values, strict=True)], line.colour)

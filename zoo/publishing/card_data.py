@@ -42,7 +42,8 @@ def data(checkpoint: Checkpoint) -> str:
     if "target" in checkpoint.have:
         return ""
     if checkpoint.values.get("columns"):
-        return f"## Data and preprocessing\n\n{_splits(checkpoint)}\n\n{_columns(checkpoint)}"
+        parts = (_splits(checkpoint), about(checkpoint.dataset.name).policy, _columns(checkpoint))
+        return "\n\n".join(["## Data and preprocessing", *filter(None, parts)])
     text = next(text(checkpoint) for needs, text in _ROWS if needs <= checkpoint.have)
     size = math.prod(checkpoint.values["event_shape"])
     columns = column_names(checkpoint.dataset.name, size)
@@ -99,10 +100,12 @@ def _binary(checkpoint: Checkpoint) -> str:
 
 
 def _integers(checkpoint: Checkpoint) -> str:
-    levels = checkpoint.values.get("num_classes", 0)
+    classes = checkpoint.values.get("num_classes", 0)
+    levels = max(classes) if isinstance(classes, list) else classes
+    policy = about(checkpoint.dataset.name).policy
     return (
         f"Integers 0 to {levels - 1} as the dataset stores them, without noise: `log_prob` is the "
-        "log of their probability, in nats."
+        f"log of their probability, in nats. {policy}".rstrip()
     )
 
 

@@ -50,6 +50,10 @@ def _good(checkpoint: Checkpoint) -> str:
         does.append("takes them to a few latents and back")
     elif "Encodes" in have:
         does.append("takes them to latents and back without loss")
+    if "AnyOrder" in have:
+        does.append("fills in what is missing of them by exact draws")
+    elif "Imputes" in have:
+        does.append("fills in missing cells")
     return f"**What it is for.** It {_listed(does)}."
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from zoo import registry
 from zoo.core import recipe_json
-from zoo.core.training import SGD
 from zoo.publishing.checkpoint import Checkpoint
 from zoo.store.folder import CONFIG_FILE
 from zoo.store.hashes import sha256_of
@@ -41,11 +40,13 @@ def training(checkpoint: Checkpoint) -> str:
     hardware = run.get("hardware", metrics.get("hardware"))
     facts = []
     if hours is not None:
-        facts.append(f"{hours:.2g} hours on {hardware}" if hardware else f"{hours:.2g} hours")
+        time = f"{hours:.2g} hours" if hours >= 0.05 else f"{3600.0 * hours:.2g} seconds"
+        facts.append(f"{time} on {hardware}" if hardware else time)
         if energy := _energy(hours, hardware):
             facts.append(energy)
     if run.get("step"):
-        facts.append(f"{run['step']:,} steps, weights of step {run['best_step']:,}")
+        unit = recipe_json.from_dict(recipe).training.unit
+        facts.append(f"{run['step']:,} {unit}s, weights of {unit} {run['best_step']:,}")
     rows = [f"| {key} | {_plain(value)} |" for key, value in _chosen(recipe)]
     parts = [
         "## Training",
@@ -61,16 +62,21 @@ def training(checkpoint: Checkpoint) -> str:
 
 
 def _chosen(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The settings that are not their classes' defaults; batch size and epochs always."""
+    """The settings that are not their classes' defaults, and of the training those without one."""
     recipe = recipe_json.from_dict(stored)
-    training = SGD(batch_size=recipe.training.batch_size, max_epochs=recipe.training.max_epochs)
+    needed = {
+        field.name: getattr(recipe.training, field.name)
+        for field in dataclasses.fields(recipe.training)
+        if field.default is field.default_factory is dataclasses.MISSING
+    }
+    training = type(recipe.training)(**needed)
     plain = recipe_json.to_dict(dataclasses.replace(recipe, training=training))
     defaults = dict(_flat(plain))
     for key, value in _flat(recipe_json.to_dict(recipe)):
         if key.startswith(ELSEWHERE) or key in NO_SETTINGS:
             continue
         part, _, name = key.rpartition(".")
-        if part.startswith("training") and name not in ("batch_size", "max_epochs"):
+        if part.startswith("training") and name not in needed:
             if defaults.get(key, ...) == value:
                 continue
         elif value in ("", None, {}, [], "Default"):

@@ -85,9 +85,8 @@ class Checkpoint:
         """What `log_prob` is: its measure and precision, such as ("density", "exact")."""
         kind = model_class(self.config["family"])
         space = kind.config_class.from_dict(self.values).data_space()
-        stored = "int" in space.dtype and "Bijective" not in self.have  # no noise between levels
-        measure = "mixed" if self.values.get("columns") else "mass" if stored else "density"
-        return measure, getattr(kind, "precision", "exact")
+        noisy = space.measure == "mass" and "Bijective" in self.have  # between levels
+        return "density" if noisy else space.measure, getattr(kind, "precision", "exact")
 
     @cached_property
     def have(self) -> frozenset[str]:

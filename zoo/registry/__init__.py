@@ -16,7 +16,10 @@ from zoo.registry.entry import Entry
 
 __all__ = ["ENTRIES", "STUDIES", "Entry", "get", "get_study"]
 
-MODULES = ("nice", "realnvp", "maf", "nsf", "vae", "wavenet", "energies", "idf", "any_order")
+MODULES = (
+    *("nice", "realnvp", "maf", "nsf", "vae", "wavenet", "energies", "idf", "any_order"),
+    *("ddf", "dtf"),
+)
 """A module of entries each, in the order of tables."""
 
 ENTRIES: dict[str, Entry] = {

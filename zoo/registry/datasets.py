@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zoo.core.vocabularies import MUSHROOM
+
 __all__ = ["ABOUT", "About", "about", "column_names"]
 
 
@@ -56,6 +58,19 @@ ABOUT: dict[str, About] = {
             "fDist",
         ),
     ),
+    "binarized_mnist14": About(
+        licence="LeCun, Cortes and Burges, binarised by Larochelle; CC BY-SA 3.0 is stated",
+        policy="One pixel for 2 x 2 of binarized_mnist, on where at least two of the four are.",
+    ),
+    "mushroom": About(
+        licence="Schlimmer, UCI 73; CC BY 4.0",
+        policy=(
+            "The 5,644 rows without a missing cell; a row holds the places of its cells in the "
+            "columns' lists of categories, which config.json has."
+        ),
+        columns=tuple(MUSHROOM),
+    ),
+    "eight_gaussians": About(licence="made from a formula"),
     "digits": About(licence="Alpaydin and Kaynak, UCI 80; CC BY 4.0"),
     "optdigits": About(licence="Alpaydin and Kaynak, UCI 80; CC BY 4.0"),
     "spoken_digit": About(

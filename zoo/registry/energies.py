@@ -74,7 +74,7 @@ def _planar(energy: str) -> Entry:
         recipe = _recipe("planar", energy, num_layers=32, base_scale=BASE_SCALES[energy])
     if energy == "u4":
         # At a rate of 5e-3, with seed 0, the divergence ended at 0.28 nats.
-        fast = dataclasses.replace(recipe.training.optimizer, learning_rate=1e-2)
+        fast = dataclasses.replace(recipe.sgd.optimizer, learning_rate=1e-2)
         recipe = variant(recipe, optimizer=fast, seed=1)
     return _entry(
         name=f"planar_{energy}",

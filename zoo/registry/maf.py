@@ -205,7 +205,7 @@ MAF_MOG_BSDS300 = variant(
     MAF_MOG_BSDS300_BASE,
     config={**MAF_MOG_BSDS300_BASE.config, "activation": "swish4"},
     after=MAF_MOG_BSDS300_BASE,
-    optimizer=dataclasses.replace(MAF_MOG_BSDS300_BASE.training.optimizer, learning_rate=4e-3),
+    optimizer=dataclasses.replace(MAF_MOG_BSDS300_BASE.sgd.optimizer, learning_rate=4e-3),
     max_epochs=34,
     notes="From the run before on, with a smooth activation for its ReLU.",
 )

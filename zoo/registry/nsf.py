@@ -159,7 +159,7 @@ def _stage(
     **config: Any,
 ) -> Recipe:
     """The recipe that goes on from the weights of the one before, whose norm None keeps."""
-    clip_norm = before.training.optimizer.clip_norm if clip_norm is None else clip_norm
+    clip_norm = before.sgd.optimizer.clip_norm if clip_norm is None else clip_norm
     return variant(
         before,
         family=family or before.family,
@@ -167,7 +167,7 @@ def _stage(
         data=dataclasses.replace(before.dataset, more_train=more_train),
         after=before,
         optimizer=dataclasses.replace(
-            before.training.optimizer, learning_rate=rate, clip_norm=clip_norm
+            before.sgd.optimizer, learning_rate=rate, clip_norm=clip_norm
         ),
         max_epochs=max_epochs,
         notes=f"From the run before on, with {change}.",

@@ -108,8 +108,8 @@ def _with_posterior(recipe: Recipe, family: str, sizes: dict[str, Any]) -> Recip
 def _trained(family: str) -> Recipe:
     """The recipe of a posterior of the comparison."""
     recipe = _with_posterior(VAE_MNIST, family, POSTERIORS[family])
-    rate = RATES.get(family, recipe.training.optimizer.learning_rate)
-    optimizer = dataclasses.replace(recipe.training.optimizer, learning_rate=rate)
+    rate = RATES.get(family, recipe.sgd.optimizer.learning_rate)
+    optimizer = dataclasses.replace(recipe.sgd.optimizer, learning_rate=rate)
     return variant(recipe, optimizer=optimizer)
 
 
@@ -158,7 +158,7 @@ def _entry(
         Entry,
         name=name,
         family=family,
-        title=f"{TITLES[family]} on {'dynamic' if recipe.training.binarises else 'binary'} MNIST",
+        title=f"{TITLES[family]} on {'dynamic' if recipe.sgd.binarises else 'binary'} MNIST",
         paper=paper,
         arxiv=arxiv,
         recipe=recipe,
@@ -166,7 +166,7 @@ def _entry(
         limitations=limitations,
         metrics=metrics,
     )
-    if recipe.training.binarises or family not in FIGURES:
+    if recipe.sgd.binarises or family not in FIGURES:
         return entry()
     return entry(
         paper_metric="negative_elbo",

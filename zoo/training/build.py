@@ -20,7 +20,7 @@ def build_model(recipe: Recipe, name: str) -> Any:
     Raises ConfigError for augmentations that its rows cannot undergo, for a precision that its
     preprocessing cannot do with, and for a `frozen` that freezes nothing or everything.
     """
-    training = recipe.training
+    training = recipe.sgd
     narrow = training.conditioner_dtype == "mixed_bfloat16"  # TF32 is a matter of the accelerator
     policy = training.conditioner_dtype if narrow else ""
     model = build(recipe.family, recipe.config, conditioner_dtype=policy, name=name)

@@ -130,5 +130,5 @@ def listed(names: str | Iterable[str]) -> list[str]:
 
 
 def _arrays(frame: Any, columns: tuple[Column, ...], context: tuple[Column, ...]) -> Arrays:
-    x = encoded(frame, columns).astype(np.float32)
-    return Arrays(x, encoded(frame, context).astype(np.float32) if context else None)
+    x = encoded(frame, columns, dtype=np.float32)
+    return Arrays(x, encoded(frame, context, dtype=np.float32) if context else None)

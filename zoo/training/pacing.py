@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.core.recipe import Recipe, variant
+from zoo.core.training import SGD
 from zoo.errors import TrainingError
 from zoo.training.records import TrainingResult
 from zoo.training.train import train
@@ -37,24 +38,39 @@ def train_within(
 ) -> TrainingResult:
     """`train` for so many minutes: a recipe with more epochs than they hold has fewer.
 
-    A few steps are timed first, in a folder that is thrown away.
+    A few steps are timed first, in a folder that is thrown away; a recipe in stages ends with the
+    time alone.
     rows: of the splits "train" and "validation".   options: of `train`.
+    Raises TrainingError where the time ends before any weights are kept.
     """
     seconds, started = 60.0 * minutes, time.monotonic()
-    if math.isfinite(seconds):
+    if math.isfinite(seconds) and isinstance(recipe.training, SGD):
         pace = _seconds_a_step(recipe, _SHARE * seconds)
         passed = time.monotonic() - started
         # The step is compiled once more.
         recipe = epochs_within(recipe, seconds - 2.0 * passed, pace, rows)
         seconds -= passed
-    return train(recipe, folder, max_seconds=seconds, **options)
+    result = train(recipe, folder, max_seconds=seconds, **options)
+    if result.reason == "time limit" and not result.best_step:
+        earliest = getattr(recipe.training, "validate_every", 0) or "an epoch of"
+        raise TrainingError(
+            f"{minutes:g} minutes hold {result.step:,} steps, and weights are judged and kept "
+            f"after {earliest} steps at the earliest. The "
+            "state is saved: go on with --resume and more --minutes."
+        )
+    return result
 
 
 def epochs_within(
     recipe: Recipe, seconds: float, seconds_a_step: float, rows: Mapping[str, int]
 ) -> Recipe:
-    """The recipe with as many epochs as the time holds, at least one and at most its own."""
+    """The recipe with as many epochs as the time holds, at least one and at most its own.
+
+    Recipes in stages stay as they are.
+    """
     training = recipe.training
+    if not isinstance(training, SGD):
+        return recipe
     steps = max(1, rows["train"] // training.batch_size)
     scored = min(training.validation_rows or rows["validation"], rows["validation"])
     validation = _SCORED * scored / training.batch_size  # in steps

@@ -16,6 +16,7 @@ from zoo.store.folder import RUN_FILE, software_versions
 __all__ = [
     "ENDED",
     "HISTORY_FIELDS",
+    "STAGE_FIELDS",
     "TrainingResult",
     "ended_by",
     "result_of",
@@ -38,10 +39,23 @@ HISTORY_FIELDS = (
     "rows_per_second",
 )
 
+STAGE_FIELDS = (
+    "stage",
+    "seconds",
+    "train_nats",
+    "validation_nats",
+    "validation_bits_per_dim",
+    "gain",
+)
+"""Of runs that fit in stages."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
-    """How a run ended: `reason` is one of ENDED, "time limit", or "signal SIGTERM" and the like."""
+    """How a run ended: `reason` is one of ENDED, "time limit", or "signal SIGTERM" and the like.
+
+    unit: what its steps are, where they are stages.
+    """
 
     folder: Path
     step: int
@@ -50,19 +64,29 @@ class TrainingResult:
     best_validation_nats: float
     seconds: float
     reason: str
+    unit: str = "step"
 
 
-def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
+def write_history(
+    folder: Path,
+    history: Sequence[Mapping[str, Any]],
+    fields: Sequence[str] = HISTORY_FIELDS,
+) -> None:
     """Writes history.csv, a row a validation."""
     text = io.StringIO()
-    table = csv.DictWriter(text, HISTORY_FIELDS, lineterminator="\n")
+    table = csv.DictWriter(text, fields, lineterminator="\n")
     table.writeheader()
     table.writerows(history)
     write_text_atomic(folder / HISTORY_FILE, text.getvalue())
 
 
 def result_of(
-    folder: Path, *, reason: str, counters: Mapping[str, Any], steps_per_epoch: int
+    folder: Path,
+    *,
+    reason: str,
+    counters: Mapping[str, Any],
+    steps_per_epoch: int,
+    unit: str = "step",
 ) -> TrainingResult:
     """How a run with these counters ended."""
     return TrainingResult(
@@ -73,6 +97,7 @@ def result_of(
         best_validation_nats=counters["best_validation_nats"],
         seconds=counters["seconds"],
         reason=reason,
+        unit=unit,
     )
 
 
@@ -84,9 +109,12 @@ def write_record(
     counters: Mapping[str, Any],
     steps_per_epoch: int,
     software: Mapping[str, str] | None = None,
+    unit: str = "step",
 ) -> TrainingResult:
     """Writes run.json: how the run began and ended, its hardware and (this process') software."""
-    result = result_of(folder, reason=reason, counters=counters, steps_per_epoch=steps_per_epoch)
+    result = result_of(
+        folder, reason=reason, counters=counters, steps_per_epoch=steps_per_epoch, unit=unit
+    )
     best = result.best_validation_nats
     record = {
         "name": name,
@@ -95,7 +123,7 @@ def write_record(
         "epoch": result.epoch,
         "best_step": result.best_step,
         "best_validation_nats": best if math.isfinite(best) else None,
-        "train_hours": round(result.seconds / 3600.0, 3),
+        "train_hours": round(result.seconds / 3600.0, 5),
         "hardware": " and ".join(counters["hardware"]),
         "started_from": counters.get("started_from"),
         "lineage": counters.get("lineage", []),

@@ -124,7 +124,7 @@ class ReplicatedStep(TrainingStep):
         self._gradients_of = self._gradients
         if compiled_whole:
             self._compiled_update = self._update
-        elif recipe.training.jit_compile and not has_collectives(model):
+        elif recipe.sgd.jit_compile and not has_collectives(model):
             self._gradients_of = tf.function(self._gradients, jit_compile=True, autograph=False)
 
     def __call__(self, x: Any, context: Any, step: Any, stop: Any = (0.0, 0.0)) -> dict[str, Any]:
@@ -204,11 +204,11 @@ class ReplicatedRun(Run):
         kind = type(strategy).__name__.removesuffix("Strategy").lower()
         kind = "multi-worker" if self.multi_worker else kind
         self.hardware = f"{HARDWARE}, {replicas} replicas ({kind})"
-        if recipe.training.batch_size % replicas:
+        if recipe.sgd.batch_size % replicas:
             raise ConfigError(
-                f"The global batch is divided evenly: batch_size {recipe.training.batch_size} is "
+                f"The global batch is divided evenly: batch_size {recipe.sgd.batch_size} is "
                 f"no multiple of {replicas} replicas. Set batch_size to "
-                f"{-(-recipe.training.batch_size // replicas) * replicas}, or take other devices."
+                f"{-(-recipe.sgd.batch_size // replicas) * replicas}, or take other devices."
             )
         with self._lost_workers():
             super().__init__(recipe, folder, name, **options)

@@ -82,14 +82,12 @@ class Run:
         self.train_rows = sources.load_arrays(recipe.dataset, "train")
         self.validation_rows = sources.load_arrays(recipe.dataset, "validation")
         self.validation_rows = self.validation_rows.take(
-            recipe.training.validation_rows or self.validation_rows.rows
+            recipe.sgd.validation_rows or self.validation_rows.rows
         )
-        self.steps_per_epoch = pipeline.steps_per_epoch(
-            self.train_rows.rows, recipe.training.batch_size
-        )
+        self.steps_per_epoch = pipeline.steps_per_epoch(self.train_rows.rows, recipe.sgd.batch_size)
         if not self.steps_per_epoch or not self.validation_rows.rows:
             raise DataError(
-                f"Expected at least one batch of {recipe.training.batch_size} rows to train on and "
+                f"Expected at least one batch of {recipe.sgd.batch_size} rows to train on and "
                 f"one row to validate; got {self.train_rows.rows} and {self.validation_rows.rows}. "
                 "Lower batch_size, or give more rows."
             )
@@ -100,8 +98,8 @@ class Run:
                 check_finite(rows.context, f"contexts of the {called}", DataError)
         if not resume and self.writes:
             warn_of_columns(self.train_rows.x, f"train rows of {recipe.dataset.name}")
-        self.total_steps = self.steps_per_epoch * recipe.training.max_epochs
-        keras.utils.set_random_seed(recipe.training.seed)
+        self.total_steps = self.steps_per_epoch * recipe.sgd.max_epochs
+        keras.utils.set_random_seed(recipe.sgd.seed)
         with self._scope():
             self.model = build_model(recipe, name)
             self.objective = build_objective(recipe, self.model)
@@ -142,7 +140,7 @@ class Run:
 
     def _compile(self) -> None:
         self._compiled_step: Any = tf.function(
-            self.step, autograph=False, jit_compile=self.recipe.training.jit_compile
+            self.step, autograph=False, jit_compile=self.recipe.sgd.jit_compile
         )
         self._compiled_nats: Any = tf.function(
             self.evaluation_nats, autograph=False, reduce_retracing=True
@@ -170,8 +168,8 @@ class Run:
             self.model.observe(self.train_rows.x, self.train_rows.context)
             return
         self.model.adapt_whitening(self.train_rows.x)
-        if self.recipe.training.initialization_rows:
-            rows = self.train_rows.take(self.recipe.training.initialization_rows)
+        if self.recipe.sgd.initialization_rows:
+            rows = self.train_rows.take(self.recipe.sgd.initialization_rows)
             self.model.initialize(rows.x, rows.context, "all")
         if before := self.before or self.recipe.start:
             assign_shared(self.model, loading.load(before))
@@ -184,15 +182,15 @@ class Run:
     @property
     def validate_every(self) -> int:
         """Steps between validations."""
-        return self.recipe.training.validate_every or self.steps_per_epoch
+        return self.recipe.sgd.validate_every or self.steps_per_epoch
 
     @property
     def evaluation_batch_size(self) -> int:
         """Validation rows scored at a time; clips are long rows."""
         return (
-            self.recipe.training.batch_size * 4
-            if self.recipe.training.bucket_size
-            else max(self.recipe.training.batch_size, 100)
+            self.recipe.sgd.batch_size * 4
+            if self.recipe.sgd.bucket_size
+            else max(self.recipe.sgd.batch_size, 100)
         )
 
     @property
@@ -201,12 +199,12 @@ class Run:
         if not self.model.has_batch_norm:
             return 0
         return min(
-            self.recipe.training.initialization_rows or self.train_rows.rows, self.train_rows.rows
+            self.recipe.sgd.initialization_rows or self.train_rows.rows, self.train_rows.rows
         )
 
     def evaluation_nats(self, x: Any, context: Any) -> Any:
         """The score of rows in validations, [batch] nats."""
-        if self.recipe.training.binarises:
+        if self.recipe.sgd.binarises:
             x = binarized(x, tf.constant([0, 0]))
         return nats_of(self.objective, self.model, x, context, tf.constant([0, 0]))
 
@@ -243,7 +241,7 @@ class Run:
                             self.step.objective,
                             x,
                             context,
-                            seed=self.recipe.training.seed,
+                            seed=self.recipe.sgd.seed,
                             step=step,
                             nats=nats,
                             norm=norm,
@@ -304,20 +302,20 @@ class Run:
     def batches(self) -> Iterator[tuple[Any, Any]]:
         """(x, context or None) of the steps to come, this process' rows, in their order."""
         first_epoch, skip = divmod(self.counters["step"], self.steps_per_epoch)
-        for epoch in range(first_epoch, self.recipe.training.max_epochs):
+        for epoch in range(first_epoch, self.recipe.sgd.max_epochs):
             yield from pipeline.batches_in_memory(
                 self.train_rows,
-                batch_size=self.recipe.training.batch_size,
-                seed=self.recipe.training.seed,
+                batch_size=self.recipe.sgd.batch_size,
+                seed=self.recipe.sgd.seed,
                 epoch=epoch,
                 skip_batches=skip if epoch == first_epoch else 0,
-                bucket_size=self.recipe.training.bucket_size,
+                bucket_size=self.recipe.sgd.bucket_size,
                 num_shards=self.workers,
                 shard=self.worker,
             )
 
     def _out_of_patience(self) -> bool:
-        patience: int = self.recipe.training.patience
+        patience: int = self.recipe.sgd.patience
         return bool(patience) and self.counters["validations_without_gain"] >= patience
 
     def _progress_values(self, nats: float, norm: float) -> dict[str, float]:
@@ -356,7 +354,7 @@ class Run:
                 bits_per_dim_from_nats(-nats, self.model.config.event_size)
             ),
             "rows_per_second": round(
-                counters["step"] * self.recipe.training.batch_size / max(counters["seconds"], 1e-9),
+                counters["step"] * self.recipe.sgd.batch_size / max(counters["seconds"], 1e-9),
                 1,
             ),
         }

@@ -20,7 +20,7 @@ from zoo.core.recipe import Recipe
 from zoo.core.recipe_json import from_dict, to_dict
 from zoo.errors import FormatError, TrainingError
 from zoo.store.files import MAX_JSON_BYTES, check_file, replacing
-from zoo.training.records import HISTORY_FIELDS
+from zoo.training.records import HISTORY_FIELDS, STAGE_FIELDS
 
 __all__ = ["PREVIOUS_FILE", "STATE_FILE", "load_latest", "load_state", "save_state"]
 
@@ -32,7 +32,7 @@ _COUNTS = ("step", "best_step", "validations_without_gain", "nats_count")
 _SUMS = ("seconds", "nats_sum")
 
 # What may change between a run and its resumption.
-FREE_FIELDS = ("max_epochs", "patience", "notes", "paper", "after")
+FREE_FIELDS = ("max_epochs", "layers", "patience", "notes", "paper", "after")
 
 
 def save_state(
@@ -192,7 +192,8 @@ def _checked(meta: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, An
     if not all(isinstance(name, str) for name in counters.get("hardware", [])):
         raise ValueError("its hardware is no list of names")
     rows = isinstance(history, list) and all(isinstance(row, dict) for row in history)
-    if not rows or any(row.keys() - set(HISTORY_FIELDS) for row in history):
+    known = [set(fields) for fields in (HISTORY_FIELDS, STAGE_FIELDS)]
+    if not rows or not any(all(row.keys() <= names for row in history) for names in known):
         raise ValueError("its history is no list of validations")
     return counters, history, from_dict(meta["recipe"])
 

@@ -87,7 +87,7 @@ class TrainingStep:
         self.model = model
         self.recipe = recipe
         self.objective = objective or build_objective(recipe, model)
-        settings = recipe.training.optimizer
+        settings = recipe.sgd.optimizer
         schedule = WarmupSchedule(
             settings.learning_rate,
             warmup_steps=settings.warmup_steps,
@@ -109,7 +109,7 @@ class TrainingStep:
         self.optimizer.build(self.variables)
         self.averages = (
             [tf.Variable(v.value, trainable=False, name="average") for v in self.variables]
-            if recipe.training.ema_decay
+            if recipe.sgd.ema_decay
             else []
         )
         self._compiled_update = tf.function(
@@ -130,13 +130,11 @@ class TrainingStep:
     def _gradients(self, x: Any, context: Any, step: Any) -> tuple[list[Any], Any, Any]:
         """(gradients, loss, nats [batch]) of the rows given."""
         recipe = self.recipe
-        seed = tf.stack([tf.constant(recipe.training.seed, tf.int32), step])
+        seed = tf.stack([tf.constant(recipe.sgd.seed, tf.int32), step])
         for i, generator in enumerate(self.seeds_drawn_from_step):
-            state = tf.stack(
-                [step, tf.constant((1000 * recipe.training.seed + i) % 2**31, tf.int32)]
-            )
+            state = tf.stack([step, tf.constant((1000 * recipe.sgd.seed + i) % 2**31, tf.int32)])
             generator.state.assign(self._generator_state(state, generator.state.dtype))
-        x = augmented(x, recipe.training.augment, seed, uniform=self._uniform)
+        x = augmented(x, recipe.sgd.augment, seed, uniform=self._uniform)
         return gradients_of(
             self.objective,
             self.model,
@@ -145,7 +143,7 @@ class TrainingStep:
             context,
             seed,
             step=step,
-            l2=recipe.training.l2,
+            l2=recipe.sgd.l2,
         )
 
     def _generator_state(self, state: Any, dtype: Any) -> Any:
@@ -162,12 +160,12 @@ class TrainingStep:
         One fused pass over the weights.
         """
         recipe = self.recipe
-        gradients, norm = guarded(gradients, loss, clip_norm=recipe.training.optimizer.clip_norm)
+        gradients, norm = guarded(gradients, loss, clip_norm=recipe.sgd.optimizer.clip_norm)
         self.optimizer.apply(gradients, self.variables)
         if self.averages:
             # The decay warms up, so that the first weights do not linger in the average.
             count = tf.cast(step, tf.float32)
-            decay = tf.minimum(recipe.training.ema_decay, (1.0 + count) / (10.0 + count))
+            decay = tf.minimum(recipe.sgd.ema_decay, (1.0 + count) / (10.0 + count))
             for average, variable in zip(self.averages, self.variables, strict=True):
                 average.assign(decay * average + (1.0 - decay) * variable)
         return norm

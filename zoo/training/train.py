@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 import os
 import time
@@ -16,7 +17,6 @@ from zoo.ops.precision import float32_products
 from zoo.store.files import unfinished
 from zoo.training.claim import WRITTEN, alone, claim
 from zoo.training.records import ENDED, TrainingResult, ended_by
-from zoo.training.run import Run
 from zoo.training.state import STATE_FILE
 
 __all__ = ["run_before", "stage_folder", "train"]
@@ -144,9 +144,12 @@ def _train(
     with alone(folder) if writes else contextlib.nullcontext():
         for left in unfinished(folder, WRITTEN) if writes else ():
             left.unlink(missing_ok=True)
-        with float32_products(exact=recipe.training.conditioner_dtype != "tensorfloat32"):
+        with float32_products(exact=recipe.training.exact_products):
             if strategy is None:
-                return Run(recipe, folder, name, **options).loop(max_seconds, progress)
+                module, _, runner = recipe.training.runner.partition(":")
+                run = getattr(importlib.import_module(module), runner)
+                return run(recipe, folder, name, **options).loop(max_seconds, progress)
+            _ = recipe.sgd  # which says why there is no batch to share
             from zoo.training.replicas import ReplicatedRun
 
             return ReplicatedRun(strategy, recipe, folder, name, **options).loop(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.core.columns import Column, column_of
+from zoo.core.columns import Column
 from zoo.core.config import ModelConfig, Preprocessing
 from zoo.core.space import Space
 from zoo.errors import ConfigError
@@ -26,27 +26,17 @@ class AnyOrderConfig(ModelConfig):
     """
 
     num_classes: int = 0
-    columns: tuple[Column, ...] = ()
     num_components: int = 20
     mixture: Mixture = "gaussian"
 
     def __post_init__(self) -> None:
         """Raises ConfigError for sizes that cannot be built, and features that are not told."""
-        object.__setattr__(self, "columns", tuple(map(column_of, self.columns)))
         super().__post_init__()
         if bool(self.columns) == bool(self.num_classes) or self.num_classes == 1:
             raise ConfigError(
                 "Say what the features are: num_classes of 2 or more, for integers, or columns, "
                 f"for a table; got num_classes={self.num_classes} and {len(self.columns)} columns."
             )
-        if self.columns and self.event_shape != (len(self.columns),):
-            raise ConfigError(
-                f"event_shape must be [{len(self.columns)}], a number a column; got "
-                f"{list(self.event_shape)}."
-            )
-        names = [column.name for column in self.columns]
-        if len(set(names)) < len(names):
-            raise ConfigError(f"Columns need names that differ; got {names}.")
         levels, whitening = self.preprocessing.num_levels, self.preprocessing.whitening
         if levels or whitening != "none" or self.context_size:
             raise ConfigError(
@@ -78,10 +68,6 @@ class AnyOrderConfig(ModelConfig):
         """Whether a column of a table may be one of the model's: any."""
         del column
         return True
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; of columns the fields that are not the defaults."""
-        return {**super().to_dict(), "columns": [column.to_dict() for column in self.columns]}
 
     def data_space(self, dtype: str = "float32") -> Space:
         """Integers as the dataset stores them, or a number a column."""

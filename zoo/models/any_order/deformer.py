@@ -11,12 +11,14 @@ Alcorn & Nguyen 2021, arXiv:2106.06989. For an order s of the D features:
 
     identity   (row, column[, channel]) of an image, scaled to [-1, 1]; of others a learned vector
     value      the integer, of an image; of others a learned projection of what its column shows
-    g          perceptrons of two hidden layers, size / 4 and size / 2, times sqrt(size)
+    g          perceptrons of two hidden layers, 128 and 256 units in the paper, times sqrt(size)
 
 A new uniform order for every row and step; log_prob in raster order, as published.
 Deviations: coordinates are scaled (the authors' are raw integers); a table's values enter through a
 projection of their own, since categories have no scale; every feature has a bias of its own at the
-output, from which a fresh model starts, at its columns' marginal locations and scales.
+output, from which a fresh model starts, at its columns' marginal locations and scales; the last
+layer of g starts at 1 / sqrt(size) of Glorot's scale, so that fresh tokens are of size 1 and not of
+sqrt(size), beside which a norm behind the sum would see little of the attention.
 """
 
 from __future__ import annotations
@@ -44,12 +46,14 @@ __all__ = ["DEformer", "DEformerConfig"]
 class DEformerConfig(AnyOrderConfig):
     """Sizes of a transformer over features.
 
-    size: of a token.   hidden_size: of the perceptrons; 0 for four times the size.
+    size: of a token.   token_units: of the perceptrons that make tokens.
+    hidden_size: of the transformer's perceptrons; 0 for four times the size.
     identity_size: of the learned identities of features that are no pixels.
     """
 
     tokens: Literal["interleaved", "shifted"] = "interleaved"
     size: int = 128
+    token_units: tuple[int, ...] = (128, 256)
     num_layers: int = 4
     num_heads: int = 4
     hidden_size: int = 0
@@ -64,9 +68,10 @@ class DEformerConfig(AnyOrderConfig):
                 "size, num_layers, num_heads and identity_size must be at least 1; got "
                 f"{self.size}, {self.num_layers}, {self.num_heads} and {self.identity_size}."
             )
-        if self.size % self.num_heads or self.size % 4:
+        if self.size % self.num_heads or any(units < 1 for units in self.token_units):
             raise ConfigError(
-                f"size must be a multiple of 4 and of num_heads, {self.num_heads}; got {self.size}."
+                f"size must be a multiple of num_heads, {self.num_heads}, and token_units at least "
+                f"1; got {self.size} and {self.token_units}."
             )
         if self.hidden_size < 0 or not 0.0 <= self.dropout < 1.0:
             raise ConfigError(
@@ -132,11 +137,11 @@ class DEformer(AnyOrderModel):
 
     def _perceptron(self, in_size: int, name: str) -> MLP:
         size = self.config.size
-        perceptron = MLP((size // 4, size // 2), size, dtype=self.network_dtype, name=name)
+        perceptron = MLP(self.config.token_units, size, dtype=self.network_dtype, name=name)
         perceptron.build((None, None, in_size))
         kernel = perceptron.output_layer.kernel
         start = keras.initializers.GlorotUniform()
-        kernel.assign(start(kernel.shape, dtype=kernel.dtype))
+        kernel.assign(start(kernel.shape, dtype=kernel.dtype) / math.sqrt(size))
         return perceptron
 
     # A whole row.

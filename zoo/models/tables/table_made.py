@@ -166,8 +166,7 @@ class TableMADE(ZooModel, Scores, Samples, Imputes):
     @property
     def measure(self) -> Literal["density", "mass", "volume", "mixed"]:
         """A density, a mass, or of some columns the one and of some the other."""
-        masses = [column.has_mass for column in self.config.columns]
-        return "mass" if all(masses) else "mixed" if any(masses) else "density"
+        return self.data.measure
 
     # Scores.
 

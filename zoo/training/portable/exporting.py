@@ -85,7 +85,7 @@ def export_step(
             "Expected parts of at least one byte and 0 or more reference steps; got "
             f"{data_part_bytes} and {reference_steps}."
         )
-    if recipe.training.bucket_size:
+    if recipe.sgd.bucket_size:
         raise ExportError(
             "An exported step takes batches of one shape, whole clips: set bucket_size to 0."
         )
@@ -142,7 +142,7 @@ def described(variables: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def _exact_products(recipe: Recipe) -> bool:
-    return recipe.training.conditioner_dtype != "tensorfloat32"
+    return recipe.sgd.conditioner_dtype != "tensorfloat32"
 
 
 def _facts(run: Run) -> dict[str, Any]:
@@ -150,14 +150,14 @@ def _facts(run: Run) -> dict[str, Any]:
     return {
         "float32_products": "exact" if _exact_products(run.recipe) else "default",
         "event_size": run.model.config.event_size,
-        "seed": run.recipe.training.seed,
-        "batch_size": run.recipe.training.batch_size,
+        "seed": run.recipe.sgd.seed,
+        "batch_size": run.recipe.sgd.batch_size,
         "steps_per_epoch": run.steps_per_epoch,
         "total_steps": run.total_steps,
         "validate_every": run.validate_every,
         "evaluation_batch_size": _evaluation_batch_size(run),
         "moment_rows": run.moment_rows,
-        "patience": run.recipe.training.patience,
+        "patience": run.recipe.sgd.patience,
         "counters": {
             **run.counters,
             "best_validation_nats": repr(run.counters["best_validation_nats"]),  # may be infinite
@@ -223,7 +223,7 @@ def _functions(run: Run) -> dict[str, _Function]:
     return {
         "train": _Function(
             train,
-            [*_specs(run, run.recipe.training.batch_size), number],
+            [*_specs(run, run.recipe.sgd.batch_size), number],
             state,
             returns_values=True,
         ),
