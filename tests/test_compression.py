@@ -18,6 +18,7 @@ from commands import refused, run_ok
 from numpy.testing import assert_allclose, assert_array_equal
 
 from zoo import cli, models
+from zoo.bases.categorical import Categoricals
 from zoo.data.sources import Arrays
 from zoo.errors import InvalidInputError
 from zoo.evaluation.coding import coding_metrics
@@ -33,7 +34,8 @@ def _model(base: str = "logistic") -> Any:
     )
     rng = np.random.default_rng(0)
     for weight in model.weights:
-        weight.assign(weight + 0.3 * rng.normal(size=weight.shape))
+        if weight.path.startswith("coupling"):
+            weight.assign(2.0 * rng.normal(size=weight.shape) / max(1, weight.shape[0]))
     model.base.adapt(model.encode(_rows(500, seed=3)))
     return model
 
@@ -72,9 +74,19 @@ def test_masses_of_the_base_are_those_of_scipy() -> None:
     assert_allclose(np.exp(table), np.diff(cdf, axis=1), rtol=1e-5)
 
 
+def test_masses_of_categories_are_their_shares() -> None:
+    base = Categoricals((2, 3))
+    base.build()
+    base.adapt(np.array([[0, 0], [1, 2], [1, 2], [1, 1]]))
+    table = np.exp(base.log_masses(-1, 3))
+    expected = np.array([[0, 0.25, 0.75, 0, 0], [0, 0.25, 0.25, 0.5, 0]])
+    assert_allclose(table, expected, atol=1e-3)
+
+
 def test_rows_that_have_no_symbols_are_stored_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compression, "MOST_SYMBOLS", 12)
     x = _rows(300)
+    span = np.ptp(_model().encode(x)) + 1
+    monkeypatch.setattr(compression, "MOST_SYMBOLS", int(0.9 * span))
     found = compress(_model(), x)
     assert 0 < found.verbatim < 300
     assert_array_equal(decompress(_model(), found.content), x)

@@ -44,6 +44,12 @@ class Categoricals(keras.layers.Layer):
         logits = tf.cast(tf.convert_to_tensor(self.logits), dtype or self.compute_dtype)
         return tf.nn.log_softmax(tf.where(self._inside, logits, tf.cast(_NONE, logits.dtype)))
 
+    def log_masses(self, low: int, high: int) -> Any:
+        """log P(Z_j = k) of k in low..high: float64 [D, high - low + 1] nats."""
+        k = np.arange(low, high + 1)
+        shares = tf.gather(self.log_shares(tf.float64), np.clip(k, 0, self.size - 1), axis=1)
+        return tf.where((k >= 0) & (k < self.size), shares, tf.cast(_NONE, tf.float64))
+
     def log_prob(self, z: Any) -> Any:
         """log P(z): [batch] nats of integers z [batch, D]."""
         places = tf.cast(z, tf.int32) + self.size * tf.range(len(self.class_counts))
