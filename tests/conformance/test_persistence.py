@@ -244,7 +244,14 @@ def test_a_model_built_of_its_keras_config_has_that_config(family: str) -> None:
     assert set(model.get_config()) == {*own, *keras.Model.get_config(model)}
 
 
-@pytest.mark.parametrize("name", [n for n in MODELS if MODELS[n].cannot or n in FIRST_ROWS])
+LABELLED = [
+    name
+    for name, case in MODELS.items()
+    if "context" in case.cannot or (name in FIRST_ROWS and not case.family.endswith("_vae"))
+]
+
+
+@pytest.mark.parametrize("name", LABELLED)
 def test_unconditional_families_say_so(name: str) -> None:
     case = MODELS[name]
     changed = {**case.config, "context_size": 2}
