@@ -228,7 +228,7 @@ def test_unconditional_families_say_so(name: str) -> None:
             models.create(case.family, **changed)
     else:
         model = models.create(case.family, **changed)
-        assert np.isfinite(model.log_prob(case.rows(2), np.array([0, 1]))).all()
+        assert np.isfinite(model(case.rows(2), np.array([0, 1]))).all()
 
 
 @pytest.fixture(scope="module")
