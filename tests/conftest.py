@@ -19,6 +19,8 @@ import scheduling
 import tensorflow as tf
 
 LOGICAL_CPUS = 2
+GARBAGE_BYTES = 2**28  # by which a process grows before it collects
+_resident_bytes = 0
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests send it; under nohup all would ignore it
 
@@ -53,6 +55,26 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Collects after a file that has left much behind: graphs are cycles of Python's objects."""
+    global _resident_bytes
+    if nextitem is not None and nextitem.path == item.path:
+        return
+    if _resident() > _resident_bytes + GARBAGE_BYTES:
+        gc.collect()
+        _resident_bytes = _resident()
+
+
+def _resident() -> int:
+    """Bytes of this process in memory; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def pytest_sessionfinish() -> None:

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from zoo.core.capabilities import Steps
+
 Requests = Mapping[str, Mapping[str, np.ndarray]]
 
 
@@ -40,6 +42,48 @@ def answers(root: Path, jobs: Mapping[str, tuple[str, Requests]]) -> dict[str, d
     )
     assert done.returncode == 0, done.stderr
     return {name: _grouped(folder / "answers.npz") for name, folder in folders.items()}
+
+
+def expected(model: Any, batch: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+    """signature -> output -> what the model's public methods give for a batch of every input."""
+    context = batch.get("context")
+
+    def drawn() -> np.ndarray:
+        rows = []
+        for row, (seed, temperature) in enumerate(
+            zip(batch["seed"], batch["temperature"], strict=True)
+        ):
+            own = None if context is None else context[row : row + 1]
+            rows.append(model.sample(1, seed=seed, temperature=float(temperature), context=own))
+        return np.concatenate(rows)
+
+    def imputed() -> np.ndarray:
+        rows = [
+            model.impute(
+                batch["x"][row : row + 1],
+                observed=batch["observed"][row : row + 1] == 1,
+                seed=batch["seed"][row],
+                temperature=float(batch["temperature"][row]),
+            )
+            for row in range(len(batch["x"]))
+        ]
+        return np.concatenate(rows)
+
+    methods = {
+        "log_prob": lambda: {
+            "log_prob": model.log_prob(batch["x"], context),
+            "bits_per_dim": model.bits_per_dim(batch["x"], context),
+        },
+        "elbo": lambda: {"elbo": model.elbo(batch["x"], context)},
+        "reconstruct": lambda: {"x": model.reconstruct(batch["x"], context)},
+        "encode": lambda: {"z": model.encode(batch["x"], context)},
+        "decode": lambda: {"x": model.decode(batch["z"], context)},
+        "sample": lambda: {"x": drawn()},
+        "impute": lambda: {"x": imputed()},
+    }
+    if isinstance(model, Steps):  # the state is tested in tests/exporting
+        methods["sample_step"] = lambda: {"x": drawn()[:, : model.step_size]}
+    return {name: methods[name]() for name in model.serving_signatures()}
 
 
 def _grouped(path: Path) -> dict[str, Any]:

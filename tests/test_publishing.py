@@ -8,10 +8,11 @@ import json
 import os
 import shutil
 import subprocess
-import sys
+import time
 from pathlib import Path
 
 import commands
+import forked
 import numpy as np
 import pytest
 import tiny_checkpoints
@@ -308,31 +309,38 @@ class TestPlace:
         assert left(to) == []
 
 
+def publish_when_told(source: Path, to: Path, overwrite: bool, told: Path) -> None:
+    """One of several processes, which all wait for the same file."""
+    print("ready", flush=True)
+    while not told.exists():
+        time.sleep(0.001)
+    copies.publish(source, to, overwrite=overwrite)
+
+
 class TestProcesses:
     @pytest.mark.parametrize("overwrite", [False, True])
-    def test_of_two_at_once_one_wins_whole(self, source: Path, to: Path, overwrite: bool) -> None:
-        sources = [source, source.with_name("tiny_images")]
-        code = (
-            "import sys; from zoo.publishing import copies\n"
-            "sys.stdin.readline()\n"  # until all are ready
-            f"copies.publish(sys.argv[1], {str(to)!r}, overwrite={overwrite})"
-        )
+    def test_of_two_at_once_one_wins_whole(
+        self, source: Path, to: Path, overwrite: bool, tmp_path: Path
+    ) -> None:
+        sources, told = [source, source.with_name("tiny_images")], tmp_path / "told"
         running = [
-            subprocess.Popen(
-                [sys.executable, "-c", code, folder],
-                stdin=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
+            forked.Process(
+                publish_when_told, folder, to, overwrite, told, errors=tmp_path / f"{number}.err"
             )
-            for folder in sources * 2
+            for number, folder in enumerate(sources * 2)
         ]
-        errors = [process.communicate("go\n", timeout=120)[1] for process in running]
+        for process in running:
+            assert process.stdout.readline() == "ready\n"
+        told.touch()
+        codes = sorted(process.wait(timeout=120) for process in running)
+        for process in running:
+            process.close()
+        errors = [(tmp_path / f"{number}.err").read_text() for number in range(4)]
         won = [name for name in sources if not publish_fails(name, to)]
         assert len(won) == 1
         assert verify_sha256sums(to)
         assert left(to) == []
         # Twice the same content, and twice another.
-        codes = sorted(process.returncode for process in running)
         assert codes == ([0, 0, 0, 0] if overwrite else [0, 0, 1, 1]), errors
         assert sum("PublishError" in error for error in errors) == sum(codes)
 

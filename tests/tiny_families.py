@@ -34,7 +34,6 @@ RECIPES: dict[str, Recipe] = {
     **{
         family: variant(
             recipe,
-            config={**recipe.config, **({"num_layers": 1} if family == "maf" else {})},
             batch_size=BATCH,
         )
         for family, recipe in tiny_steps.TINY.items()

@@ -54,7 +54,7 @@ RECIPES = {
     ),
     "realnvp": Recipe(
         family="realnvp",
-        config=plain("realnvp"),
+        config=plain("realnvp", num_final=1),
         data=dataset("images"),
         training=SGD(
             optimizer=Optimizer(learning_rate=2e-3, clip_norm=10.0),
@@ -69,7 +69,7 @@ RECIPES = {
     ),
     "maf": Recipe(
         family="maf",
-        config=plain("maf"),
+        config=plain("maf", num_layers=1),
         data=dataset("features", context="label"),
         training=SGD(
             optimizer=Optimizer(learning_rate=5e-3),

@@ -31,7 +31,7 @@ TINY: dict[str, Recipe] = {
     )
     for family, recipe in {
         "nice": tiny_runs.RECIPES["nice"],
-        "realnvp": dataclasses.replace(_REALNVP, config=plain("realnvp", num_final=1)),
+        "realnvp": _REALNVP,
         "maf": _MAF,
         "made": variant(
             _MAF,
@@ -42,7 +42,7 @@ TINY: dict[str, Recipe] = {
         "nsf": dataclasses.replace(
             _MAF,
             family="nsf",
-            config=plain("nsf"),
+            config=plain("nsf", num_layers=1),
         ),
         "planar": variant(
             _MAF,
@@ -60,7 +60,7 @@ TINY: dict[str, Recipe] = {
         "iaf_vae": variant(
             tiny_runs.RECIPES["nice"],
             family="iaf_vae",
-            config=plain("iaf_vae"),
+            config=plain("iaf_vae", num_flows=1),
             objective=NegativeELBO(annealing_steps=10),
             initialization_rows=0,
             augment=(Binarise(),),

@@ -65,15 +65,18 @@ def having(*capabilities: type) -> list[str]:
 
 # Made of the layers of other families: what takes seconds a row is asked of those.
 COMPOSED = frozenset({"converted"})
+# Families to which an image is the vector of its pixels.
+FLATTENING = ("maf", "made", "nsf", "sylvester")
 
 
 def _first_rows() -> list[str]:
-    """The first row of each family with vectors, and the first with images."""
+    """The first row of each family, and of those with networks of images the first with images."""
     firsts: dict[tuple[str, int], str] = {}
     for name, case in MODELS.items():
         if case.family in COMPOSED:
             continue
-        firsts.setdefault((case.family, len(case.event_shape)), name)
+        rank = 1 if case.family in FLATTENING else len(case.event_shape)
+        firsts.setdefault((case.family, rank), name)
     return list(firsts.values())
 
 

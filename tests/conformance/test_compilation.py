@@ -11,52 +11,55 @@ from zoo.bijectors.base import forward_and_log_det
 from zoo.core.capabilities import Bijective, Encodes, Infers, Scores
 
 SEED = (3, 4)
-AUTOGRAPH = ("nice-vector", "vae-features")  # a user's plain `tf.function`, which takes seconds
+BY_XLA = ("nice", "maf", "nsf", "iaf")  # compiled in tests/models/test_compiled_calls.py
+AUTOGRAPH = "nice-vector"  # a user's plain `tf.function`, whose conversion takes seconds
 
 
 @pytest.mark.parametrize("name", costly(having(Scores)))
 def test_eager_graph_and_xla_agree(name: str) -> None:
+    """Public methods inside a graph of any number of rows, and inside a program of XLA."""
     case = MODELS[name]
     model = shared_model(case)
-    x, labels = tf.constant(case.rows()), case.labels()
-    seed = tf.constant(SEED)
-    context = model.checked_context(labels, rows=None)
-    z = case.latents(dtype="float32")
-
-    def numbers(x: tf.Tensor, z: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        score = model.score(x, context, seed)
-        if not isinstance(model, Bijective):
-            return (score,)
-        chain = model.chain(context=model.encoded_context(context))
-        return score, forward_and_log_det(chain, z, 1)[0]
-
-    eager = numbers(x, z)
-    graph = tf.function(numbers, autograph=False).get_concrete_function(x, z)
-    compiled = tf.function(lambda *of: graph(*of), autograph=False, jit_compile=True)
-    for function in (graph, compiled):  # traced once
-        for expected, actual in zip(eager, function(x, z), strict=True):
-            assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
-    # The public methods run as graphs over any batch size; they are the same numbers.
     scored = model.elbo if isinstance(model, Infers) else model.log_prob  # what `fit` maximises
-    assert_allclose(scored(x, labels, seed=SEED), eager[0], rtol=1e-4)
+    inputs = [tf.constant(case.rows()), case.latents(dtype="float32")]
+    if case.labels() is not None:
+        inputs.append(tf.constant(case.labels()))
+
+    def numbers(x: tf.Tensor, z: tf.Tensor, labels: tf.Tensor | None = None) -> list[tf.Tensor]:
+        found = [scored(x, labels, seed=SEED)]
+        if isinstance(model, Bijective):
+            context = model.encoded_context(model.checked_context(labels, rows=None))
+            found.append(forward_and_log_det(model.chain(context=context), z, 1)[0])
+        return found
+
+    def with_bounds(*inputs: tf.Tensor) -> list[tf.Tensor]:
+        found = numbers(*inputs)
+        return [*found, model.log_prob(inputs[0])] if isinstance(model, Infers) else found
+
+    x, labels = inputs[0], case.labels()
+    context = model.checked_context(labels, rows=None)
+    public = numbers(*inputs)
+    expected = [model.score(x, context, tf.constant(SEED)), *public[1:]]
+    called = model(x, labels) if labels is not None else model(x)
+    assert_allclose(called, scored(x, labels), rtol=1e-4)
+    signature = [tf.TensorSpec([None, *value.shape[1:]], value.dtype) for value in inputs]
+    graph = tf.function(with_bounds, input_signature=signature, autograph=name == AUTOGRAPH)
+    *found, last = graph(*inputs)
+    if isinstance(model, Infers):
+        assert_allclose(last, model.log_prob(x), rtol=1e-4)
+    else:
+        found.append(last)
+    answers = [public, found]
+    if case.family not in BY_XLA:
+        compiled = tf.function(
+            lambda *of: graph(*of)[: len(expected)], autograph=False, jit_compile=True
+        )
+        answers.append(compiled(*inputs))
+    for answer in answers:
+        for actual, number in zip(answer, expected, strict=True):
+            assert_allclose(actual, number, rtol=1e-4, atol=1e-4)
     if isinstance(model, Encodes):
         exact = model.data.is_integer and model.latent.is_integer  # one graph, whoever calls it
         inside = tf.function(model.encode, autograph=False)
-        expected = inside(x, labels) if exact else model._encode(x, context)
-        assert_allclose(model.encode(x, labels), expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("name", costly(having(Scores)))
-def test_public_methods_trace_inside_a_graph(name: str) -> None:
-    case = MODELS[name]
-    model = shared_model(case)
-    x, labels = case.rows(), case.labels()
-    signature = [tf.TensorSpec([None, *case.event_shape], x.dtype)]
-    if labels is not None:
-        signature.append(tf.TensorSpec([None, *labels.shape[1:]], labels.dtype))
-    inside = tf.function(model.log_prob, input_signature=signature, autograph=name in AUTOGRAPH)
-    arguments = [tf.constant(a) for a in (x, labels) if a is not None]
-    assert_allclose(inside(*arguments), model.log_prob(x, labels), rtol=1e-4)
-    scored = model.elbo if isinstance(model, Infers) else model.log_prob
-    called = model(x, labels) if labels is not None else model(x)
-    assert_allclose(called, scored(x, labels), rtol=1e-4)
+        latents = inside(x, labels) if exact else model._encode(x, context)
+        assert_allclose(model.encode(x, labels), latents, rtol=1e-4, atol=1e-4)

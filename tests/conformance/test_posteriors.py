@@ -29,7 +29,7 @@ def test_the_elbo_is_below_the_importance_weighted_bound_in_the_mean(name: str) 
 def test_one_importance_sample_is_the_weight_of_a_draw_of_the_posterior(name: str) -> None:
     """E over the posterior's own draws of log p(x, z) - log q(z | x) is that of the ELBO."""
     case = MODELS[name]
-    model, x, c = shared_model(case, "float64"), case.rows(2), case.labels(2)
+    model, x, c = shared_model(case), case.rows(2), case.labels(2)
     single = [model.log_prob(x, c, seed=s, num_importance_samples=1).numpy() for s in range(DRAWS)]
     elbos = [model.elbo(x, c, seed=s).numpy() for s in range(DRAWS)]
     spread = np.std(single, 0) + np.std(elbos, 0)

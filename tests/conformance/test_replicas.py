@@ -77,7 +77,9 @@ def test_two_replicas_are_one(name: str, two_replicas: tf.distribute.Strategy) -
         assert moments_difference < 1e-9
 
 
-@pytest.mark.parametrize("name", ["nice-vector", "maf-vector", "made-2d"])
+@pytest.mark.parametrize(
+    "name", ["nice-vector", "made-2d", pytest.param("maf-vector", marks=pytest.mark.slow)]
+)
 def test_fit_on_two_replicas_is_fit_on_one(name: str, two_replicas: tf.distribute.Strategy) -> None:
     case = MODELS[name]
     x, labels = case.rows(2 * NUM_ROWS), case.labels(2 * NUM_ROWS)

@@ -17,6 +17,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from zoo.exporting.warmup import ROWS, WARMUP_FILE
 
+VALUES = ("digits", "labels")  # whose families the laws of exports leave to this file
 NAN, INFINITY = float("nan"), float("inf")
 
 # (model, signature, inputs that are not those of the sound batch, the error's words)
@@ -140,6 +141,11 @@ def answers(
     for name, found in requests.items():
         for number, (signature, inputs) in enumerate(_warmup_requests(root, name)):
             found[f"{signature}:warmup-{number}"] = inputs
+    for name in VALUES:
+        for key in models[name].serving_signatures():
+            sound = _sound(name, key, models, batches)
+            requests[name][f"{key}:sound"] = sound
+            requests[name][f"{key}:row"] = {k: array[-1:] for k, array in sound.items()}
     first = _sound("streaming", "mean_step", models, batches)
     later = {**first, "state": np.array([[6.0, 2.0]] * 3, "float32")}
     requests["streaming"] |= {"mean_step:first": first, "mean_step:later": later}
@@ -175,6 +181,22 @@ def test_warm_up_covers_every_signature_and_runs(
         answer = answers[name][f"{key}:warmup-{number}"]
         assert set(answer) == set(signature.outputs), answer
         assert all(len(value) == rows for value in answer.values())
+    for number in range(len(ROWS)):  # the default is the first signature, in values too
+        default = answers[name][f"serving_default:warmup-{number}"]
+        first = answers[name][f"{next(iter(signatures))}:warmup-{number + len(ROWS)}"]
+        assert all(np.array_equal(default[key], value) for key, value in first.items())
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_every_signature_answers_as_the_model_does(
+    name: str, models: dict[str, Any], batches: dict[str, Any], answers: dict[str, Any]
+) -> None:
+    for signature, outputs in served.expected(models[name], batches[name]).items():
+        assert set(answers[name][f"{signature}:sound"]) == set(outputs)
+        for key, value in outputs.items():
+            answer = answers[name][f"{signature}:sound"][key]
+            served.assert_close(answer, value)
+            served.assert_close(answers[name][f"{signature}:row"][key], answer[-1:])
 
 
 def test_state_goes_in_and_out(batches: dict[str, Any], answers: dict[str, Any]) -> None:

@@ -104,17 +104,12 @@ def test_each_sample_is_affine_in_its_own_noise_given_the_past() -> None:
     assert (moved.mean[:, 8:].numpy() != draw.mean[:, 8:].numpy()).any()
 
 
-def test_samples_are_16_bit_and_score_as_their_bins(tmp_path) -> None:
+def test_samples_are_16_bit_and_score_as_their_bins() -> None:
     model = student(dtype="float32")
     clips = model.sample(3, seed=1, context=LABELS)
     assert clips.dtype == tf.int16
     assert clips.shape == (3, SIZE)
-    scores = model.log_prob(clips, LABELS)
-    assert np.isfinite(scores).all()
-    model.save(tmp_path / "student.keras")
-    again = keras.saving.load_model(tmp_path / "student.keras")
-    np.testing.assert_array_equal(again.sample(3, seed=1, context=LABELS), clips)
-    np.testing.assert_array_equal(again.log_prob(clips, LABELS), scores)
+    assert np.isfinite(model.log_prob(clips, LABELS)).all()
 
 
 # Losses.

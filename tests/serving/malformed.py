@@ -42,15 +42,21 @@ class Request:
     method: str = "POST"
 
 
-def requests_for(metadata: dict[str, Any]) -> Iterator[Request]:
-    """Every malformed request for one model."""
+def inputs_of(metadata: dict[str, Any], *names: str) -> Iterator[Request]:
+    """Every request with a malformed input of these signatures of a model."""
+    name = metadata["model_spec"]["name"]
+    signatures = metadata["metadata"]["signature_def"]["signature_def"]
+    for signature in names:
+        for kind, body in _bodies(signature, signatures[signature]["inputs"]):
+            content = json.dumps(body).encode()
+            yield Request(f"{name}-{signature}-{kind}", f"/v1/models/{name}:predict", content)
+
+
+def texts_and_addresses_of(metadata: dict[str, Any]) -> Iterator[Request]:
+    """Every request for a model with another body than inputs, or to another address."""
     name = metadata["model_spec"]["name"]
     path = f"/v1/models/{name}:predict"
     signatures = metadata["metadata"]["signature_def"]["signature_def"]
-    for signature in ("serving_default", "sample", "decode"):
-        specs = signatures[signature]["inputs"]
-        for kind, body in _bodies(signature, specs):
-            yield Request(f"{name}-{signature}-{kind}", path, json.dumps(body).encode())
     right = _right(signatures["serving_default"]["inputs"])
     for kind, raw in _texts(right):
         yield Request(f"{name}-{kind}", path, raw)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.core.checks import unpacked
-from zoo.kinds.weighting import is_array
+from zoo.kinds.class_weights import is_array
 
 __all__ = ["FirstRows", "first_rows"]
 

@@ -1,7 +1,6 @@
-"""Sample and class weights of Keras' `fit` and its like, in a form that Keras hands to a step.
+"""Sample weights of Keras' `fit` and its like, in a form that Keras hands to a step.
 
-Keras drops the weights of rows that have no labels, and counts classes by an argmax where labels
-are rows of several numbers: neither says so.
+Keras drops the weights of rows that have no labels, and does not say so.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ import tensorflow as tf
 from zoo.core.checks import WEIGHTS_ALONE, checked_weights, refuse_mask
 from zoo.core.row_checks import check_finite
 from zoo.errors import InvalidInputError
+from zoo.kinds.class_weights import is_array, table_of, weigh_classes
 
-__all__ = ["check_rows", "is_array", "named", "with_weights"]
+__all__ = ["check_rows", "named", "with_weights"]
 
 
 def named(method: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def with_weights(arguments: dict[str, Any], *, labels: int) -> dict[str, Any]:
     arguments = dict(arguments)
     classes = arguments.pop("class_weight", None)
     if classes is not None:
-        _weigh_classes(arguments, _table(classes, labels))
+        weigh_classes(arguments, table_of(classes, labels))
     weights = arguments.get("sample_weight")
     x: Any = arguments.get("x")
     if weights is not None:
@@ -138,76 +138,8 @@ class _Elements(keras.utils.PyDataset):
         self.elements.on_epoch_end()
 
 
-def is_array(x: Any) -> bool:
-    """Whether Keras takes `fit`'s x for an array of rows."""
-    return (hasattr(x, "shape") and hasattr(x, "__len__")) or isinstance(x, list)
-
-
 def _of_rows(weights: Any, rows: int, what: str) -> np.ndarray:
     values: np.ndarray = checked_weights(np.asarray(weights), rows, np.float32).numpy()
     if not values.any():
         raise InvalidInputError(f"{what} must be above 0 for some row; all {rows} are 0.")
     return values
-
-
-def _table(classes: Any, labels: int) -> np.ndarray:
-    """The weights of labels 0, 1, ...: float32 [labels]."""
-    if not labels:
-        raise InvalidInputError(
-            "class_weight is of labels, and this model is unconditional: give sample_weight."
-        )
-    known = isinstance(classes, Mapping) and all(
-        isinstance(key, int | np.integer) and 0 <= key < labels for key in classes
-    )
-    if not known:
-        raise InvalidInputError(
-            f"class_weight must be {{label: weight}} of labels 0..{labels - 1}; got {classes!r}."
-        )
-    table = np.ones(labels, np.float32)
-    for label, weight in classes.items():
-        table[label] = weight
-    if not (np.isfinite(table).all() and (table >= 0.0).all() and table.any()):
-        raise InvalidInputError(
-            f"Class weights must be finite, at least 0 and not all 0; got {classes!r}."
-        )
-    return table
-
-
-def _weigh_classes(arguments: dict[str, Any], table: np.ndarray) -> None:
-    """Gives the arguments the sample weights of their rows' labels."""
-    if arguments.get("sample_weight") is not None:
-        raise InvalidInputError("Give sample_weight or class_weight, not both.")
-    x, y = arguments.get("x"), arguments.get("y")
-    if isinstance(x, tf.data.Dataset):
-        specification = x.element_spec
-        if not _is_labelled(specification):
-            raise InvalidInputError(
-                "class_weight needs elements (x, labels), labels [batch]; got "
-                f"{specification}. Give (x, context, weights) instead."
-            )
-        weights = tf.constant(table)
-        arguments["x"] = x.map(lambda rows, label: (rows, label, tf.gather(weights, label)))
-        return
-    if y is None or not is_array(x):
-        raise InvalidInputError("class_weight needs labels: give y, or elements (x, labels).")
-    values = np.asarray(y)
-    if values.ndim != 1 or values.dtype.kind not in "iu":
-        raise InvalidInputError(
-            f"class_weight is of labels, integers [batch]; got {values.dtype} "
-            f"{list(values.shape)}: give sample_weight."
-        )
-    if values.size and not (values.min() >= 0 and values.max() < len(table)):
-        raise InvalidInputError(
-            f"Labels must be in 0..{len(table) - 1}; got {values.min()}..{values.max()}."
-        )
-    arguments["sample_weight"] = table[values]
-
-
-def _is_labelled(specification: Any) -> bool:
-    return (
-        isinstance(specification, tuple)
-        and len(specification) == 2
-        and isinstance(specification[1], tf.TensorSpec)
-        and specification[1].shape.rank == 1
-        and specification[1].dtype.is_integer
-    )

@@ -13,6 +13,7 @@ own SHA-256 pins them all. Equal content gives equal bytes: that hash is the sam
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -41,7 +42,8 @@ __all__ = ["MANIFEST_FILE", "Publication", "is_run", "parsed_address", "publish"
 
 MANIFEST_FILE = "manifest.json"
 MANIFEST_VERSION = 1
-_ATTEMPTS = 5  # at a place where others publish at the same time
+_ATTEMPTS = 20  # at a place where others publish at the same time
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 
 # Of a folder without SHA256SUMS: what a checkpoint is made of, and no training state or logs.
 _OF_A_RUN = (
@@ -247,13 +249,16 @@ def _move(stage: Path, target: Path, digest: str, *, overwrite: bool) -> None:
     for attempt in range(_ATTEMPTS):
         try:
             stage.rename(target)
-        except OSError:
+        except OSError as error:
             if not target.exists():
+                if error.errno in _TAKEN:  # it was there, and somebody else has just moved it
+                    continue
                 if old:
                     old.pop().rename(target)
                 raise
         else:
             break
+        found = _identity(target)
         if _holds(target, digest):
             break
         if not overwrite:
@@ -262,8 +267,8 @@ def _move(stage: Path, target: Path, digest: str, *, overwrite: bool) -> None:
             )
         try:
             _refuse_foreign(target)
-        except PublishError:
-            if not target.exists():  # somebody else has just moved it
+        except (PublishError, FileNotFoundError):
+            if _identity(target) != found:  # as above, and perhaps another is there by now
                 continue
             raise
         aside = stage.with_name(f"{OLD}-{attempt}")
@@ -275,6 +280,15 @@ def _move(stage: Path, target: Path, digest: str, *, overwrite: bool) -> None:
         raise PublishError(f"Others publish to {target} as well. Publish again when they are done.")
     for aside in old:
         shutil.rmtree(aside)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What tells this folder from any other of the same path; None where there is none."""
+    try:
+        status = folder.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _holds(folder: Path, digest: str) -> bool:

@@ -24,6 +24,7 @@ __all__ = ["OLD", "recover", "staged"]
 
 OLD = "old"
 _LOCK = ".lock"
+_ATTEMPTS = 20  # to make a folder while others publish to the place
 
 
 @contextlib.contextmanager
@@ -32,20 +33,37 @@ def staged(target: Path, *, is_published: Callable[[Path], bool]) -> Iterator[Pa
 
     is_published: of a folder, whether its content is what is announced: see `recover`.
     """
-    import filelock
-
     target.parent.mkdir(parents=True, exist_ok=True)
     recover(target, is_published=is_published)
-    with (
-        tempfile.TemporaryDirectory(
-            dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"
-        ) as work,
-        filelock.FileLock(Path(work, _LOCK)),
-    ):
-        stage = Path(work, target.name)
-        stage.mkdir()
+    with contextlib.ExitStack() as held:
+        stage = _locked(target, held)
         apply_umask(stage)
         yield stage
+
+
+def _locked(target: Path, held: contextlib.ExitStack) -> Path:
+    """A new empty folder of the target's name, in one that this process holds the lock of."""
+    import filelock
+
+    attempts = 0
+    while True:
+        attempts += 1
+        with contextlib.ExitStack() as mine:
+            work = mine.enter_context(
+                tempfile.TemporaryDirectory(
+                    dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"
+                )
+            )
+            stage = Path(work, target.name)
+            try:
+                mine.enter_context(filelock.FileLock(Path(work, _LOCK)))
+                stage.mkdir()
+            except FileNotFoundError:  # another process took it for one that a kill has left
+                if attempts == _ATTEMPTS:
+                    raise
+                continue
+            held.push(mine.pop_all())
+            return stage
 
 
 def recover(target: Path, *, is_published: Callable[[Path], bool]) -> None:
@@ -60,14 +78,19 @@ def recover(target: Path, *, is_published: Callable[[Path], bool]) -> None:
     for work in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         if not ours.fullmatch(work.name) or work.is_symlink() or not work.is_dir():
             continue
-        content = {path.name for path in work.iterdir()} - {_LOCK, target.name}
+        try:
+            content = {path.name for path in work.iterdir()} - {_LOCK, target.name}
+        except FileNotFoundError:  # its process has just ended
+            continue
         old = sorted(name for name in content if name.startswith(OLD))
         if content != set(old):
             continue
-        with contextlib.suppress(filelock.Timeout), filelock.FileLock(work / _LOCK, timeout=0):
+        busy = filelock.Timeout, FileNotFoundError
+        with contextlib.suppress(*busy), filelock.FileLock(work / _LOCK, timeout=0):
             for name in reversed(old):
                 if target.exists() and is_published(work / name) and not is_published(target):
                     target.rename(work / "undone")
                 if not target.exists():
                     (work / name).rename(target)
-            shutil.rmtree(work)
+            # Whose it is may begin or end at this moment, and then it is not ours to remove.
+            shutil.rmtree(work, ignore_errors=True)
