@@ -122,7 +122,7 @@ ENTRIES = (
         "what denoising flows are compared with.",
         "No published weights. The gradient is that of another function, a softmax in the place of "
         "an argmax, and does not lead far: one coupling stays at what independent features reach, "
-        "7.35 nats, where the entropy of the cells is 6.320.",
+        "7.35, where the entropy of the cells is 6.320.",
         (
             "Tran et al.: Discrete Flows: Invertible Generative Models of Discrete Data (2019)",
             "1905.10347",
