@@ -178,7 +178,7 @@ def store(job: Release) -> None:
         for file in ("history.csv", RUN_FILE):
             if (job.run / file).is_file():
                 shutil.copyfile(job.run / file, job.folder / file)
-    job.model = loading.load(job.folder)
+    job.model = loading.loaded(job.folder)
 
 
 def judge(job: Release) -> None:
