@@ -46,6 +46,7 @@ def project(master, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for page in PAGES:
         (project / page.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(page, project / page.relative_to(ROOT))
+    shutil.copytree(ROOT / "benchmarks" / "studies", project / "benchmarks" / "studies")
     assert render_cards.main(["--root", str(project)]) == 0
     followed = json.loads((project / "zoo" / "pins.json").read_text())
     monkeypatch.setattr("zoo.store.pins.pins", lambda: followed)
@@ -206,7 +207,7 @@ class TestCard:
         assert "Draws are slow: up to one pass of the network per dimension." in text
 
     def test_the_index_has_figures_sizes_and_rates(self, project: Path) -> None:
-        (project / "benchmarks").mkdir()
+        (project / "benchmarks").mkdir(exist_ok=True)
         modes = [
             {"model": "tiny_images", "log_prob": {"rows_per_second": rate},
              "sample": {"rows_per_second": 10.0 * rate}}

@@ -71,6 +71,7 @@ def test_smaller_images_are_padded_and_their_channels_repeated() -> None:
 
     class Colour:
         config = zoo.create("realnvp", event_shape=[32, 32, 3], filters=2, num_blocks=1).config
+        context = None
 
         def bits_per_dim(self, x, seed):
             scored.append(x)

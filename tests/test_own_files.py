@@ -126,7 +126,7 @@ def test_subfolders_are_labels_and_a_family_without_is_refused(
     assert (model.family, model.context.levels, model.data.shape) == ("maf", 2, (4, 4, 1))
     assert model.sample(2, seed=0, context=[0, 1]).dtype == "uint8"
     with pytest.raises(InvalidInputError, match=r"2 classes: .* Families that can: .*\bmaf\b"):
-        zoo.fit(pictures, tmp_path / "other", family="realnvp", **options)
+        zoo.fit(pictures, tmp_path / "other", family="idf", **options)
     with pytest.raises(InvalidInputError, match="wavenet cannot learn from pictures of 4 x 4"):
         zoo.fit(pictures, tmp_path / "other", family="wavenet", size="4")
 

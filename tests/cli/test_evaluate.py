@@ -84,7 +84,9 @@ class TestExport:
 
         calls: list[tuple] = []
 
-        def export(name: str, path: str, version: int, *, format: str, overwrite: bool) -> str:
+        def export(
+            name: str, path: str, version: int, *, format: str, overwrite: bool, **_: Any
+        ) -> str:
             calls.append((name, path, version, format, overwrite))
             if name == "broken":
                 raise ExportError("no space left")

@@ -22,7 +22,9 @@ DISCRETE: dict[str, ModelCase] = {
         family="idf",
         config={
             **TINY["idf"],
-            "event_shape": (2, 3, 1),
+            "event_shape": (2, 4, 1),
+            "squeeze": True,
+            "input_scale": 0.5,
             "coupling": "one_sided",
             "num_parts": 2,
             "activation": "tanh",

@@ -17,12 +17,14 @@ from zoo.ops.noise import hashed_uniform
 @pytest.mark.parametrize("name", ALL_BIJECTORS)
 def test_log_dets_match_the_autodiff_jacobian(name: str) -> None:
     case = ALL_BIJECTORS[name]
-    # A conditional chain holds one label a row, and the Jacobian repeats rows.
-    num_rows = 1 if getattr(case, "labels", lambda: None)() is not None else 3
+    # A conditional chain holds one context a row, and the Jacobian repeats rows.
+    context = getattr(case, "labels", lambda rows: None)(1)
+    num_rows = 3 if context is None else 1
     bijector, z = case.bijector(), case.latents(num_rows)
     if num_rows == 1:
-        bijector = shared_model(case, "float64").bijector(np.zeros(case.event_size, "int32"))
-        single = shared_model(case, "float64").bijector(np.zeros(1, "int32"))
+        model = shared_model(case, "float64")
+        bijector = model.bijector(np.repeat(context, case.event_size, axis=0))
+        single = model.bijector(context)
     else:
         single = bijector
     _, expected = np.linalg.slogdet(jacobians(bijector.forward, z))

@@ -12,6 +12,8 @@ from zoo.core.recipe import Rows
 from zoo.data import sources
 from zoo.registry import energies
 from zoo.registry.any_order import BINARY_DIGITS
+from zoo.registry.ddf import DDF_MNIST14, EIGHT_GAUSSIANS
+from zoo.registry.dtf import MUSHROOM
 from zoo.registry.entry import BINARIZED_MNIST, SPOKEN_DIGIT
 from zoo.registry.idf import DIGITS
 
@@ -56,6 +58,9 @@ REAL = {
     "optdigits": dataclasses.replace(BINARY_DIGITS, context="label"),
     "spoken_digit": SPOKEN_DIGIT,
     "binarized_mnist": BINARIZED_MNIST,
+    "binarized_mnist14": DDF_MNIST14.data,
+    "eight_gaussians": EIGHT_GAUSSIANS,
+    "mushroom": dataclasses.replace(MUSHROOM, context="class"),
     **{e.recipe.dataset.name: e.recipe.dataset for e in energies.ENTRIES},
 }
 

@@ -16,12 +16,15 @@ from zoo.errors import DataError
 
 EXPECTED = {
     "binarized_mnist": ((64, 28, 28, 1), np.uint8, 0),
+    "binarized_mnist14": ((64, 14, 14, 1), np.uint8, 0),
     "cifar10": ((32, 32, 32, 3), np.uint8, 10),
     "digits": ((64, 8, 8, 1), np.uint8, 10),
+    "eight_gaussians": ((256, 2), np.uint8, 0),
     **dict.fromkeys(("energy_u1", "energy_u2", "energy_u3", "energy_u4"), ((64, 2), np.float32, 0)),
     "fashion_mnist": ((64, 28, 28, 1), np.uint8, 10),
     "magic": ((256, 10), np.float32, 2),
     "mnist": ((64, 28, 28, 1), np.uint8, 10),
+    "mushroom": ((128, 23), np.uint8, 2),
     "optdigits": ((64, 8, 8, 1), np.uint8, 10),
     "spoken_digit": ((8, 6144), np.int16, 50),
 }
@@ -38,7 +41,8 @@ def test_rows_and_labels(name):
     x = samples(name)
     assert x.shape == shape
     assert x.dtype == dtype
-    assert len({row.tobytes() for row in x}) == len(x)
+    different = len({row.tobytes() for row in x})
+    assert different == (199 if name == "eight_gaussians" else len(x))  # cells of a plane
     if not classes:
         with pytest.raises(DataError, match=f"{name} has no labels"):
             sample_labels(name)

@@ -231,7 +231,13 @@ def test_the_measure_is_that_of_the_columns() -> None:
         ({"columns": [{"name": "a", "kind": "odd"}]}, "must be one of real"),
         ({"columns": [{"name": "a", "kind": "circular"}]}, "needs its period"),
         ({"columns": [{"name": "a", "kind": "bounded", "minimum": 1.0}]}, "needs its minimum"),
-        ({"columns": [{"name": "a", "kind": "category", "categories": ["x"]}]}, "two or more"),
+        (
+            {
+                "event_shape": (1,),
+                "columns": [{"name": "a", "kind": "category", "categories": ["x", "x"]}],
+            },
+            "that differ",
+        ),
         ({"columns": [{"name": "a", "kind": "real", "scale": 0.0}]}, "scale above 0"),
         ({"columns": [{"name": "a", "kind": "real", "odd": 1}]}, "Not a column"),
         ({"context_size": 3}, "no context_size"),

@@ -246,7 +246,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["../adder"], "A model's name has letters"),
+            (["a b"], "A model's name has letters"),
             (["nice_mnits"], "Did you mean"),
             (["--path", "nowhere"], "nowhere holds no exported model"),
             (["--allow-host", "a b"], "'a b' is no name of a host"),

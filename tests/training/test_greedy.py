@@ -157,7 +157,7 @@ def test_patience_ends_a_run_and_the_best_stages_stay(tmp_path: Path) -> None:
 
 def test_there_is_no_step_to_share_to_export_or_to_call(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"fitted in stages \(Greedy\).*no training step"):
-        portable.export_step(DTF, tmp_path / "step")
+        portable.export_step(DTF, tmp_path / "step", name="dtf", run_folder=tmp_path / "run")
     with pytest.raises(ConfigError, match="fitted in stages"):
         training.train(DTF, tmp_path / "run", strategy=_Strategy())
     with pytest.raises(TrainingError, match="leave out --from"):

@@ -43,7 +43,7 @@ def test_the_result_and_run_json_say_how_it_ended(finished: SimpleNamespace) -> 
     assert (record["name"], record["reason"]) == ("short", "finished")
     assert record["step"] == SHORT_STEPS
     assert record["best_validation_nats"] == result.best_validation_nats
-    assert record["train_hours"] == round(result.seconds / 3600, 3)
+    assert record["train_hours"] == round(result.seconds / 3600, 5)
     assert record["software"]["tensorflow"] == tf.__version__
 
 

@@ -231,7 +231,7 @@ def read_rows(
     """
     from zoo.core.checks import as_array
 
-    space, context = model.data, context_of(model, text)
+    space = model.data
     if space.columns:
         rows, labels = _stored_table(path, model)
     elif model.context is not None and model.context.columns and path.suffix.lower() == ".csv":
@@ -240,6 +240,7 @@ def read_rows(
         rows, labels = _stored_rows(path, space, names)
     if "float" in space.dtype and rows.dtype.kind in "fiu":
         rows = as_array(rows, str(path), space.dtype)  # warns by the rows of the file
+    context = context_of(model, text)
     if context is None:
         return rows, labels
     if labels is not None:

@@ -122,7 +122,8 @@ class ZooModel(Fitting):
 
     def checked_data(self, x: Any) -> Any:
         """x as a tensor of `data`. Raises InvalidInputError for other rows."""
-        x = in_order(x, self.column_names, "x")
+        if not self.data.columns:  # by which frames are encoded
+            x = in_order(x, self.column_names, "x")
         return checks.checked_data(x, self.data, continuous=isinstance(self, Bijective))
 
     def checked_context(self, context: Any, rows: int | None) -> Any:

@@ -135,7 +135,7 @@ ENTRIES = (
         recipe=DEFORMER_DIGITS,
         description=(
             "A causal transformer over pixels in any order: exact probabilities under each of "
-            "64! orders, and exact draws of any missing pixels."
+            "64! orders, and exact draws of any missing pixels. No published weights."
         ),
         limitations=(
             "Orders do not agree quite: each is a distribution of its own. A row takes 64 steps "
@@ -152,7 +152,7 @@ ENTRIES = (
         recipe=OAMADE_DIGITS,
         description=(
             "A masked perceptron over pixels in any order, the baseline of deformer_digits: as "
-            "many weights, a fraction of the arithmetic."
+            "many weights, a fraction of the arithmetic. No published weights."
         ),
         limitations=("A baseline. Orders do not agree quite: each is a distribution of its own."),
         metrics=_DIGITS_METRICS,
@@ -174,7 +174,7 @@ ENTRIES = (
         recipe=DEFORMER_MUSHROOM,
         description=(
             "23 attributes of mushrooms, categories all, each given any of the others: "
-            "probabilities of rows, and exact draws of what a table lacks."
+            "probabilities of rows, and exact draws of what a table lacks. No published weights."
         ),
         limitations=(
             "The rows are of a field guide's descriptions, made by combining attributes, not of "

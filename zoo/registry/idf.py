@@ -165,7 +165,7 @@ ENTRIES = (
         recipe=IDF4_MNIST,
         description=(
             "8 general couplings of 4 parts of 14 x 14 pixels, a mixture of ten discretised "
-            "logistics a pixel: exact probabilities, and lossless codes."
+            "logistics a pixel: exact probabilities, and lossless codes. No published weights."
         ),
         limitations="Draws are cut to 0..255, where pixels' mixtures reach further.",
         metrics=("bits_per_dim", "log_prob", "compressed_bits_per_dim", "mass_outside"),

@@ -318,7 +318,7 @@ const sizeOf = (shape) => shape.reduce((product, n) => product * (n ?? 1), 1);
 
 /** The shape of one context that is no label; null for a label, and without a context. */
 function contextShape(model) {
-  const inputs = Object.values(model.signatures).map((signature) => signature.inputs.context);
+  const inputs = Object.values(model.signatures).map((signature) => signature.inputs?.context);
   const shape = inputs.find(Boolean)?.shape ?? [];
   return shape.length > 1 ? shape.slice(1) : null;
 }
