@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zoo.core.columns import Column
-from zoo.core.config import ModelConfig, Preprocessing
+from zoo.core.config import StoredConfig
 from zoo.core.space import Space
 from zoo.errors import ConfigError
 
@@ -15,7 +15,7 @@ MOST_CLASSES = 2**15
 
 
 @dataclass(frozen=True, kw_only=True)
-class CategoricalConfig(ModelConfig):
+class CategoricalConfig(StoredConfig):
     """Features with finitely many values, in no order; one of the two says how many.
 
     num_classes: values of each feature, 0..num_classes - 1; one entry is that of all.
@@ -69,16 +69,6 @@ class CategoricalConfig(ModelConfig):
     def most_classes(self) -> int:
         """K, the largest number of values of a feature."""
         return max(self.class_counts)
-
-    @classmethod
-    def image_preprocessing(cls) -> Preprocessing:
-        """None: categories stay as they are."""
-        return Preprocessing()
-
-    @classmethod
-    def feature_preprocessing(cls) -> Preprocessing:
-        """None, either."""
-        return Preprocessing()
 
     def data_space(self, dtype: str = "float32") -> Space:
         """Integers as the dataset stores them; `dtype` is of real numbers, which they are not."""

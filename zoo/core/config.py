@@ -20,7 +20,7 @@ from zoo.core.columns import Column, column_of
 from zoo.core.space import Medium, Space
 from zoo.errors import ConfigError
 
-__all__ = ["ModelConfig", "Preprocessing", "described"]
+__all__ = ["ModelConfig", "Preprocessing", "StoredConfig", "described"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +193,21 @@ class ModelConfig:
         The default of `zoo.create` for events that are no images.
         """
         return Preprocessing(whitening="standardise")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredConfig(ModelConfig):
+    """A config of a model that takes integers, categories and columns as they are stored."""
+
+    @classmethod
+    def image_preprocessing(cls) -> Preprocessing:
+        """None."""
+        return Preprocessing()
+
+    @classmethod
+    def feature_preprocessing(cls) -> Preprocessing:
+        """None: columns have locations and scales of their own."""
+        return Preprocessing()
 
 
 def described(column: Column) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo.core.columns import Column
-from zoo.core.config import ModelConfig, Preprocessing
+from zoo.core.config import StoredConfig
 from zoo.core.space import Space
 from zoo.errors import ConfigError
 
@@ -15,7 +15,7 @@ __all__ = ["DiscreteConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiscreteConfig(ModelConfig):
+class DiscreteConfig(StoredConfig):
     """num_classes: data are the integers 0..num_classes - 1, stored as uint8 up to 256 of them.
 
     Of a table it is that of the column with the most values: a count's range is 0..maximum.
@@ -34,16 +34,6 @@ class DiscreteConfig(ModelConfig):
                 "A flow of integers has no preprocessing and no context: leave out both; got "
                 f"{self.preprocessing} and context_size={self.context_size}."
             )
-
-    @classmethod
-    def image_preprocessing(cls) -> Preprocessing:
-        """None: integers stay integers."""
-        return Preprocessing()
-
-    @classmethod
-    def feature_preprocessing(cls) -> Preprocessing:
-        """None, either."""
-        return Preprocessing()
 
     @classmethod
     def takes_column(cls, column: Column) -> bool:

@@ -32,7 +32,17 @@ import tensorflow_datasets as tfds
 from zoo.data import building
 from zoo.errors import DataError
 
-__all__ = ["NAME", "SPLITS", "URL", "VERSION", "Digits", "local_source", "prepare", "read_rows"]
+__all__ = [
+    "NAME",
+    "SPLITS",
+    "URL",
+    "VERSION",
+    "Digits",
+    "local_source",
+    "prepare",
+    "read_rows",
+    "rows_of",
+]
 
 NAME, VERSION = "digits", "1.0.0"
 URL = "https://archive.ics.uci.edu/static/public/80/optical+recognition+of+handwritten+digits.zip"
@@ -117,16 +127,23 @@ def read_rows(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 f"SHA-256 is {found}."
             )
         content = gzip.decompress(content)
+    return rows_of(content, f"1,797 rows of UCI 80's test file in {path}", _ROWS_SHA256)
+
+
+def rows_of(content: bytes, expected: str, sha256: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 [n, 8, 8, 1] and labels uint8 [n] of lines of 65 integers.
+
+    Raises DataError for lines that are none, or whose rows have another SHA-256 than this one.
+    """
     try:
         lines = content.decode("ascii").split()
         rows = np.array([[int(n) for n in line.split(",")] for line in lines], np.uint8)
-        found = hashlib.sha256(rows.tobytes()).hexdigest()
     except (ValueError, OverflowError) as error:
-        raise DataError(f"Expected rows of 65 integers in {path}: {error}.") from error
-    if found != _ROWS_SHA256:
+        raise DataError(f"Expected rows of 65 integers, the {expected}: {error}.") from error
+    found = hashlib.sha256(rows.tobytes()).hexdigest()
+    if found != sha256:
         raise DataError(
-            f"Expected the 1,797 rows of UCI 80's test file in {path} (SHA-256 {_ROWS_SHA256}); "
-            f"got {list(rows.shape)} with {found}."
+            f"Expected the {expected} (SHA-256 {sha256}); got {list(rows.shape)} with {found}."
         )
     return rows[:, :64].reshape(-1, 8, 8, 1), rows[:, 64]
 

@@ -20,7 +20,6 @@ UCI publishes no checksum, so that wherever rows come from, their numbers are ch
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +28,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from zoo.data import building
+from zoo.data import building, digits
 from zoo.data.digits import URL
 from zoo.errors import DataError
 
@@ -109,17 +108,10 @@ def read_rows(source: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     paths = [source] if source.is_file() else [source / part for part in _PARTS]
     try:
-        lines = [line for path in paths for line in path.read_text(encoding="ascii").split()]
-        rows = np.array([[int(n) for n in line.split(",")] for line in lines], np.uint8)
-    except (ValueError, OverflowError, OSError) as error:
+        content = b"\n".join(path.read_bytes() for path in paths)
+    except OSError as error:
         raise DataError(f"Expected rows of 65 integers in {source}: {error}.") from error
-    found = hashlib.sha256(rows.tobytes()).hexdigest()
-    if found != _ROWS_SHA256:
-        raise DataError(
-            f"Expected the 5,620 rows of UCI 80 in {source}, 65 integers each (SHA-256 "
-            f"{_ROWS_SHA256}); got {list(rows.shape)} with {found}."
-        )
-    return rows[:, :64].reshape(-1, 8, 8, 1), rows[:, 64]
+    return digits.rows_of(content, f"5,620 rows of UCI 80 in {source}", _ROWS_SHA256)
 
 
 def prepare(

@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo.bases.columns import Mixture
 from zoo.core.columns import Column
-from zoo.core.config import ModelConfig, Preprocessing
+from zoo.core.config import ModelConfig, StoredConfig
 from zoo.core.space import Space
 from zoo.errors import ConfigError
 from zoo.models.any_order.heads import ColumnHeads, Heads, LevelHeads
@@ -17,7 +17,7 @@ __all__ = ["AnyOrderConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnyOrderConfig(ModelConfig):
+class AnyOrderConfig(StoredConfig):
     """Either num_classes or columns.
 
     num_classes: features are the integers 0 .. num_classes - 1, stored as uint8 up to 256 of them.
@@ -52,16 +52,6 @@ class AnyOrderConfig(ModelConfig):
         columns = values.get("columns", ())
         shape = {"event_shape": (len(columns),)} if columns else {}
         return super().from_dict({**shape, **values})
-
-    @classmethod
-    def image_preprocessing(cls) -> Preprocessing:
-        """None: integers stay integers."""
-        return Preprocessing()
-
-    @classmethod
-    def feature_preprocessing(cls) -> Preprocessing:
-        """None: columns have locations and scales of their own."""
-        return Preprocessing()
 
     @classmethod
     def takes_column(cls, column: Column) -> bool:

@@ -19,7 +19,6 @@ out, that is, its network says 0, which is the identity.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -32,13 +31,10 @@ from zoo.core.categorical_config import CategoricalConfig
 from zoo.core.config import ModelConfig
 from zoo.core.training import Descent
 from zoo.errors import ConfigError
-from zoo.kinds.categorical_flow import CategoricalFlow
-from zoo.kinds.exact_map import blockwise
 from zoo.kinds.growing import Growing, mean_nats
 from zoo.models.discrete.classifying import classify
-from zoo.models.discrete.halves import Halves
+from zoo.models.discrete.halves import Halves, HalvesFlow
 from zoo.networks.normalised_mlp import NormalisedMLP
-from zoo.networks.precise import in_float64
 
 __all__ = ["DDF", "DDFConfig"]
 
@@ -75,7 +71,7 @@ class DDFConfig(CategoricalConfig):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class DDF(Growing, CategoricalFlow):
+class DDF(Growing, HalvesFlow):
     """Couplings with perceptrons that classify."""
 
     config_class: ClassVar[type[ModelConfig]] = DDFConfig
@@ -107,27 +103,6 @@ class DDF(Growing, CategoricalFlow):
     def relabelled(self, x: Any) -> Any:
         """data -> latent, the networks in the model's own precision."""
         return self._walk(x, 1, list(self.networks), self.compute_dtype)
-
-    def to_latent(self, x: Any) -> Any:
-        """data -> latent, exactly: int32 [batch, D]."""
-        return self._exactly[0](x)
-
-    def to_data(self, z: Any) -> Any:
-        """latent -> data, exactly: int32 [batch, D]."""
-        return self._exactly[1](z)
-
-    @functools.cached_property
-    def _exactly(self) -> tuple[Any, Any]:
-        return self._blockwise(1), self._blockwise(-1)
-
-    def _blockwise(self, sign: int) -> Any:
-        """A function of int32 [batch, D], its networks in float64."""
-        networks = [in_float64(network) for network in self.networks]
-
-        def walk(block: Any) -> Any:
-            return self._walk(block, sign, networks, tf.float64)
-
-        return blockwise(walk, self.config.event_size)
 
     def _walk(self, x: Any, sign: int, networks: list[Any], dtype: Any) -> Any:
         for number in range(self.config.num_couplings)[::sign]:

@@ -12,7 +12,6 @@ go through as one-hot vectors: a shift is a circular convolution with the one-ho
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,12 +22,9 @@ import tensorflow as tf
 from zoo.core.categorical_config import CategoricalConfig
 from zoo.core.config import ModelConfig
 from zoo.errors import ConfigError
-from zoo.kinds.categorical_flow import CategoricalFlow
-from zoo.kinds.exact_map import blockwise
-from zoo.models.discrete.halves import Halves
+from zoo.models.discrete.halves import Halves, HalvesFlow
 from zoo.networks.activations import Activation
 from zoo.networks.mlp import MLP
-from zoo.networks.precise import in_float64
 
 __all__ = ["ModularFlow", "ModularFlowConfig"]
 
@@ -71,7 +67,7 @@ class ModularFlowConfig(CategoricalConfig):
 
 
 @keras.saving.register_keras_serializable("zoo")
-class ModularFlow(CategoricalFlow):
+class ModularFlow(HalvesFlow):
     """Couplings of shifts modulo K by perceptrons."""
 
     config_class: ClassVar[type[ModelConfig]] = ModularFlowConfig
@@ -127,33 +123,15 @@ class ModularFlow(CategoricalFlow):
 
     # Codes.
 
-    def to_latent(self, x: Any) -> Any:
-        """Data -> latent, exactly: int32 [batch, D]."""
-        return self._exactly[0](x)
-
-    def to_data(self, z: Any) -> Any:
-        """Latent -> data, exactly: int32 [batch, D]."""
-        return self._exactly[1](z)
-
-    @functools.cached_property
-    def _exactly(self) -> tuple[Any, Any]:
-        return self._blockwise(1), self._blockwise(-1)
-
-    def _blockwise(self, sign: int) -> Any:
-        """A function of int32 [batch, D], its networks in float64."""
-        networks = [in_float64(network) for network in self.networks]
+    def _walk(self, x: Any, sign: int, networks: Any, dtype: Any) -> Any:
         size = self.config.most_classes
-
-        def walk_block(x: Any) -> Any:
-            for number in range(self.config.num_couplings)[::sign]:
-                kept, moved = self._halves[number]
-                given = tf.gather(x, kept, axis=1)
-                one_hot = tf.one_hot(given, size, dtype=tf.float64)
-                logits = networks[number](tf.reshape(one_hot, [-1, len(kept) * size]))
-                shift = tf.argmax(tf.reshape(logits, [-1, len(moved), size]), -1, tf.int32)
-                values = tf.math.floormod(tf.gather(x, moved, axis=1) + sign * shift, size)
-                both = tf.concat([given, values], axis=1)
-                x = tf.gather(both, self._halves.back(number), axis=1)
-            return x
-
-        return blockwise(walk_block, self.config.event_size)
+        for number in range(self.config.num_couplings)[::sign]:
+            kept, moved = self._halves[number]
+            given = tf.gather(x, kept, axis=1)
+            one_hot = tf.one_hot(given, size, dtype=dtype)
+            logits = networks[number](tf.reshape(one_hot, [-1, len(kept) * size]))
+            shift = tf.argmax(tf.reshape(logits, [-1, len(moved), size]), -1, tf.int32)
+            values = tf.math.floormod(tf.gather(x, moved, axis=1) + sign * shift, size)
+            both = tf.concat([given, values], axis=1)
+            x = tf.gather(both, self._halves.back(number), axis=1)
+        return x

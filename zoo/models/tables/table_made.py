@@ -36,7 +36,7 @@ from zoo.bases.columns import (
 from zoo.core import checks
 from zoo.core.capabilities import Factors, Imputes, Samples, Scores
 from zoo.core.columns import Column, column_of
-from zoo.core.config import ModelConfig, Preprocessing
+from zoo.core.config import ModelConfig, StoredConfig
 from zoo.core.context_checks import of_rows
 from zoo.core.space import Space
 from zoo.errors import ConfigError, InvalidInputError
@@ -49,7 +49,7 @@ __all__ = ["TableMADE", "TableMADEConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableMADEConfig(ModelConfig):
+class TableMADEConfig(StoredConfig):
     """Columns and sizes.
 
     columns: in the order of the factors.   context_columns: those that the row is conditioned on.
@@ -89,11 +89,6 @@ class TableMADEConfig(ModelConfig):
         """The config of `to_dict`'s output; event_shape may be left out."""
         columns = values.get("columns", ())
         return super().from_dict({"event_shape": (len(columns),), **values})
-
-    @classmethod
-    def feature_preprocessing(cls) -> Preprocessing:
-        """None: columns have locations and scales of their own."""
-        return Preprocessing()
 
     @classmethod
     def takes_column(cls, column: Column) -> bool:
